@@ -1,0 +1,54 @@
+"""ircc compiles a neural network in ONNX to native code, through three dialects that a person can read and edit.
+
+    import ircc
+    engine = ircc.compile("model.onnx")
+    outputs = engine.run({"x": array})
+    engine.save("model.engine")
+    engine = ircc.load("model.engine")
+
+The names below are resolved when they are first used: `ircc.load` brings in NumPy only, never the compiler.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .compiler import compile, lower
+    from .errors import Error
+    from .ir.pipeline import Pipeline
+    from .runtime.engine import Engine, load
+
+    onnx_backend: Any
+
+__all__ = ["Engine", "Error", "Pipeline", "__version__", "compile", "load", "lower", "onnx_backend"]
+
+# The one deferred import of the code base: public name -> the module that defines it.
+_PLACES = {
+    "Engine": ".runtime.engine",
+    "Error": ".errors",
+    "Pipeline": ".ir.pipeline",
+    "compile": ".compiler",
+    "load": ".runtime.engine",
+    "lower": ".compiler",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "onnx_backend":
+        # ONNX's Backend API is a frontend and may not import the compiler: the two are joined here.
+        backend = import_module(".frontends.onnx_backend", __name__).make_backend(
+            import_module(".compiler", __name__).compile
+        )
+        value = backend
+    elif name in _PLACES:
+        value = getattr(import_module(_PLACES[name], __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The three levels: graph (what), tensor (how each value is computed), loop (when and where)."""

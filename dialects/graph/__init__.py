@@ -1,0 +1,1 @@
+"""The graph dialect: whole-tensor operators with ONNX meaning."""

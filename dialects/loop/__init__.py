@@ -1,0 +1,1 @@
+"""The loop dialect: loop nests, buffers, kernel calls and the host program."""

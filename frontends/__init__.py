@@ -1,0 +1,1 @@
+"""Frontends: foreign models to graph IR. Kept empty, so that nothing is imported by accident."""

@@ -1,0 +1,1 @@
+"""One pass is one file; the pass fold-constants is fold_constants.py."""

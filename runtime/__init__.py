@@ -1,0 +1,1 @@
+"""What runs an engine: NumPy and ctypes, nothing of the compiler."""

@@ -1,0 +1,1 @@
+"""Schedules: named loop rewrites, as text."""

@@ -1,0 +1,1 @@
+"""Strategies: each looks at an op and the target's description and yields a schedule."""
