@@ -1,0 +1,96 @@
+# Nothing but Python >= 3.11 and make is needed: every target sets up what it uses in .venv.
+#
+#   make demo     compile a real model and run it on the files of this repository
+#   make test     the tests            make test PYTEST_ARGS="tests/house -x"
+#   make check    what CI runs besides the tests: lint, imports, typing, docs
+#   make format   what `make lint` asks for, done
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PYTEST_ARGS ?=
+MAGIKA := magika==1.0.3
+# the first interpreter that is new enough; PYTHON=... overrides
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test check lint format imports typing docs docs-check examples clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --- environments: a stamp file each, renewed when pyproject.toml changes -----------------------------------------
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "ircc needs Python 3.11 or newer; name one with make PYTHON=..." >&2; exit 1; }
+	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --quiet --python $(VENV)/bin/python install pip; } || { \
+		rm -rf $(VENV); echo "cannot create $(VENV): install Python's venv module (Debian: python3-venv)" >&2; exit 1; }
+
+$(VENV)/ircc.stamp: pyproject.toml | $(BIN)/python
+	@echo "== installing ircc and what it needs"
+	@$(PIP) install --editable .
+	@touch $@
+
+# magika is fetched for the model inside it, without what the package itself would run it with
+$(VENV)/magika.stamp: Makefile | $(BIN)/python
+	@echo "== fetching $(MAGIKA), a package that ships a trained model"
+	@$(PIP) install --no-deps $(MAGIKA)
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/magika.stamp | $(BIN)/python
+	@echo "== installing ircc with the development tools"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/ircc.stamp
+
+# --- what people ask for -----------------------------------------------------------------------------------------
+
+demo: $(VENV)/ircc.stamp $(VENV)/magika.stamp
+	@$(BIN)/python examples/demo_magika.py
+
+test: $(VENV)/dev.stamp
+	@echo "== pytest on $(JOBS) processes"
+	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+check: lint imports typing docs-check
+
+lint: $(VENV)/dev.stamp
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+imports: $(VENV)/dev.stamp
+	@echo "== import-linter"
+	@$(BIN)/lint-imports --no-logo
+
+# The package is the repository itself, so for pyright it gets a folder of its name: a link, ignored by git.
+build/typing/ircc:
+	@mkdir -p build/typing && ln -sfn ../.. $@
+
+typing: $(VENV)/dev.stamp build/typing/ircc
+	@echo "== pyright"
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/dev.stamp
+	@$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/dev.stamp
+	@echo "== generated docs"
+	@$(BIN)/python docs/generate.py --check
+
+examples: $(VENV)/dev.stamp
+	@for example in examples/*.py; do echo "== $$example"; $(BIN)/python $$example; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,44 @@
+"""What all tests share: how long Hypothesis searches, `--bless` for expected files, and where real models are."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# CI draws the same programs every time, so that a red run can be repeated; at a desk a test stays quick, and
+# `--hypothesis-profile=deep` is for a night. A test that carries a level's share of the promised 2,000 programs scales
+# this: `@settings(max_examples=10 * settings().max_examples)`.
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **_COMMON)
+settings.register_profile("desk", max_examples=30, **_COMMON)
+settings.register_profile("deep", max_examples=20_000, **_COMMON)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bless", action="store_true", help="rewrite the expected output of golden tests")
+
+
+@pytest.fixture(scope="session")
+def bless(request: pytest.FixtureRequest) -> bool:
+    """True when this run rewrites expected files instead of comparing with them."""
+    return bool(request.config.getoption("--bless"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository, which is also the package `ircc`."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def magika_model() -> Path:
+    """A small real model: a transformer-free byte classifier of 214 file types, shipped by the package magika."""
+    spec = importlib.util.find_spec("magika")
+    if spec is None or spec.origin is None:
+        pytest.fail("package magika is missing: `make test` installs it (pip install --no-deps magika==1.0.3)")
+    return Path(spec.origin).parent / "models/standard_v3_3/model.onnx"
