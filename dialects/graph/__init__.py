@@ -1,1 +1,20 @@
-"""The graph dialect: whole-tensor operators with ONNX meaning."""
+"""The graph dialect: WHAT a model computes, whole-tensor operators with ONNX meaning."""
+
+from __future__ import annotations
+
+from xdsl.ir import Dialect
+
+from ...ir.types import TensorType
+from . import contraction, data, elementwise
+from .base import GraphOp
+
+FAMILIES = (contraction, data, elementwise)
+
+OPERATORS: tuple[type[GraphOp], ...] = tuple(
+    op
+    for family in FAMILIES
+    for op in vars(family).values()
+    if isinstance(op, type) and issubclass(op, GraphOp) and "name" in vars(op) and op.__module__ == family.__name__
+)
+
+Graph = Dialect("graph", [*OPERATORS], [TensorType])

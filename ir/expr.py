@@ -1,0 +1,546 @@
+"""Symbolic integers: sizes in types, index maps, loop bounds, layouts and memory offsets are all `Expr`.
+
+An `Expr` is an integer polynomial in canonical form. Its atoms are
+
+- symbols (`N`, `"seq len"`): sizes, integers >= 0, named;
+- dims (`d0`, `d1`): positions, bound to loop variables or operands by whoever holds the expression;
+- `a floordiv b`, `a mod b`, `min(a, b, ...)`, `max(a, b, ...)` of expressions.
+
+Equal canonical forms are equal objects by `==` and `hash`, so "the same size" is a comparison.
+Division rounds down; `x floordiv 0` and `x mod 0` are 0 and `(x * y) floordiv y` is `x`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache, reduce
+from math import gcd
+from typing import Any, NamedTuple, TypeAlias, Union
+
+import numpy as np
+
+ExprLike: TypeAlias = Union["Expr", int]
+Range: TypeAlias = "tuple[Expr, Expr]"  # lowest and highest value, both reached or not, both valid bounds
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$.]*\Z")
+RESERVED = re.compile(r"(d\d+|floordiv|ceildiv|mod|min|max)\Z")
+
+
+class Atom(NamedTuple):
+    """An indivisible factor: kind `symbol` (name), `dim` (position) or an operation on expressions (args)."""
+
+    kind: str
+    args: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "symbol":
+                name: str = self.args[0]
+                plain = IDENTIFIER.match(name) and not RESERVED.match(name)
+                return name if plain else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            case "dim":
+                return f"d{self.args[0]}"
+            case "min" | "max":
+                return f"{self.kind}({', '.join(map(str, self.args))})"
+            case _:
+                a, b = self.args
+                return f"{a.wrapped()} {self.kind} {b.wrapped()}"
+
+
+Monomial: TypeAlias = "tuple[Atom, ...]"  # a product, sorted; () is 1
+
+
+def _key(atom: Atom) -> tuple[int, int, str]:
+    if atom.kind == "dim":
+        return (0, atom.args[0], "")
+    return (("symbol", "floordiv", "mod", "min", "max").index(atom.kind) + 1, 0, str(atom))
+
+
+class Expr:
+    """An integer polynomial over atoms in canonical form. Immutable."""
+
+    __slots__ = ("__dict__", "_hash", "terms")
+    terms: dict[Monomial, int]
+
+    def __init__(self, terms: dict[Monomial, int]) -> None:
+        """Trusts that coefficients are not 0 and monomials are sorted; others use `Expr.of` and operators."""
+        self.terms = terms
+        self._hash: int | None = None
+
+    # ---- construction
+
+    @staticmethod
+    def of(value: ExprLike) -> Expr:
+        """`value` as an expression."""
+        return value if isinstance(value, Expr) else Expr.const(int(value))
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def const(value: int) -> Expr:
+        return Expr({(): value} if value else {})
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def symbol(name: str) -> Expr:
+        return Expr({(Atom("symbol", (name,)),): 1})
+
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def dim(position: int) -> Expr:
+        return Expr({(Atom("dim", (position,)),): 1})
+
+    # ---- inspection
+
+    @property
+    def constant(self) -> int | None:
+        """The value when it is a number, else None."""
+        if not self.terms:
+            return 0
+        return self.terms.get(()) if len(self.terms) == 1 else None
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """Names of all size symbols, nested ones included."""
+        return frozenset(a.args[0] for a in self.atoms() if a.kind == "symbol")
+
+    @cached_property
+    def dims(self) -> frozenset[int]:
+        """Positions of all dims, nested ones included."""
+        return frozenset(a.args[0] for a in self.atoms() if a.kind == "dim")
+
+    def atoms(self) -> Iterable[Atom]:
+        """Every atom, nested ones included."""
+        for monomial in self.terms:
+            for atom in monomial:
+                yield atom
+                if atom.kind not in ("symbol", "dim"):
+                    for arg in atom.args:
+                        yield from arg.atoms()
+
+    def linear(self) -> tuple[dict[int, Expr], Expr] | None:
+        """`({dim: coefficient}, rest)` with neither coefficients nor rest naming a dim; None when not linear."""
+        coefficients: dict[int, dict[Monomial, int]] = {}
+        rest: dict[Monomial, int] = {}
+        for monomial, c in self.terms.items():
+            dims = [a for a in monomial if a.kind == "dim"]
+            others = tuple(a for a in monomial if a.kind != "dim")
+            if len(dims) > 1 or any(e.dims for a in others if a.kind != "symbol" for e in a.args):
+                return None
+            if dims:
+                coefficients.setdefault(dims[0].args[0], {})[others] = c
+            else:
+                rest[others] = c
+        return {d: Expr(t) for d, t in coefficients.items()}, Expr(rest)
+
+    # ---- arithmetic
+
+    def __add__(self, other: ExprLike) -> Expr:
+        other = Expr.of(other)
+        if not other.terms:
+            return self
+        if not self.terms:
+            return other
+        out = dict(self.terms)
+        for m, c in other.terms.items():
+            total = out.get(m, 0) + c
+            if total:
+                out[m] = total
+            else:
+                del out[m]
+        return _recombined(out)
+
+    def __mul__(self, other: ExprLike) -> Expr:
+        other = Expr.of(other)
+        if (k := other.constant) is not None:
+            return self if k == 1 else Expr({m: c * k for m, c in self.terms.items()} if k else {})
+        out: dict[Monomial, int] = {}
+        for m, c in self.terms.items():
+            for n, d in other.terms.items():
+                product = tuple(sorted((*m, *n), key=_key)) if m and n else m or n
+                out[product] = out.get(product, 0) + c * d
+        return _recombined({m: c for m, c in out.items() if c})
+
+    def __neg__(self) -> Expr:
+        return self * -1
+
+    def __sub__(self, other: ExprLike) -> Expr:
+        return self + Expr.of(other) * -1
+
+    def __rsub__(self, other: ExprLike) -> Expr:
+        return Expr.of(other) - self
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: ExprLike) -> Expr:
+        return _divide(self, Expr.of(other))[0]
+
+    def __mod__(self, other: ExprLike) -> Expr:
+        return _divide(self, Expr.of(other))[1]
+
+    def __rfloordiv__(self, other: ExprLike) -> Expr:
+        return Expr.of(other) // self
+
+    def __rmod__(self, other: ExprLike) -> Expr:
+        return Expr.of(other) % self
+
+    # ---- substitution and evaluation
+
+    def substitute(
+        self, dims: Mapping[int, ExprLike] | None = None, symbols: Mapping[str, ExprLike] | None = None
+    ) -> Expr:
+        """The expression with dims and symbols replaced, all at once."""
+        dims, symbols = dims or {}, symbols or {}
+        if not (self.dims & dims.keys() or self.symbols & symbols.keys()):
+            return self
+
+        def replaced(atom: Atom) -> Expr:
+            match atom.kind:
+                case "symbol":
+                    return Expr.of(symbols[atom.args[0]]) if atom.args[0] in symbols else Expr({(atom,): 1})
+                case "dim":
+                    return Expr.of(dims[atom.args[0]]) if atom.args[0] in dims else Expr({(atom,): 1})
+                case kind:
+                    return OPERATIONS[kind](*(e.substitute(dims, symbols) for e in atom.args))
+
+        return self._rebuilt(replaced)
+
+    def _rebuilt(self, replaced: Callable[[Atom], Expr]) -> Expr:
+        total = ZERO
+        for monomial, c in self.terms.items():
+            total = total + reduce(lambda p, a: p * replaced(a), monomial, Expr.const(c))
+        return total
+
+    def evaluate(
+        self, dims: Mapping[int, Any] | None = None, symbols: Mapping[str, int] | None = None
+    ) -> Any:
+        """The value, an int; an int64 array (broadcast) where `dims` holds arrays.
+
+        Raises KeyError for a dim or symbol without a value."""
+        if (k := self.constant) is not None:
+            return k
+        dims, symbols = dims or {}, symbols or {}
+
+        def value(atom: Atom) -> Any:
+            if atom.kind == "symbol":
+                return symbols[atom.args[0]]
+            if atom.kind == "dim":
+                return dims[atom.args[0]]
+            args = [e.evaluate(dims, symbols) for e in atom.args]
+            match atom.kind:
+                case "min":
+                    return reduce(np.minimum, args)
+                case "max":
+                    return reduce(np.maximum, args)
+                case kind:
+                    a, b = args
+                    safe = np.where(np.equal(b, 0), 1, b)
+                    quotient = a // safe if kind == "floordiv" else a % safe
+                    return np.where(np.equal(b, 0), 0, quotient)
+
+        total: Any = 0
+        for monomial, c in self.terms.items():
+            total = total + reduce(lambda p, a: p * value(a), monomial, c)
+        return total if getattr(total, "ndim", 0) else int(total)
+
+    # ---- what is known about the value
+
+    def nonnegative(self, ranges: Mapping[int, Range] | None = None) -> bool:
+        """True when provably >= 0, given the inclusive ranges of dims; symbols are >= 0."""
+        lowest = self._lowest(ranges or {})
+        return lowest is not None and all(c >= 0 for c in lowest.terms.values())
+
+    def _lowest(self, ranges: Mapping[int, Range]) -> Expr | None:
+        """A lower bound without dims: each linear dim is put at the end of its range that makes the value least."""
+        out = self
+        for _ in range(8):
+            pending = sorted(out.dims)
+            nested = [a for a in out.atoms() if a.kind not in ("symbol", "dim")]
+            if not pending and not nested:
+                return out
+            form = out.linear()
+            if form is None or nested:
+                relaxed = out._without_operations(ranges)
+                if relaxed is None or relaxed == out:
+                    return None
+                out = relaxed
+                continue
+            for d, c in form[0].items():
+                if d not in ranges:
+                    return None
+                if all(k >= 0 for k in c.terms.values()):
+                    out = out.substitute({d: ranges[d][0]})
+                elif all(k <= 0 for k in c.terms.values()):
+                    out = out.substitute({d: ranges[d][1]})
+                else:
+                    return None
+                break
+        return None
+
+    def _without_operations(self, ranges: Mapping[int, Range]) -> Expr | None:
+        """A lower bound in which one nested operation has been replaced by a bound of its own."""
+        for monomial, c in self.terms.items():
+            for i, atom in enumerate(monomial):
+                if atom.kind in ("symbol", "dim"):
+                    continue
+                others = Expr({monomial[:i] + monomial[i + 1 :]: c})
+                rest = Expr({m: k for m, k in self.terms.items() if m != monomial})
+                if any(a.kind != "symbol" for m in others.terms for a in m):
+                    return None
+                for bound in _bounds_of(atom, c > 0, ranges):
+                    return rest + others * bound
+                return None
+        return self
+
+    def simplify(self, ranges: Mapping[int, Range]) -> Expr:
+        """The expression with floordiv, mod, min and max resolved as far as the dims' ranges allow."""
+        if not any(a.kind not in ("symbol", "dim") for m in self.terms for a in m):
+            return self
+
+        def replaced(atom: Atom) -> Expr:
+            if atom.kind in ("symbol", "dim"):
+                return Expr({(atom,): 1})
+            args = [e.simplify(ranges) for e in atom.args]
+            if atom.kind in ("min", "max"):
+                return _extreme(atom.kind, args, ranges)
+            return _divide(args[0], args[1], ranges)[0 if atom.kind == "floordiv" else 1]
+
+        return self._rebuilt(replaced)
+
+    # ---- text and identity
+
+    def __str__(self) -> str:
+        return self.text(str)
+
+    def text(self, name: Callable[[Atom], str]) -> str:
+        """The expression as text with atoms spelled by `name`."""
+
+        def order(item: tuple[Monomial, int]) -> tuple[Any, ...]:
+            return (not item[0], item[1] < 0, [_key(a) for a in item[0]])
+
+        parts: list[str] = []
+        for monomial, c in sorted(self.terms.items(), key=order):
+            factors = [_factor(a, name, alone=len(monomial) == 1 and abs(c) == 1) for a in monomial]
+            if abs(c) != 1 or not monomial:
+                factors.insert(0, str(abs(c)))
+            parts.append(("- " if parts else "-") if c < 0 else ("+ " if parts else ""))
+            parts[-1] += " * ".join(factors)
+        return " ".join(parts) or "0"
+
+    def wrapped(self, name: Callable[[Atom], str] = str) -> str:
+        """The text in parentheses unless it is a single atom or number."""
+        plain = self.constant is not None or (
+            len(self.terms) == 1 and [*self.terms.values()] == [1] and len(next(iter(self.terms))) == 1
+            and next(iter(self.terms))[0].kind in ("symbol", "dim", "min", "max")
+        )  # fmt: skip
+        text = self.text(name)
+        return text if plain and not text.startswith("-") else f"({text})"
+
+    def __repr__(self) -> str:
+        return f"Expr({self})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            return self.constant == other
+        return isinstance(other, Expr) and (self is other or self.terms == other.terms)
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            k = self.constant
+            self._hash = hash(k) if k is not None else hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"the size {self} has no truth value; compare it")
+
+    def __index__(self) -> int:
+        if (k := self.constant) is None:
+            raise TypeError(f"the size {self} is not a constant")
+        return k
+
+
+ZERO, ONE = Expr.const(0), Expr.const(1)
+
+
+def _factor(atom: Atom, name: Callable[[Atom], str], alone: bool) -> str:
+    match atom.kind:
+        case "symbol" | "dim":
+            return name(atom)
+        case "min" | "max":
+            return f"{atom.kind}({', '.join(e.text(name) for e in atom.args)})"
+        case _:
+            a, b = atom.args
+            text = f"{a.wrapped(name)} {atom.kind} {b.wrapped(name)}"
+            return text if alone else f"({text})"
+
+
+def _recombined(terms: dict[Monomial, int]) -> Expr:
+    """`k * (x mod c) + k * c * (x floordiv c)` → `k * x`, for constant c."""
+    for m, k in terms.items():
+        if len(m) != 1 or m[0].kind != "mod" or (c := m[0].args[1].constant) is None:
+            continue
+        quotient = (Atom("floordiv", m[0].args),)
+        if terms.get(quotient) == k * c:
+            rest = Expr({n: v for n, v in terms.items() if n not in (m, quotient)})
+            return rest + m[0].args[0] * k
+    return Expr(terms)
+
+
+def _divide(a: Expr, b: Expr, ranges: Mapping[int, Range] | None = None) -> tuple[Expr, Expr]:
+    """Quotient (rounded down) and remainder in canonical form.
+
+    Terms that b divides leave the quotient's operand: `(b*q + r) floordiv b = q + r floordiv b`. What is left
+    disappears when the ranges show `0 <= r < b`."""
+    if b == ONE:
+        return a, ZERO
+    if not b.terms or not a.terms:
+        return ZERO, ZERO
+    if (c := b.constant) is not None and c < 0:
+        q, r = _divide(-a, -b, ranges)
+        return q, -r
+    quotient, rest = _split(a, b)
+    if not rest.terms:
+        return quotient, ZERO
+    if (k := rest.constant) is not None and c is not None:  # only constants smaller than c are left
+        return quotient + k // c, Expr.const(k % c)
+    if rest.nonnegative(ranges) and (b - 1 - rest).nonnegative(ranges):
+        return quotient, rest
+    if c is not None:
+        common = reduce(gcd, rest.terms.values(), c)
+        if common > 1:
+            inner = Expr({m: v // common for m, v in rest.terms.items()})
+            q, r = _divide(inner, Expr.const(c // common), ranges)
+            return quotient + q, r * common
+        # (x floordiv k) floordiv c = x floordiv (k * c)
+        if len(rest.terms) == 1 and (m := next(iter(rest.terms))) and len(m) == 1 and rest.terms[m] == 1:
+            if m[0].kind == "floordiv" and (k := m[0].args[1].constant) is not None and k > 0:
+                q = _divide(m[0].args[0], Expr.const(k * c), ranges)[0]
+                return quotient + q, Expr({(Atom("mod", (rest, b)),): 1})
+    return quotient + Expr({(Atom("floordiv", (rest, b)),): 1}), Expr({(Atom("mod", (rest, b)),): 1})
+
+
+def _split(a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    """(q, r) with a = b*q + r: q takes the terms that b divides, r keeps the others."""
+    q: dict[Monomial, int] = {}
+    r: dict[Monomial, int] = {}
+    if (c := b.constant) is not None:
+        for m, k in a.terms.items():
+            if k // c:
+                q[m] = k // c
+            if k % c:
+                r[m] = k % c
+        return Expr(q), Expr(r)
+    if len(b.terms) == 1:
+        (divisor, c), = b.terms.items()
+        for m, k in a.terms.items():
+            left = list(m)
+            if k % c == 0 and all(_removed(left, atom) for atom in divisor):
+                q[tuple(left)] = k // c
+            else:
+                r[m] = k
+        return Expr(q), Expr(r)
+    quotient, rest = ZERO, a  # a sum: exact polynomial division by leading terms, or nothing
+    lead = max(b.terms, key=lambda m: (len(m), [_key(x) for x in m]))
+    for _ in range(16):
+        if not rest.terms:
+            return quotient, rest
+        top = max(rest.terms, key=lambda m: (len(m), [_key(x) for x in m]))
+        left = list(top)
+        if rest.terms[top] % b.terms[lead] or not all(_removed(left, atom) for atom in lead):
+            break
+        step = Expr({tuple(left): rest.terms[top] // b.terms[lead]})
+        quotient, rest = quotient + step, rest - step * b
+    return ZERO, a
+
+
+def _removed(monomial: list[Atom], atom: Atom) -> bool:
+    if atom in monomial:
+        monomial.remove(atom)
+        return True
+    return False
+
+
+def _extreme(kind: str, args: Iterable[Expr], ranges: Mapping[int, Range] | None = None) -> Expr:
+    """min or max with nested ones flattened and dominated operands dropped."""
+    flat: list[Expr] = []
+    for e in args:
+        m = next(iter(e.terms)) if len(e.terms) == 1 else ()
+        nested = len(m) == 1 and m[0].kind == kind and e.terms[m] == 1
+        flat += m[0].args if nested else [e]
+
+    def beaten(x: Expr, y: Expr) -> bool:
+        """y is always at least as extreme as x."""
+        return (x - y if kind == "min" else y - x).nonnegative(ranges)
+
+    kept: list[Expr] = []
+    for x in flat:
+        if not any(beaten(x, y) for y in kept):
+            kept = [*(y for y in kept if not beaten(y, x)), x]
+    if len(kept) == 1:
+        return kept[0]
+    return Expr({(Atom(kind, tuple(sorted(kept, key=str))),): 1})
+
+
+def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable[Expr]:
+    """A lower (or upper) bound of an operation, without that operation."""
+    args = atom.args
+    match atom.kind:
+        case "mod":
+            yield ZERO if lower else args[1] - 1
+        case "min" if not lower:
+            yield next((e for e in args if e.constant is not None), args[0])
+        case "max" if lower:
+            yield next((e for e in args if e.constant is not None), args[0])
+        case "min" if all(e.nonnegative(ranges) for e in args):
+            yield ZERO
+        case "floordiv" if lower and args[0].nonnegative(ranges) and args[1].nonnegative(ranges):
+            yield ZERO
+        case "floordiv" if not lower and args[0].nonnegative(ranges) and (args[1] - 1).nonnegative(ranges):
+            yield args[0]
+        case _:
+            return
+
+
+def floordiv(a: ExprLike, b: ExprLike) -> Expr:
+    return Expr.of(a) // Expr.of(b)
+
+
+def mod(a: ExprLike, b: ExprLike) -> Expr:
+    return Expr.of(a) % Expr.of(b)
+
+
+def ceildiv(a: ExprLike, b: ExprLike) -> Expr:
+    """a / b rounded up: `(a + b - 1) floordiv b`."""
+    return (Expr.of(a) + b - 1) // Expr.of(b)
+
+
+def minimum(*args: ExprLike) -> Expr:
+    return _extreme("min", map(Expr.of, args))
+
+
+def maximum(*args: ExprLike) -> Expr:
+    return _extreme("max", map(Expr.of, args))
+
+
+def broadcast(a: ExprLike, b: ExprLike) -> Expr:
+    """The size that a and b broadcast to, provided they do: equal, or one of them is 1."""
+    a, b = Expr.of(a), Expr.of(b)
+    if a == b or b == ONE:
+        return a
+    if a == ONE:
+        return b
+    if a.constant is not None:
+        return a
+    if b.constant is not None:
+        return b
+    return maximum(a, b) * minimum(a, b, 1)
+
+
+def product(sizes: Iterable[ExprLike]) -> Expr:
+    return reduce(lambda p, s: p * s, sizes, ONE)
+
+
+OPERATIONS: dict[str, Callable[..., Expr]] = {
+    "floordiv": floordiv, "mod": mod, "ceildiv": ceildiv, "min": minimum, "max": maximum,
+}  # fmt: skip
