@@ -1,4 +1,4 @@
-"""ircc compiles a neural network in ONNX to native code, through three dialects that a person can read and edit.
+"""ircc compiles a neural network in ONNX to native code, through three dialects made for reading.
 
     import ircc
     engine = ircc.compile("model.onnx")
@@ -38,10 +38,8 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     if name == "onnx_backend":
         # ONNX's Backend API is a frontend and may not import the compiler: the two are joined here.
-        backend = import_module(".frontends.onnx_backend", __name__).make_backend(
-            import_module(".compiler", __name__).compile
-        )
-        value = backend
+        compiler = import_module(".compiler", __name__)
+        value = import_module(".frontends.onnx_backend", __name__).make_backend(compiler.compile)
     elif name in _PLACES:
         value = getattr(import_module(_PLACES[name], __name__), name)
     else:

@@ -1,7 +1,7 @@
 """The one family of errors that ircc raises: everything that can go wrong for a user is an `Error`.
 
-An error says what was wrong, where (the ONNX node and its operator, when there is one) and what to do about it.
-The command prints `str(error)` and leaves with `error.exit_status`; a traceback means a bug in ircc.
+An error says what was wrong, where (the ONNX node and its operator, when there is one) and what to do about
+it. The command prints `str(error)` and leaves with `error.exit_status`; a traceback means a bug in ircc.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,11 +36,11 @@ class Error(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions are rebuilt from `args`; ours have keyword fields, and they cross process borders in tests.
+        # Exceptions are rebuilt from `args`; ours have keyword fields too, and they cross process borders.
         return _rebuild, (type(self), self.args, self.__dict__)
 
     def at(self, node: str | None, operator: str | None = None) -> "Error":
-        """This error, placed at `node` unless it already names one: rules that know only the op raise, callers place."""
+        """This error, placed at `node` unless it names one: rules know what is wrong, their callers where."""
         if self.node is None:
             self.node = node
         if self.operator is None:
@@ -82,7 +82,7 @@ class Issue:
 
 
 class UnsupportedError(Error):
-    """The model is valid, but ircc cannot compile it (yet). `issues` lists every obstacle, not only the first."""
+    """The model is valid, but ircc cannot compile it. `issues` lists every obstacle, not only the first."""
 
     exit_status = 3
 
@@ -114,7 +114,7 @@ class IRError(Error):
 
 
 class PassError(Error):
-    """A pass that does not exist, has wrong options, or broke the module (found by --verify-each or --check-each)."""
+    """A pass that does not exist, has wrong options, or broke the module (--verify-each, --check-each)."""
 
 
 class ScheduleError(Error):

@@ -2,8 +2,8 @@
 
     python examples/demo_magika.py [FILE ...]        without files: one of each kind in this repository
 
-The model is the one inside the package `magika` (pip install --no-deps magika==1.0.3); nothing else of it is used.
-What it eats is prepared here by the rule of its own `Magika._extract_features_from_seekable`.
+The model is the one inside the package `magika` (pip install --no-deps magika==1.0.3); nothing else of it is
+used. What it eats is prepared here by the rule of its own `Magika._extract_features_from_seekable`.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def find_model() -> Path:
-    """The folder of the model in the installed package, which is found but not imported (it wants onnxruntime)."""
+    """The folder of the model in the installed package, which is not imported (it would want onnxruntime)."""
     spec = importlib.util.find_spec("magika")
     if spec is None or spec.origin is None:
         raise SystemExit("package magika is missing: run `make demo`, or pip install --no-deps magika==1.0.3")
@@ -32,8 +32,8 @@ def find_model() -> Path:
 def features(content: bytes, config: dict[str, Any]) -> np.ndarray:
     """int32 [beg_size + end_size]: how the file begins and how it ends.
 
-    Of the first block leading white space is dropped and the first bytes kept, padded behind; of the last block
-    trailing white space is dropped and the last bytes kept, padded in front.
+    Of the first block leading white space is dropped and the first bytes kept, padded behind; of the last
+    block trailing white space is dropped and the last bytes kept, padded in front.
     """
     beg_size, end_size, block = config["beg_size"], config["end_size"], config["block_size"]
     tokens = np.full(beg_size + end_size, config["padding_token"], np.int32)

@@ -1,4 +1,4 @@
-"""What all tests share: how long Hypothesis searches, `--bless` for expected files, and where real models are."""
+"""What all tests share: how long Hypothesis searches, `--bless` for expected files, where a real model is."""
 
 import importlib.util
 import os
@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 
 # CI draws the same programs every time, so that a red run can be repeated; at a desk a test stays quick, and
-# `--hypothesis-profile=deep` is for a night. A test that carries a level's share of the promised 2,000 programs scales
-# this: `@settings(max_examples=10 * settings().max_examples)`.
-_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **_COMMON)
-settings.register_profile("desk", max_examples=30, **_COMMON)
-settings.register_profile("deep", max_examples=20_000, **_COMMON)
+# `--hypothesis-profile=deep` is for a night. A test that carries its level's share of programs scales this:
+# `@settings(max_examples=10 * settings().max_examples)`.
+_common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile("ci", _common, max_examples=200, derandomize=True, print_blob=True)
+settings.register_profile("desk", _common, max_examples=30)
+settings.register_profile("deep", _common, max_examples=20_000)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
@@ -37,8 +37,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def magika_model() -> Path:
-    """A small real model: a transformer-free byte classifier of 214 file types, shipped by the package magika."""
+    """A small real model: bytes in, scores of 214 file types out; shipped by the package magika."""
     spec = importlib.util.find_spec("magika")
     if spec is None or spec.origin is None:
-        pytest.fail("package magika is missing: `make test` installs it (pip install --no-deps magika==1.0.3)")
+        pytest.fail("package magika is missing: `make test` installs it (pip install --no-deps magika)")
     return Path(spec.origin).parent / "models/standard_v3_3/model.onnx"

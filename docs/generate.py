@@ -1,0 +1,200 @@
+"""Writes the pages of docs/ that follow from the code; `--check` only says whether they are up to date.
+
+    python docs/generate.py [--check]
+
+docs/dialects/*.md come from the docstrings of the operations, docs/passes.md from those of the passes and
+their fields, docs/cli.md from the command's own parser. The other pages of docs/ are written by hand.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xdsl.irdl import IRDLOperation, OptionalDef, VariadicDef
+
+from ircc.testing import inventory
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- written by docs/generate.py (make docs): edit the docstrings, not this page -->"
+
+
+def text_of(documented: Any) -> str:
+    """The docstring as Markdown: its numbered constraints become a list."""
+    text = inspect.cleandoc(documented.__doc__ or "")
+    return re.sub(r"(?:^|(?<=\s))(C\d+): ", r"\n- **\1**: ", text).replace("\n\n\n", "\n\n").strip()
+
+
+def own_text(cls: type) -> str:
+    """The docstring that a class has itself, not one it inherits."""
+    return text_of(cls) if vars(cls).get("__doc__") else ""
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines) if rows else ""
+
+
+def page(parts: list[str]) -> str:
+    text = "\n\n".join(part for part in parts if part)
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+# --- dialects ---------------------------------------------------------------------------------------------
+
+
+def quantity(part: object) -> str:
+    if isinstance(part, OptionalDef):
+        return "?"
+    return "*" if isinstance(part, VariadicDef) else ""
+
+
+def signature(op: type[IRDLOperation]) -> str:
+    """The parts of an operation by name: `x?` is optional, `x*` any number, `x = 1` has a default."""
+    definition = op.get_irdl_definition()
+    defaults: dict[str, Any] = getattr(op, "DEFAULTS", {})
+
+    def attribute(name: str, part: Any) -> str:
+        default = defaults.get(name, part.default_value)
+        return name + quantity(part) if default is None else f"{name} = {default}"
+
+    groups = {
+        "operands": [name + quantity(part) for name, part in definition.operands],
+        "properties": [
+            attribute(name, part)
+            for name, part in definition.properties.items()
+            if name not in ("operandSegmentSizes", "resultSegmentSizes")
+        ],
+        "attributes": [attribute(name, part) for name, part in definition.attributes.items()],
+        "regions": [name + quantity(part) for name, part in definition.regions],
+        "results": [name + quantity(part) for name, part in definition.results],
+    }
+    named = [(group, ", ".join(f"`{part}`" for part in parts)) for group, parts in groups.items() if parts]
+    return " · ".join(f"{group} {parts}" for group, parts in named)
+
+
+def dialect_page(level: str) -> str:
+    """A dialect: its attributes, its operations file by file, and what families of them share."""
+    modules = inventory.modules(f"dialects.{level}")
+    lines = [f"# The {level} dialect", NOTE, text_of(modules[0])]
+    lines.append(
+        "In the lists of parts `x?` is optional, `x*` stands for any number and `x = 1` has a default. "
+        "C1, C2 ... are the constraints that the verifier names in its messages."
+    )
+    if attributes := inventory.attributes(level):
+        lines.append("## Types and attributes")
+        for attribute in attributes:
+            lines += [f"### {attribute.name}", own_text(attribute)]
+    families: dict[str, type] = {}
+    for module in modules:
+        operations = [op for op in inventory.operations(level) if op.__module__ == module.__name__]
+        if operations:
+            lines.append("## " + text_of(module).split("\n\n")[0].rstrip("."))
+        for op in operations:
+            shared = {base.__name__: base for base in inventory.families(op) if own_text(base)}
+            families |= shared
+            links = ", ".join(f"[{name}](#{name.lower()})" for name in shared)
+            lines += [f"### {op.name}", own_text(op), signature(op), f"Shares {links}." if links else ""]
+    if families:
+        lines.append("## What families of operations share")
+        for name, base in families.items():
+            lines += [f"### {name}", own_text(base)]
+    return page(lines)
+
+
+# --- passes -----------------------------------------------------------------------------------------------
+
+
+def default_of(option: dataclasses.Field[Any]) -> str:
+    if option.default_factory is not dataclasses.MISSING:
+        return f"`{option.default_factory()}`"
+    return "(needed)" if option.default is dataclasses.MISSING else f"`{option.default}`"
+
+
+def passes_page() -> str:
+    lines = ["# Passes", NOTE]
+    lines.append(
+        "The pass `fold-constants` is the file `passes/fold_constants.py`; its example, before and after, is "
+        "`tests/passes/fold_constants.mlir`. Options are written as on the command line: "
+        "`--passes='some-pass{option=1},other-pass'`."
+    )
+    for name, cls in inventory.passes().items():
+        # a dataclass without a docstring is given its signature as one
+        own = "" if (cls.__doc__ or "").startswith(f"{cls.__name__}(") else own_text(cls)
+        rows: list[list[str]] = []
+        for option in dataclasses.fields(cls):
+            kind = option.type.__name__ if isinstance(option.type, type) else str(option.type)
+            rows.append([f"`{option.name}`", f"`{kind}`", default_of(option)])
+        lines += [f"## {name}", own or text_of(sys.modules[cls.__module__])]
+        lines.append(table(["option", "type", "default"], rows))
+    return page(lines)
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+def command_section(parser: argparse.ArgumentParser, depth: int) -> Iterator[str]:
+    """From the parser's own data, because the layout of --help differs between versions of Python."""
+    yield f"{'#' * depth} {parser.prog}"
+    yield inspect.cleandoc(parser.description or "")
+    rows: list[list[str]] = []
+    subcommands: list[argparse.ArgumentParser] = []
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            subcommands += action.choices.values()
+        elif action.help != argparse.SUPPRESS:
+            choices = "|".join(map(str, action.choices or []))
+            value = "" if action.nargs == 0 else f" {action.metavar or choices or action.dest}"
+            names = ", ".join(option + value for option in action.option_strings) or value.strip()
+            rows.append([f"`{names}`", (action.help or "") % {**vars(action), "prog": parser.prog}])
+    yield table(["argument", "meaning"], rows)
+    if parser.epilog:
+        yield f"```\n{inspect.cleandoc(parser.epilog)}\n```"
+    for subcommand in subcommands:
+        yield from command_section(subcommand, depth + 1)
+
+
+# --- all of them ------------------------------------------------------------------------------------------
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page: its file and its text."""
+    found = {DOCS / "dialects" / f"{level}.md": dialect_page(level) for level in inventory.LEVELS}
+    found[DOCS / "passes.md"] = passes_page()
+    if importlib.util.find_spec("ircc.cli"):
+        parser = importlib.import_module("ircc.cli").build_parser()
+        found[DOCS / "cli.md"] = page(["# The command", NOTE, *command_section(parser, 2)])
+    return found
+
+
+def stale() -> dict[Path, str]:
+    """The pages that differ from what the code says now, and what they should be."""
+    return {path: text for path, text in pages().items() if not path.exists() or path.read_text() != text}
+
+
+def main(arguments: list[str]) -> int:
+    outdated = stale()
+    for path, text in outdated.items():
+        name = path.relative_to(DOCS.parent)
+        if "--check" in arguments:
+            print(f"{name} is not up to date: run `make docs`")
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            print(f"wrote {name}")
+    return 1 if outdated and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
