@@ -28,9 +28,7 @@ ENTRANCES = {
 
 def test_import_contracts() -> None:
     """The contracts of pyproject.toml's [tool.importlinter] hold."""
-    program = (
-        "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
-    )
+    program = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
     run = subprocess.run(
         [sys.executable, "-c", program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -41,8 +39,6 @@ def test_import_contracts() -> None:
 def test_entrance_stays_light(entrance: str, tmp_path: Path) -> None:
     heavy = ENTRANCES[entrance]
     program = f"{entrance}\nimport sys\nprint([name for name in {heavy!r} if name in sys.modules])"
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]", f"`{entrance}` brings in {run.stdout}"

@@ -23,9 +23,7 @@ LIMIT = 600  # lines: a file that passes it is usually two things
 def sources(folder: Path = ROOT) -> list[Path]:
     """The Python files of the package `ircc`, or below `folder`."""
     found = [path.relative_to(ROOT) for path in folder.rglob("*.py")]
-    return sorted(
-        p for p in found if not any(part.startswith(".") for part in p.parts) and p.parts[0] not in OUTSIDE
-    )
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.parts) and p.parts[0] not in OUTSIDE)
 
 
 def test_packages_are_the_folders() -> None:
@@ -41,9 +39,7 @@ def test_every_folder_of_sources_is_a_package() -> None:
 
 def test_tests_are_no_part_of_the_package() -> None:
     assert not [*(ROOT / "tests").rglob("__init__.py")], "tests/ is no package: pytest imports by file"
-    assert not [
-        path for path in ROOT.glob("*.py") if path.stem == "conftest" or path.stem.startswith("test_")
-    ]
+    assert not [path for path in ROOT.glob("*.py") if path.stem == "conftest" or path.stem.startswith("test_")]
 
 
 def test_no_file_is_too_long() -> None:
