@@ -5,10 +5,10 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from ...ir.types import TensorType
-from . import contraction, data, elementwise
+from . import binary, contraction, data, unary
 from .base import GraphOp
 
-FAMILIES = (contraction, data, elementwise)
+FAMILIES = (unary, binary, contraction, data)
 
 OPERATORS: tuple[type[GraphOp], ...] = tuple(
     op
@@ -16,5 +16,7 @@ OPERATORS: tuple[type[GraphOp], ...] = tuple(
     for op in vars(family).values()
     if isinstance(op, type) and issubclass(op, GraphOp) and "name" in vars(op) and op.__module__ == family.__name__
 )
+
+BY_NAME = {op.__name__: op for op in OPERATORS}  # by ONNX name: BY_NAME["Conv"]
 
 Graph = Dialect("graph", [*OPERATORS], [TensorType])

@@ -7,6 +7,7 @@ An operator is a class: its operands, attributes (IRDL properties) and docstring
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from ...ir.evaluator import Environment
 from ...ir.expr import ONE, Expr, ExprLike, broadcast
 from ...ir.nodes import set_nodes
 from ...ir.types import Check, ExprAttr, TensorType, exprs
@@ -50,6 +52,8 @@ def attribute(value: Any) -> Attribute:
             return FloatAttr(float(value), f64)
         case str():
             return StringAttr(value)
+        case Expr():
+            return ExprAttr(value)
         case np.ndarray():
             return Weight.of(value)
         case list() | tuple() if any(isinstance(v, Expr) for v in value):
@@ -70,7 +74,7 @@ def value(attr: Attribute | None) -> Any:
             return attr.value.data
         case FloatAttr():
             return attr.value.data
-        case StringAttr():
+        case StringAttr() | ExprAttr():
             return attr.data
         case DenseArrayBase():
             return tuple(attr.get_values())
@@ -93,11 +97,11 @@ class GraphOp(IRDLOperation):
 
     traits = traits_def(Pure())
     DEFAULTS: ClassVar[Mapping[str, Any]] = {}  # values of properties that may be left out
-    EXPRESSIONS: ClassVar[Sequence[str]] = ()  # properties that hold lists of sizes
+    EXPRESSIONS: ClassVar[Sequence[str]] = ()  # properties that hold a size or a list of sizes
 
     @classmethod
     def make(
-        cls, *operands: SSAValue | Operation | None | Sequence[SSAValue], nodes: Sequence[str] = (), **properties: Any
+        cls, *operands: SSAValue | Operation | Sequence[SSAValue] | None, nodes: Sequence[str] = (), **properties: Any
     ) -> Self:
         """The operator on these operands (None: an absent optional one; a list: a variadic one), its result types
         inferred. Properties are Python values. Raises VerifyException when a constraint does not hold."""
@@ -107,9 +111,15 @@ class GraphOp(IRDLOperation):
             definition.operands, (*operands, *[None] * (len(definition.operands) - len(operands))), strict=True
         ):
             optional = isinstance(kind, OptOperandDef | VarOperandDef)
-            groups.append(([] if given is None else list(given) if isinstance(given, Sequence) else [given]) if optional else given)
+            groups.append(
+                ([] if given is None else list(given) if isinstance(given, Sequence) else [given])
+                if optional
+                else given
+            )
         attributes = {
-            k: exprs(v) if k in cls.EXPRESSIONS else attribute(v) for k, v in properties.items() if v is not None
+            k: cls.sizes_attribute(v) if k in cls.EXPRESSIONS else attribute(v)
+            for k, v in properties.items()
+            if v is not None
         }
         for k, v in cls.DEFAULTS.items():
             attributes.setdefault(k, attribute(v))
@@ -122,6 +132,11 @@ class GraphOp(IRDLOperation):
             result._type = type_  # pyright: ignore[reportPrivateUsage]
         set_nodes(op, nodes)
         return op
+
+    @staticmethod
+    def sizes_attribute(given: ExprLike | Sequence[ExprLike]) -> Attribute:
+        """A size, or a list of sizes, as an attribute."""
+        return exprs(given) if isinstance(given, Sequence) else ExprAttr(Expr.of(given))
 
     @classmethod
     def result_count(cls, properties: Mapping[str, Attribute]) -> int:
@@ -137,6 +152,11 @@ class GraphOp(IRDLOperation):
     def evaluate(self, inputs: Sequence[Any], sizes: Sizes) -> Sequence[Array]:
         """The results for these arrays (None: an absent operand): the reference meaning."""
         raise NotImplementedError
+
+    def interpret(self, env: Environment) -> None:
+        """The reference evaluator's step."""
+        inputs = [None if v is None else env.values[v] for v in self.inputs]
+        env.values.update(zip(self.results, self.evaluate(inputs, env.size), strict=True))
 
     def checks(self) -> Sequence[Check]:
         """Conditions on symbolic sizes that must hold at run time."""
@@ -232,7 +252,48 @@ class GraphOp(IRDLOperation):
         return cls(operands=groups, properties=properties, attributes=attributes, result_types=results)
 
 
+# ---- helpers of reference meanings
+
+
+def wide(x: Any) -> Any:
+    """float16 and bfloat16 as float32, in which their arithmetic is done; everything else as it is."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 and kind_of_dtype(x.dtype) == "f" else x
+
+
+def settled(x: Any, dtype: Any) -> Array:
+    """`x` as an array of this dtype; arrays of expressions (dtype object) stay what they are."""
+    x = np.asarray(x)
+    return x if x.dtype in (dtype, object) else x.astype(dtype)
+
+
+def is_symbolic(*arrays: Any) -> bool:
+    """True when one of the arrays holds expressions instead of numbers."""
+    return any(a is not None and a.dtype == object for a in arrays)
+
+
+def kind_of_dtype(dtype: Any) -> str:
+    """`f` (float), `i` (signed integer), `u` (unsigned integer), `b` (bool), `O` (expressions)."""
+    return "f" if dtype.kind == "V" or dtype.name == "bfloat16" else dtype.kind
+
+
 # ---- helpers of shape rules
+
+
+def need_kind(type_: TensorType, kinds: str, constraint: str = "C1") -> None:
+    """Element types are of one of these kinds: letters of `kind_of_dtype`. Raises VerifyException."""
+    names = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
+    need(
+        kind_of_dtype(type_.dtype) in kinds,
+        f"{constraint} element type {type_.element_type} is not {' or '.join(names[k] for k in kinds)}",
+    )
+
+
+def need_same(a: TensorType, b: TensorType, constraint: str) -> None:
+    """Element types are equal. Raises VerifyException."""
+    need(
+        a.element_type == b.element_type,
+        f"{constraint} element types {a.element_type} and {b.element_type} differ",
+    )
 
 
 def broadcast_shapes(*shapes: Sequence[Expr]) -> tuple[Expr, ...]:
@@ -254,7 +315,7 @@ def broadcast_checks(what: str, *shapes: Sequence[Expr]) -> list[Check]:
     for i in range(rank):
         sizes = dict.fromkeys(s[i - rank + len(s)] for s in shapes if i - rank + len(s) >= 0)
         known = [s for s in sizes if s != ONE]
-        for a, b in zip(known, known[1:], strict=False):
+        for a, b in pairwise(known):
             if a.constant is None or b.constant is None:
                 found.append(Check.of((a - b) * (a - 1) * (b - 1), f"{what}: sizes {a} and {b} do not broadcast"))
     return found

@@ -27,8 +27,8 @@ class MatMul(GraphOp):
         a, b = self.type_of(0), self.type_of(1)
         need(a.rank > 0 and b.rank > 0, "C2 MatMul of a scalar")
         need(a.element_type == b.element_type, f"C3 element types {a.element_type} and {b.element_type}")
-        k, l = a.sizes[-1], b.sizes[-2] if b.rank > 1 else b.sizes[0]
-        need(k.constant is None or l.constant is None or k == l, f"C4 inner sizes {k} and {l} differ")
+        k, other = a.sizes[-1], b.sizes[-2] if b.rank > 1 else b.sizes[0]
+        need(k.constant is None or other.constant is None or k == other, f"C4 inner sizes {k} and {other} differ")
         lead = broadcast_shapes(a.sizes[:-2], b.sizes[:-2])
         rows = a.sizes[-2:-1]
         columns = b.sizes[-1:] if b.rank > 1 else ()
