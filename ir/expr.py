@@ -212,9 +212,7 @@ class Expr:
             total = total + reduce(lambda p, a: p * replaced(a), monomial, Expr.const(c))
         return total
 
-    def evaluate(
-        self, dims: Mapping[int, Any] | None = None, symbols: Mapping[str, int] | None = None
-    ) -> Any:
+    def evaluate(self, dims: Mapping[int, Any] | None = None, symbols: Mapping[str, int] | None = None) -> Any:
         """The value, an int; an int64 array (broadcast) where `dims` holds arrays.
 
         Raises KeyError for a dim or symbol without a value."""
@@ -432,7 +430,7 @@ def _split(a: Expr, b: Expr) -> tuple[Expr, Expr]:
                 r[m] = k % c
         return Expr(q), Expr(r)
     if len(b.terms) == 1:
-        (divisor, c), = b.terms.items()
+        ((divisor, c),) = b.terms.items()
         for m, k in a.terms.items():
             left = list(m)
             if k % c == 0 and all(_removed(left, atom) for atom in divisor):

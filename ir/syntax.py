@@ -107,9 +107,7 @@ def print_indices(printer: Printer, exprs: Iterable[Expr], operands: Sequence[SS
         printer.print_list(exprs, lambda e: print_expr(printer, e, operands))
 
 
-def canonical_indices(
-    exprs: Iterable[Expr], operands: Sequence[SSAValue]
-) -> tuple[list[Expr], list[SSAValue]]:
+def canonical_indices(exprs: Iterable[Expr], operands: Sequence[SSAValue]) -> tuple[list[Expr], list[SSAValue]]:
     """The same expressions over the operands in the order in which their text names them, each once.
 
     Two ops that print alike are then alike, so text round-trips."""

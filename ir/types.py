@@ -178,9 +178,7 @@ class BufferType(ParametrizedAttribute, Shaped, TypeAttribute):
     def of(
         cls, sizes: Iterable[ExprLike], element: Attribute, space: str = "global", layout: Expr | None = None
     ) -> BufferType:
-        return cls(
-            exprs(sizes), element, StringAttr(space), NoneAttr() if layout is None else ExprAttr(layout)
-        )
+        return cls(exprs(sizes), element, StringAttr(space), NoneAttr() if layout is None else ExprAttr(layout))
 
     def verify(self) -> None:
         _verify_element(self.element_type)

@@ -48,7 +48,9 @@ class Content:
     def sha256(self) -> str:
         if self._sha is None:
             assert self._array is not None
-            self._sha = hashlib.sha256(np.ascontiguousarray(self._array).data.cast("B") if self._array.size else b"").hexdigest()
+            self._sha = hashlib.sha256(
+                np.ascontiguousarray(self._array).data.cast("B") if self._array.size else b""
+            ).hexdigest()
         return self._sha
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -104,9 +106,7 @@ class Weight(Data[Content]):
                 name = parser.parse_str_literal()
                 parser.parse_punctuation(",")
                 return Content(file=file, name=name, sha256=parser.parse_str_literal())
-            values = parser.parse_comma_separated_list(
-                parser.Delimiter.SQUARE, lambda: _parse_scalar(parser)
-            )
+            values = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_scalar(parser))
             return Content(values=values)
 
     def print_parameter(self, printer: Printer) -> None:
@@ -210,7 +210,8 @@ def _find(sha256: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarr
     path = folder() / sha256
     if not path.is_file():
         raise IRError(
-            f"no data for weight {sha256}", hint=f"print the module with --inline-weights, or set IRCC_CACHE ({folder()})"
+            f"no data for weight {sha256}",
+            hint=f"print the module with --inline-weights, or set IRCC_CACHE ({folder()})",
         )
     array = np.fromfile(path, dtype)
     if Content(array).sha256 != sha256:

@@ -1,0 +1,145 @@
+"""What stands in the body of a `tensor.compute`, besides arith and math."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, IndexType, i32
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.traits import IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from ...ir.expr import Expr, ExprLike
+from ...ir.indexed import INDEX, Indexed, Indices, indexed
+from ...ir.syntax import operand_reader, parse_expr, parse_indices, print_expr, print_indices
+from ...ir.types import ExprAttr, TensorType, signless
+
+
+@irdl_op_definition
+class Yield(IRDLOperation):
+    """Ends a body with its value. C1: it stands in a tensor.compute."""
+
+    name = "tensor.yield"
+    value = operand_def()
+    traits = traits_def(IsTerminator(), Pure())
+
+    assembly_format = "$value attr-dict `:` type($value)"
+
+    def __init__(self, value: SSAValue | Operation) -> None:
+        super().__init__(operands=[value])
+
+    def verify_(self) -> None:
+        parent = self.parent_op()
+        if parent is None or parent.name != "tensor.compute":
+            raise VerifyException("C1 tensor.yield stands in a tensor.compute")
+
+
+@irdl_op_definition
+class Read(Indexed, IRDLOperation):
+    """One element of a tensor: `tensor.read %x[%i - 1, %k] else %zero`.
+
+    With `else`, an index outside of the tensor gives that value; without it the index must be inside.
+    C1: one index per dimension. C2: the value has the tensor's element type, without sign. C3: so has the `else`.
+    """
+
+    name = "tensor.read"
+    tensor = operand_def(TensorType)
+    indices = var_operand_def(IndexType())
+    otherwise = opt_operand_def()
+    map = prop_def(ArrayAttr[ExprAttr])
+    value = result_def()
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(Pure())
+
+    def __init__(self, tensor: SSAValue, indices: Indices, otherwise: SSAValue | None = None) -> None:
+        operands, attr = indexed(indices)
+        assert isinstance(tensor.type, TensorType)
+        super().__init__(
+            operands=[tensor, operands, [] if otherwise is None else [otherwise]],
+            properties={"map": attr},
+            result_types=[signless(tensor.type.element_type)],
+        )
+
+    def index_position(self) -> int:
+        return 1
+
+    def resegment(self, count: int) -> None:
+        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(
+            i32, [1, count, int(self.otherwise is not None)]
+        )
+
+    def verify_(self) -> None:
+        assert isinstance(self.tensor.type, TensorType)
+        if len(self.map) != self.tensor.type.rank:
+            raise VerifyException("C1 one index per dimension")
+        if self.value.type != signless(self.tensor.type.element_type):
+            raise VerifyException("C2 the value has the tensor's element type, without sign")
+        if self.otherwise is not None and self.otherwise.type != self.value.type:
+            raise VerifyException("C3 the `else` value has the element type")
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_ssa_value(self.tensor)
+        print_indices(printer, self.exprs, self.indices)
+        if self.otherwise is not None:
+            printer.print_string(" else ")
+            printer.print_ssa_value(self.otherwise)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        tensor = parser.parse_operand()
+        values, names = parse_indices(parser)
+        operands = [parser.resolve_operand(n, INDEX) for n in names]
+        otherwise = parser.parse_operand() if parser.parse_optional_keyword("else") else None
+        return cls(tensor, (values, operands), otherwise)
+
+
+@irdl_op_definition
+class Index(Indexed, IRDLOperation):
+    """The value of an index expression: `tensor.index %i * 2 + N`."""
+
+    name = "tensor.index"
+    indices = var_operand_def(IndexType())
+    map = prop_def(ArrayAttr[ExprAttr])
+    value = result_def(IndexType())
+    traits = traits_def(Pure())
+
+    def __init__(self, expr: ExprLike, operands: Sequence[SSAValue] = ()) -> None:
+        values, attr = indexed(([expr], operands))
+        super().__init__(operands=[values], properties={"map": attr}, result_types=[INDEX])
+
+    def index_position(self) -> int:
+        return 0
+
+    @property
+    def expr(self) -> Expr:
+        return self.exprs[0]
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        print_expr(printer, self.expr, self.indices)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        names: list[Any] = []
+        expr = parse_expr(parser, operand_reader(parser, names))
+        return cls(expr, [parser.resolve_operand(n, INDEX) for n in names])
+
+
+def body_block(count: int, *extra: Attribute) -> Block:
+    """A block with `count` index arguments and these others."""
+    return Block(arg_types=[*[INDEX] * count, *extra])
