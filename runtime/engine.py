@@ -1,0 +1,235 @@
+"""A loaded engine: checks inputs, plans per shape, runs the compiled host program in one native call.
+
+`load` opens a file, `Engine(artifact)` takes what the compiler made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..errors import InputError
+from . import threads as cores
+from .artifact import Artifact, Kernel, Port
+from .device import Device, DeviceTable
+from .file import read_engine, write_engine
+from .program import Array, Plan, Program, RunFrame, Shapes
+from .sizes import UnknownSymbol, evaluate, symbol_name
+
+_MOST_PLANS = 64  # sets of input shapes whose plan is kept
+
+
+def load(path: str | os.PathLike[str], threads: int | None = None, *, verify: bool = False) -> Engine:
+    """The engine of that file, ready to run on `threads` threads (None: all cores the process may use).
+
+    The weights are memory-mapped; `verify` checks them against their hash, which reads them all.
+    Raises EngineError where the file is damaged or needs what this machine lacks.
+    """
+    return Engine(read_engine(path, verify=verify), threads)
+
+
+class Engine:
+    """A compiled model.
+
+    One engine may run from many threads at once; each run in progress has an arena of its own, kept for the next one.
+    Close it (or use `with`) to end its worker threads early: later runs then compute on the calling thread alone.
+    After a fork the child's first run starts workers of its own.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
+        if threads is not None and not (type(threads) is int and 1 <= threads <= 4096):
+            raise InputError(f"threads is {threads!r}, expected 1 or more, or None: all cores the process may use")
+        self.artifact = artifact
+        self.threads = threads or cores.available()
+        self._program = Program(artifact, self.threads)
+        self._plans: dict[Shapes, Plan] = {}
+        # Frames that no run uses. A list's append and pop need no lock, so a fork cannot find one held.
+        self._frames: list[RunFrame] = []
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self.artifact.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """In the order of the model."""
+        return self.artifact.outputs
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Which ONNX nodes became which kernel, one entry per launch of the program."""
+        return self.artifact.kernels
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name, in fresh arrays. Raises InputError where an input does not fit, naming it."""
+        arrays = self._arrays(inputs)
+        plan = self._plan(arrays)
+        outputs = plan.outputs()
+        try:
+            frame = self._frames.pop()
+        except IndexError:
+            frame = RunFrame(self._program)
+        try:
+            frame.set(plan, arrays, outputs)
+            frame.run(arrays, outputs)
+        finally:
+            self._frames.append(frame)
+        return dict(zip(plan.names, outputs, strict=True))
+
+    def bind(self, inputs: Mapping[str, Array]) -> Bound:
+        """These arrays as inputs of every call of what is returned; a call reads what they hold then."""
+        arrays = self._arrays(inputs)
+        return Bound(self._program, self._plan(arrays), [inputs[p.name] for p in self.inputs], arrays)
+
+    @property
+    def device(self) -> Device:
+        return self._program.device
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the engine file, for `load`."""
+        write_engine(self.artifact, path)
+
+    def plan(self, inputs: Mapping[str, Array]) -> Plan:
+        """What follows from the shapes of these inputs: symbols, sizes of outputs and arena."""
+        return self._plan(self._arrays(inputs))
+
+    def close(self) -> None:
+        """Ends the worker threads. Memory goes with the last reference to the engine and its bounds."""
+        self.device.stop()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        ports = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
+        return f"<ircc.Engine ({ports[0]}) -> ({ports[1]}) on {self.artifact.backend}, {self.threads} threads>"
+
+    # ---- inputs
+
+    def _arrays(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The input arrays in order, row-major and aligned; copies only where they are not."""
+        ports = self.artifact.inputs
+        if type(inputs) is not dict and not isinstance(inputs, Mapping):
+            raise InputError(f"inputs are given as a dict of arrays by name, not as {type(inputs).__name__}")
+        if len(inputs) != len(ports):
+            self._names_differ(inputs)
+        arrays: list[Array] = []
+        for port in ports:
+            try:
+                array = inputs[port.name]
+            except KeyError:
+                self._names_differ(inputs)
+            if type(array) is not np.ndarray:
+                array = _as_array(array, port)
+            if array.dtype != port.dtype:
+                raise InputError(
+                    f"input '{port.name}' has dtype {array.dtype}, expected {port.dtype}",
+                    hint=f"nothing is cast silently: pass array.astype('{port.dtype}') if that is meant",
+                )
+            if array.ndim != len(port.shape):
+                raise InputError(
+                    f"input '{port.name}' has {array.ndim} dimensions {list(array.shape)}, "
+                    f"expected {len(port.shape)}: [{', '.join(map(str, port.shape))}]"
+                )
+            flags = array.flags
+            if not (flags.carray or (flags.c_contiguous and flags.aligned)):
+                array = np.array(array, order="C", copy=True)
+            arrays.append(array)
+        return arrays
+
+    def _names_differ(self, inputs: Mapping[str, Array]) -> NoReturn:
+        names = [p.name for p in self.artifact.inputs]
+        missing = [n for n in names if n not in inputs]
+        unknown = [str(n) for n in inputs if n not in names]
+        told = [f"missing: {', '.join(missing)}"] if missing else []
+        told += [f"unknown: {', '.join(unknown)}"] if unknown else []
+        raise InputError(
+            f"the inputs do not match ({'; '.join(told)})", hint=f"the model's inputs are: {', '.join(names) or 'none'}"
+        )
+
+    def _plan(self, arrays: list[Array]) -> Plan:
+        shapes = tuple([a.shape for a in arrays])
+        plan = self._plans.get(shapes)
+        if plan is None:
+            self._check_sizes(shapes)
+            plan = Plan(self._program, shapes)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()  # planning is cheap; keeping track of use would cost something on every run
+            self._plans[shapes] = plan
+        return plan
+
+    def _check_sizes(self, shapes: Shapes) -> None:
+        """The declared sizes of the inputs, dimension by dimension; `ircc_plan` checks what lies inside the model."""
+        symbols: dict[str, tuple[int, str]] = {}
+        ports = self.artifact.inputs
+        for port, shape in zip(ports, shapes, strict=True):
+            for i, (declared, size) in enumerate(zip(port.shape, shape, strict=True)):
+                if isinstance(declared, str) and (name := symbol_name(declared)) is not None:
+                    known, where = symbols.setdefault(name, (size, f"dimension {i} of input '{port.name}'"))
+                    if known != size:
+                        raise InputError(
+                            f"input '{port.name}': dimension {i} is {size}, expected {known}: "
+                            f"{name} is {known} in {where}"
+                        )
+        values = {name: value for name, (value, _) in symbols.items()}
+        for port, shape in zip(ports, shapes, strict=True):
+            for i, (declared, size) in enumerate(zip(port.shape, shape, strict=True)):
+                try:
+                    expected = evaluate(declared, values) if isinstance(declared, str) else declared
+                except UnknownSymbol:
+                    continue  # a symbol that no dimension is by itself: left to ircc_plan
+                if size != expected:
+                    formula = f" = {declared}" if isinstance(declared, str) else ""
+                    raise InputError(
+                        f"input '{port.name}': dimension {i} is {size}, expected {expected}{formula} "
+                        f"(its shape is [{', '.join(map(str, port.shape))}], got {list(shape)})"
+                    )
+
+
+class Bound:
+    """A program bound to input arrays; calling it runs once and allocates nothing. Not for two threads at once.
+
+    `outputs` maps names to arrays that every call overwrites. Inputs that do not lie in memory row-major are copied
+    on each call. Made by `Engine.bind`.
+    """
+
+    def __init__(self, program: Program, plan: Plan, given: list[Array], arrays: list[Array]) -> None:
+        outputs = plan.outputs()
+        self.plan = plan
+        self.outputs: dict[str, Array] = dict(zip(plan.names, outputs, strict=True))
+        self._arrays = arrays, outputs
+        self._copied = [(to, of) for to, of in zip(arrays, given, strict=True) if to is not of]
+        self._frame = RunFrame(program)
+        self._frame.set(plan, arrays, outputs)
+        # the fast path: one native call
+        self._simple = not self._copied and program.unified
+        self._program = program
+        self._main = program.main
+        self._table = program.table
+        self._address = self._frame.address
+
+    def __call__(self) -> None:
+        if self._simple:
+            if code := self._main(self._table, self._address):
+                self._program.failed(code)
+        else:
+            self.run()
+
+    def run(self, table: DeviceTable | None = None) -> None:
+        """One call, through another device table if one is given."""
+        for to, of in self._copied:
+            np.copyto(to, of)
+        self._frame.run(*self._arrays, table)
+
+
+def _as_array(value: Any, port: Port) -> Array:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"input '{port.name}' is no array: {error}") from None

@@ -1,0 +1,161 @@
+"""A loaded program and what one run of it needs: plan, frame, arena, weights. Engine and Bound are built from these."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_int32, c_int64, c_void_p
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError, InputError
+from .artifact import ALIGNMENT, Artifact, address_of, aligned_empty
+from .device import Device, DeviceTable, Frame, load_code, open_device
+
+Array: TypeAlias = NDArray[Any]
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+
+_PLAN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
+_MAIN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
+class Program:
+    """The artifact's code in this process, its device opened, its weights where the device reads them."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self.artifact = artifact
+        self.code = load_code(artifact)
+        self.device = open_device(artifact, self.code, threads)
+        self.plan_function = _PLAN(self.code.address("ircc_plan"))
+        self.main = _MAIN(self.code.address("ircc_main"))
+        self.table = ctypes.addressof(self.device.table)
+        self.unified = self.device.unified
+        self._weights = artifact.weights
+        if self._weights.size and address_of(self._weights) % ALIGNMENT:
+            self._weights = aligned_empty(artifact.weights.shape, artifact.weights.dtype)
+            self._weights[...] = artifact.weights
+        self.weights = address_of(self._weights)
+        self._copied_weights = Buffer(self.device)
+        if not self.unified:
+            self.weights = self._copied_weights.reserve(self._weights.nbytes)
+            self.device.copy(self.weights, address_of(self._weights), self._weights.nbytes)
+            self.device.wait()
+
+    def failed(self, code: int) -> NoReturn:
+        """`ircc_plan` or `ircc_main` returned `code`, not 0: raises what went wrong."""
+        if error := self.device.failure():
+            raise error
+        checks = self.artifact.checks
+        if 0 < code <= len(checks):
+            raise InputError(checks[code - 1])
+        raise EngineError(f"the run failed with code {code} on device '{self.artifact.backend}'")
+
+
+class Plan:
+    """What one set of input shapes fixes: the values that `ircc_plan` computes."""
+
+    def __init__(self, program: Program, shapes: Shapes) -> None:
+        artifact = program.artifact
+        count = len(artifact.symbols) + 1
+        dims = [n for shape in shapes for n in shape]
+        self._values = (c_int64 * (count + sum(len(p.shape) for p in artifact.outputs)))()
+        if code := program.plan_function((c_int64 * len(dims))(*dims), self._values):
+            program.failed(code)
+        values = self._values[:]
+        self.address = ctypes.addressof(self._values)
+        self.names = [p.name for p in artifact.outputs]
+        self.symbols: dict[str, int] = dict(zip(artifact.symbols, values, strict=False))
+        self.arena_bytes = values[count - 1]
+        self._specs: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        for port in artifact.outputs:
+            shape = tuple(values[count : count + len(port.shape)])
+            count += len(shape)
+            self._specs.append((shape, port.dtype))
+        if self.arena_bytes < 0 or any(n < 0 for shape, _ in self._specs for n in shape):
+            raise EngineError(f"the engine plans negative sizes for the input shapes {list(shapes)}: {values}")
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: shape for name, (shape, _) in zip(self.names, self._specs, strict=True)}
+
+    def outputs(self) -> list[Array]:
+        """Fresh arrays for the outputs, 64-byte aligned."""
+        try:
+            return [aligned_empty(shape, dtype) for shape, dtype in self._specs]
+        except (MemoryError, OverflowError, ValueError):
+            raise EngineError(f"no memory for outputs of the shapes {self.output_shapes}") from None
+
+
+class Buffer:
+    """Device memory that grows on demand and is freed with this object."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._address = 0
+        self._size = -1
+
+    def reserve(self, size: int) -> int:
+        """The address of at least `size` bytes; what was there before is gone."""
+        if size > self._size:
+            self.release()
+            self._address = self._device.alloc(size)
+            self._size = size
+        return self._address
+
+    def release(self) -> None:
+        address, self._address, self._size = self._address, 0, -1
+        if address:
+            self._device.free(address)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class RunFrame:
+    """What one run at a time works on: the C frame, its pointer arrays, the arena, a device's copies of the arrays."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._inputs = (c_void_p * len(program.artifact.inputs))()
+        self._outputs = (c_void_p * len(program.artifact.outputs))()
+        self._frame = Frame(
+            weights=program.weights,
+            inputs=ctypes.addressof(self._inputs),
+            outputs=ctypes.addressof(self._outputs),
+        )
+        self.address = ctypes.addressof(self._frame)
+        self._arena = Buffer(program.device)
+        self._copies = [Buffer(program.device) for _ in (*self._inputs, *self._outputs)]
+        self._plan: Plan | None = None
+
+    def set(self, plan: Plan, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """The caller keeps the arrays alive while the frame is used."""
+        if plan is not self._plan:
+            self._plan = None  # not half set, where the arena cannot be had
+            self._frame.arena = self._arena.reserve(plan.arena_bytes)
+            self._frame.plan = plan.address
+            self._plan = plan
+        if self._program.unified:
+            self._inputs[:] = [a.__array_interface__["data"][0] for a in inputs]
+            self._outputs[:] = [a.__array_interface__["data"][0] for a in outputs]
+        else:
+            buffers = zip(self._copies, (*inputs, *outputs), strict=True)
+            places = [buffer.reserve(array.nbytes) for buffer, array in buffers]
+            self._inputs[:] = places[: len(inputs)]
+            self._outputs[:] = places[len(inputs) :]
+
+    def run(self, inputs: Sequence[Array], outputs: Sequence[Array], table: DeviceTable | None = None) -> None:
+        """One run on the arrays it was set to, through another device table if one is given."""
+        program = self._program
+        address = program.table if table is None else ctypes.addressof(table)
+        if not program.unified:
+            for place, array in zip(self._inputs, inputs, strict=True):
+                program.device.copy(place, address_of(array), array.nbytes)
+        if code := program.main(address, self.address):
+            program.failed(code)
+        if not program.unified:
+            for place, array in zip(self._outputs, outputs, strict=True):
+                program.device.copy(address_of(array), place, array.nbytes)
+            program.device.wait()

@@ -1,0 +1,55 @@
+"""How many threads this process may keep busy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available() -> int:
+    """Cores by affinity, less where a cgroup's quota grants less; at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = _quota()
+    return max(1, cores if quota is None else min(cores, int(quota + 0.999)))
+
+
+def _quota() -> float | None:
+    """The least quota, in cores, on the way from this process's cgroup (version 2 or 1) to the root."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    least: float | None = None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        version_2 = controllers == ""
+        if not version_2 and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUPS if version_2 else _CGROUPS / "cpu"
+        place = root / path.lstrip("/")
+        for folder in (place, *place.parents):
+            found = _limit(folder, version_2)
+            if found is not None and (least is None or found < least):
+                least = found
+            if folder == root:
+                break
+    return least
+
+
+def _limit(folder: Path, version_2: bool) -> float | None:
+    try:
+        if version_2:
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    if quota == "max" or int(quota) <= 0:
+        return None
+    return int(quota) / int(period)
