@@ -5,10 +5,10 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from ...ir.types import TensorType
-from . import binary, contraction, data, unary
+from . import binary, contraction, data, pooling, unary
 from .base import GraphOp
 
-FAMILIES = (unary, binary, contraction, data)
+FAMILIES = (unary, binary, contraction, pooling, data)
 
 OPERATORS: tuple[type[GraphOp], ...] = tuple(
     op
