@@ -76,9 +76,11 @@ class Issue:
     operator: str  # with its domain when that is not ONNX's own: `com.microsoft.FusedConv`
     opset: int
     reason: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{location(self.node, self.operator)}, opset {self.opset}: {self.reason}"
+        text = f"{location(self.node, self.operator)}, opset {self.opset}: {self.reason}"
+        return f"{text} (hint: {self.hint})" if self.hint else text
 
 
 class UnsupportedError(Error):
