@@ -6,7 +6,10 @@ An operator is a class: its operands, attributes (IRDL properties) and docstring
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -17,6 +20,7 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     f64,
     i64,
@@ -31,6 +35,7 @@ from xdsl.utils.exceptions import VerifyException
 from ...ir.evaluator import Environment
 from ...ir.expr import ONE, Expr, ExprLike, broadcast
 from ...ir.nodes import set_nodes
+from ...ir.syntax import parse_expr
 from ...ir.types import Check, ExprAttr, TensorType, exprs
 from ...ir.weights import Weight
 
@@ -192,7 +197,7 @@ class GraphOp(IRDLOperation):
         for result, type_ in zip(self.results, self.infer(), strict=True):
             need(result.type == type_, f"result type is {result.type}, its rule gives {type_}")
 
-    # ---- text: graph.clip %x, _, %max {axis = 1 : i64} : (T, T) -> T
+    # ---- text: graph.gather %x, %indices <axis = 1> : (T, T) -> T
 
     def print(self, printer: Printer) -> None:
         shown = self.inputs
@@ -202,10 +207,9 @@ class GraphOp(IRDLOperation):
             printer.print_string(" ")
             printer.print_list(shown, lambda v: printer.print_string("_") if v is None else printer.print_ssa_value(v))
         segments = {"operandSegmentSizes", "resultSegmentSizes"}
-        properties = {k: v for k, v in self.properties.items() if k not in segments}
-        if properties:
+        if properties := {k: v for k, v in self.properties.items() if k not in segments}:
             printer.print_string(" <")
-            printer.print_attr_dict(properties)
+            printer.print_list(properties.items(), lambda item: print_property(printer, *item))
             printer.print_string(">")
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
@@ -226,7 +230,8 @@ class GraphOp(IRDLOperation):
                 break
         properties: dict[str, Attribute] = {}
         if parser.parse_optional_punctuation("<"):
-            properties = parser.parse_optional_attr_dict()
+            read = partial(parse_property, parser, cls.EXPRESSIONS)
+            properties = dict(parser.parse_comma_separated_list(parser.Delimiter.NONE, read))
             parser.parse_punctuation(">")
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
@@ -250,6 +255,48 @@ class GraphOp(IRDLOperation):
         if any(isinstance(kind, VarResultDef) for _, kind in definition.results):
             results = [results]
         return cls(operands=groups, properties=properties, attributes=attributes, result_types=results)
+
+
+# ---- text of properties: those that `attribute` makes as plain values, others as xDSL prints them
+
+
+def print_property(printer: Printer, name: str, attr: Attribute) -> None:
+    printer.print_string(f"{name} = ")
+    match attr:
+        case IntegerAttr() if attr.type == i64 or attr.type.bitwidth == 1:
+            printer.print_string(str(value(attr)).lower())
+        case FloatAttr() if attr.type == f64 and math.isfinite(attr.value.data):
+            digits, e, exponent = repr(attr.value.data).partition("e")
+            printer.print_string((digits if "." in digits else f"{digits}.0") + e + exponent)
+        case DenseArrayBase() if attr.elt_type == i64:
+            printer.print_string(str([*attr.get_values()]))
+        case ArrayAttr() if all(isinstance(a, ExprAttr) for a in attr):
+            printer.print_string(f"[{', '.join(str(size) for size in value(attr))}]")
+        case _:
+            printer.print_attribute(attr)
+
+
+def parse_property(parser: Parser, expressions: Sequence[str]) -> tuple[str, Attribute]:
+    name = parser.parse_identifier(" as a property's name")
+    parser.parse_punctuation("=")
+    if name in expressions:
+        found = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser))
+        return name, parser.parse_attribute() if found is None else exprs(found)
+    integers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+    if integers is not None:
+        return name, attribute(integers)
+    if (flag := parser.parse_optional_boolean()) is not None:
+        return name, attribute(flag)
+    number = parser.parse_optional_number()
+    if number is None:
+        return name, parser.parse_attribute()
+    if parser.parse_optional_punctuation(":") is None:
+        return name, attribute(number)
+    type_ = parser.parse_type()
+    if isinstance(type_, IntegerType):
+        return name, IntegerAttr(int(number), type_)
+    (bits,) = struct.unpack("<d", struct.pack("<Q", number))  # xDSL prints inf and NaN as their bits
+    return name, FloatAttr(bits, f64)
 
 
 # ---- helpers of reference meanings
