@@ -1,1 +1,9 @@
-"""The loop dialect: loop nests, buffers, kernel calls and the host program."""
+"""The loop dialect: WHEN and WHERE, as loop nests over buffers and a host program that calls them."""
+
+from xdsl.ir import Dialect
+
+from ...ir.types import BufferType
+from .ops import Alloc, For, Index, Load, Store
+from .program import Call, Constant, Kernel, Program
+
+Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Load, Program, Store], [BufferType])

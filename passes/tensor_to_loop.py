@@ -1,0 +1,279 @@
+"""tensor → loop: every compute becomes a kernel of plain loops and a call in the host program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any, TypeVar
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.printer import Printer
+
+from ..dialects import loop, tensor
+from ..dialects.loop.program import kernel_block
+from ..dialects.tensor.evaluate import neutral
+from ..errors import PassError
+from ..ir.evaluator import main_function, names_of
+from ..ir.expr import Expr
+from ..ir.nodes import merged, nodes_of, set_nodes
+from ..ir.passes import Pass
+from ..ir.types import BufferType, TensorType, is_bool, is_float, is_unsigned, signless
+
+
+@dataclass(frozen=True)
+class TensorToLoop(Pass):
+    """Lower `func.func @main` of tensor operations to `loop.program @main` and one `loop.kernel` per distinct compute.
+
+    A reduction becomes three nests (start value, accumulation, finish) in the kernel's result buffer; schedules fuse
+    them again. Computes whose kernels would be equal share one.
+    """
+
+    name = "tensor-to-loop"
+
+    def run(self, module: ModuleOp) -> bool:
+        functions = [op for op in module.body.ops if isinstance(op, FuncOp)]
+        if not functions:
+            return False
+        main = main_function(module)
+        lowering = _Lowering(module)
+        program = lowering.program(main)
+        main.detach()
+        main.erase()
+        module.body.block.add_op(program)
+        return True
+
+
+@dataclass
+class _Lowering:
+    module: ModuleOp
+    kernels: dict[str, loop.Kernel] = field(default_factory=dict[str, loop.Kernel])
+    names: set[str] = field(default_factory=set[str])
+
+    def program(self, main: FuncOp) -> loop.Program:
+        """The host program of a function. Its results are written straight into the output buffers where possible."""
+        *ops, last = main.body.block.ops
+        assert isinstance(last, ReturnOp)
+        inputs = names_of(main.arg_attrs, len(main.body.block.args), "input_")
+        outputs = names_of(main.res_attrs, len(last.arguments), "output_")
+        types = [buffer_of(v) for v in (*main.body.block.args, *last.arguments)]
+        names = _distinct([*inputs, *outputs])
+        block = kernel_block(types, names)
+        env: dict[SSAValue, SSAValue] = dict(zip(main.body.block.args, block.args, strict=False))
+        target: dict[SSAValue, SSAValue] = {}
+        for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):
+            if isinstance(value.owner, tensor.Compute):
+                target.setdefault(value, arg)
+        for op in ops:
+            match op:
+                case tensor.Constant():
+                    env[op.result] = block_add(block, loop.Constant(op.value, buffer_of(op.result))).buffer
+                    set_nodes(block.last_op, nodes_of(op))  # pyright: ignore[reportArgumentType]
+                case tensor.Compute():
+                    env[op.result] = (
+                        target.get(op.result)
+                        or block_add(block, loop.Alloc(f"t{len(block.ops)}", buffer_of(op.result))).buffer
+                    )
+                    self.call(block, op, env)
+                case _:
+                    raise PassError(f"tensor-to-loop: {op.name} is no tensor operation", node=", ".join(nodes_of(op)))
+        for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):
+            if target.get(value) is not arg:
+                self.copy(block, env[value], arg)
+        checks: Any = main.attributes.get("ircc.checks") or ()
+        program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), checks)
+        program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
+        return program
+
+    def call(self, block: Block, op: tensor.Compute, env: Mapping[SSAValue, SSAValue]) -> None:
+        reads = list(dict.fromkeys(r.tensor for r in op.reads))
+        kernel = self.kernel(compute_kernel(op, reads))
+        buffers = [env[t] for t in reads] + [env[op.result]]
+        sizes = [Expr.symbol(s) for s in kernel.sizes]
+        block.add_op(loop.Call(kernel.sym_name.data, buffers, sizes, nodes_of(op)))
+
+    def copy(self, block: Block, source: SSAValue, target: SSAValue) -> None:
+        """An output that is an input, a constant or another output."""
+        assert isinstance(target.type, BufferType)
+        kernel = self.kernel(copy_kernel(target.type))
+        sizes = [Expr.symbol(s) for s in kernel.sizes]
+        block.add_op(loop.Call(kernel.sym_name.data, [source, target], sizes))
+
+    def kernel(self, new: loop.Kernel) -> loop.Kernel:
+        """`new`, or the kernel that is already there and equals it but for the name."""
+        nodes = nodes_of(new)
+        set_nodes(new, ())
+        wanted, new.sym_name = new.sym_name, type(new.sym_name)("k")
+        key = _text(new)
+        if (found := self.kernels.get(key)) is not None:
+            set_nodes(found, (*merged(found), *nodes))
+            return found
+        name = base = wanted.data
+        count = 1
+        while name in self.names:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        new.sym_name = type(new.sym_name)(name)
+        set_nodes(new, nodes)
+        self.kernels[key] = new
+        self.module.body.block.add_op(new)
+        return new
+
+
+def _text(op: Operation) -> str:
+    stream = StringIO()
+    Printer(stream=stream).print_op(op)
+    return stream.getvalue()
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a suffix where one comes again (an output may be called like an input)."""
+    found: list[str] = []
+    for name in names:
+        candidate, count = name, 1
+        while candidate in found:
+            count += 1
+            candidate = f"{name}#{count}"
+        found.append(candidate)
+    return found
+
+
+T = TypeVar("T", bound=Operation)
+
+
+def block_add(block: Block, op: T) -> T:
+    block.add_op(op)
+    return op
+
+
+def buffer_of(value: SSAValue) -> BufferType:
+    """The row-major global buffer that holds a tensor."""
+    type_ = value.type
+    assert isinstance(type_, TensorType)
+    return BufferType.of(type_.sizes, type_.element_type)
+
+
+def kernel_name(nodes: Sequence[str], fallback: str) -> str:
+    """A symbol for perf and gdb that says which nodes a kernel computes: `Conv_0.Relu_1`, shortened."""
+    parts = [re.sub(r"[^A-Za-z0-9]+", "_", n).strip("_") for n in nodes]
+    text = ".".join(p for p in parts if p)
+    return text if 0 < len(text) <= 80 else (f"{text[:60].rstrip('._')}.and_{len(parts)}_nodes" if text else fallback)
+
+
+# ---- kernels
+
+
+def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel:
+    """The naive kernel of a compute: nests `i0, i1, ...` (parallel) and `k0, k1, ...` (reduction)."""
+    names = [f"in{i}" for i in range(len(reads))] + ["out"]
+    block = kernel_block([*map(buffer_of, reads), buffer_of(op.result)], names)
+    buffers = dict(zip(reads, block.args, strict=False))
+    out = block.args[-1]
+    rank, sizes = op.rank, op.sizes
+    everywhere = ([Expr.dim(i) for i in range(rank)], rank)
+
+    def nest(dims: int, fill: Any) -> None:
+        inner = block
+        variables: list[SSAValue] = []
+        for i, size in enumerate(sizes[:dims]):
+            reduction = i >= rank
+            label, kind = (f"k{i - rank}", "reduction") if reduction else (f"i{i}", "parallel")
+            loop_op = block_add(inner, loop.For((0, size), label, kind))
+            inner = loop_op.body.block
+            variables.append(loop_op.iv)
+        fill(inner, variables)
+
+    def store(at: Block, value: SSAValue, variables: Sequence[SSAValue]) -> None:
+        at.add_op(loop.Store(value, out, (everywhere[0], variables[:rank])))
+
+    def load(at: Block, variables: Sequence[SSAValue]) -> SSAValue:
+        return block_add(at, loop.Load(out, (everywhere[0], variables[:rank]))).value
+
+    def copy_body(at: Block, source: Block, env: dict[SSAValue, SSAValue]) -> SSAValue:
+        for inner in source.ops:
+            match inner:
+                case tensor.Yield():
+                    return env.get(inner.value, inner.value)
+                case tensor.Read():
+                    other = env[inner.otherwise] if inner.otherwise is not None else None
+                    indices = [env[v] for v in inner.indices]
+                    new = loop.Load(buffers[inner.tensor], (inner.exprs, indices), otherwise=other)
+                    env[inner.value] = block_add(at, new).value
+                case tensor.Index():
+                    env[inner.value] = block_add(at, loop.Index(inner.expr, [env[v] for v in inner.indices])).value
+                case _:
+                    at.add_op(inner.clone(env))
+        raise AssertionError("a body ends with tensor.yield")
+
+    def value_of(at: Block, variables: Sequence[SSAValue]) -> SSAValue:
+        return copy_body(at, op.body.block, dict(zip(op.indices, variables, strict=True)))
+
+    def start(at: Block, variables: Sequence[SSAValue]) -> None:
+        assert op.combiner
+        store(at, constant(at, neutral(op.combiner, op.type.dtype), op.type.element_type), variables)
+
+    def accumulate(at: Block, variables: Sequence[SSAValue]) -> None:
+        value = value_of(at, variables)
+        assert op.combiner
+        new = combined(op.combiner, op.type.element_type, load(at, variables), value)
+        store(at, block_add(at, new).results[0], variables)
+
+    def end(at: Block, variables: Sequence[SSAValue]) -> None:
+        env: dict[SSAValue, SSAValue] = dict(zip(op.finish.block.args, variables, strict=False))
+        env[op.finish.block.args[-1]] = load(at, variables)
+        store(at, copy_body(at, op.finish.block, env), variables)
+
+    if op.is_reduction:
+        nest(rank, start)
+        nest(len(sizes), accumulate)
+        if op.finish.blocks:
+            nest(rank, end)
+    else:
+        nest(rank, lambda at, variables: store(at, value_of(at, variables), variables))
+    kind = "reduction" if op.is_reduction else "map"
+    return loop.Kernel(kernel_name(nodes_of(op), kind), names, 1, Region(block), nodes=nodes_of(op))
+
+
+def copy_kernel(type_: BufferType) -> loop.Kernel:
+    """out = in0, for buffers of this shape."""
+    block = kernel_block([type_, BufferType.of(type_.sizes, type_.element_type)], ["in0", "out"])
+    inner, variables = block, []
+    for i, size in enumerate(type_.sizes):
+        loop_op = block_add(inner, loop.For((0, size), f"i{i}", "parallel"))
+        inner = loop_op.body.block
+        variables.append(loop_op.iv)
+    at = ([Expr.dim(i) for i in range(type_.rank)], variables)
+    value = block_add(inner, loop.Load(block.args[0], at))
+    inner.add_op(loop.Store(value.value, block.args[1], at))
+    return loop.Kernel("copy", ["in0", "out"], 1, Region(block))
+
+
+def constant(block: Block, value: Any, element: Attribute) -> SSAValue:
+    """A NumPy scalar as a scalar constant of an element type."""
+    plain: Any = signless(element)
+    if is_float(element):
+        attr: Any = FloatAttr(float(value), plain)
+    else:
+        width = plain.width.data
+        signed = int(value) - (1 << width) if int(value) >> (width - 1) and int(value) > 0 else int(value)
+        attr = IntegerAttr(signed, plain)
+    return block_add(block, arith.ConstantOp(attr)).result
+
+
+def combined(combine: str, element: Attribute, a: SSAValue, b: SSAValue) -> Operation:
+    """One step of a reduction."""
+    position = 0 if is_float(element) else 2 if is_unsigned(element) or is_bool(element) else 1
+    table: dict[str, tuple[Any, Any, Any]] = {
+        "add": (arith.AddfOp, arith.AddiOp, arith.AddiOp),
+        "mul": (arith.MulfOp, arith.MuliOp, arith.MuliOp),
+        "max": (arith.MaximumfOp, arith.MaxSIOp, arith.MaxUIOp),
+        "min": (arith.MinimumfOp, arith.MinSIOp, arith.MinUIOp),
+    }
+    if is_bool(element) and combine in ("add", "mul"):  # on bools + is or, * is and
+        return arith.OrIOp(a, b) if combine == "add" else arith.AndIOp(a, b)
+    return table[combine][position](a, b)
