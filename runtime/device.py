@@ -32,6 +32,7 @@ from ..errors import BackendError, EngineError, Error
 from .artifact import Artifact
 
 ABI_VERSION = 1
+_ROOT = __name__.removesuffix(".runtime.device")  # ircc
 FAILED = -1  # what the table's functions return where a Python device raised
 
 LAUNCH = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_int64)
@@ -132,7 +133,7 @@ class Device(ABC):
         self._raised.error = None
         return found
 
-    def stop(self) -> None:  # noqa: B027: a default, not a duty
+    def stop(self) -> None:  # noqa: B027 (a default, not a duty)
         """Ends the device's threads, if it has any; runs work afterwards too, only more slowly."""
 
     def profiled(self, counters: NDArray[np.int64]) -> DeviceTable:
@@ -199,8 +200,7 @@ OpenDevice: TypeAlias = Callable[[Artifact, Code, int], Device]
 def find_device(backend: str) -> OpenDevice:
     """The `open_device` of that backend. Raises BackendError where there is none."""
     if backend.isidentifier():
-        package = __package__.rpartition(".")[0] + ".codegen"
-        for name in (f"{package}.{backend}.device", f"{package}.{backend}"):
+        for name in (f"{_ROOT}.codegen.{backend}.device", f"{_ROOT}.codegen.{backend}"):
             try:
                 module = importlib.import_module(name)
             except ModuleNotFoundError as error:
@@ -220,9 +220,8 @@ def find_device(backend: str) -> OpenDevice:
 
 def load_code(artifact: Artifact) -> Code:
     """The artifact's host program, loaded into this process. The loader is the CPU's, whatever the device."""
-    name = __package__.rpartition(".")[0] + ".codegen.cpu.device"
     try:
-        module: Any = importlib.import_module(name)
+        module: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.device")
     except ImportError as error:
         raise EngineError(f"engines need llvmlite to load their code: {error}", hint="pip install llvmlite") from None
     return cast(Code, module.load_code(artifact))

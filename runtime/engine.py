@@ -115,7 +115,7 @@ class Engine:
     def _arrays(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The input arrays in order, row-major and aligned; copies only where they are not."""
         ports = self.artifact.inputs
-        if type(inputs) is not dict and not isinstance(inputs, Mapping):
+        if type(inputs) is not dict and not isinstance(inputs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"inputs are given as a dict of arrays by name, not as {type(inputs).__name__}")
         if len(inputs) != len(ports):
             self._names_differ(inputs)

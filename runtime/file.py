@@ -7,8 +7,9 @@
     then       the sections, each at a multiple of 64 (the weights: of 4096, to be memory-mapped), zeros between
 
 `sections` maps a name (object, weights, and more by the backend) to {offset, length, sha256}, offsets from the file's
-start. The same artifact gives the same bytes. An engine is native code: run only those whose maker you trust. The hashes
-find damage, not malice; still, a hostile header is refused by EngineError and never makes the reader allocate much.
+start. The same artifact gives the same bytes. An engine is native code: run only those whose maker you trust. The
+hashes find damage, not malice; still, a hostile header is refused by EngineError and never makes the reader allocate
+much.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -32,23 +33,33 @@ MAGIC = b"IRCCENG1"
 FORMAT = 1
 _START = struct.Struct("<8sQ32s")
 _PAGE = 4096
-_BLOCK = 1 << 24
+
+
+class Place(NamedTuple):
+    """Where a section is, in bytes from the start of the file."""
+
+    offset: int
+    length: int
+    sha256: str
 
 
 def write_engine(artifact: Artifact, path: str | os.PathLike[str]) -> None:
     """Writes the engine file; a file already there is replaced at once, so processes that run it keep the old one."""
-    contents: dict[str, bytes | Bytes] = {"object": artifact.object, **artifact.sections, "weights": artifact.weights}
+    contents: dict[str, bytes | memoryview] = {"object": artifact.object, **artifact.sections}
+    contents["weights"] = artifact.weights.data
     header = to_header(artifact)
     header["format"] = FORMAT
     # Offsets stand in the header and depend on its length: they get fixed width, in a second round.
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    header["sections"] = {n: {"offset": 0, "length": len(c), "sha256": hashes[n]} for n, c in contents.items()}
+    places = {name: Place(0, len(data), hashes[name]) for name, data in contents.items()}
+    header["sections"] = {name: place._asdict() for name, place in places.items()}
     digits = len(str(sum(map(len, contents.values())) + len(_dump(header)) + _PAGE * (len(contents) + 2)))
     end = _START.size + len(_dump(header)) + digits * len(contents)
     for name, data in contents.items():
         offset = _up(end, _PAGE if name == "weights" else ALIGNMENT)
-        header["sections"][name]["offset"] = offset
+        places[name] = places[name]._replace(offset=offset)
         end = offset + len(data)
+    header["sections"] = {name: place._asdict() for name, place in places.items()}
     text = _dump(header)
 
     path = Path(path)
@@ -59,7 +70,7 @@ def write_engine(artifact: Artifact, path: str | os.PathLike[str]) -> None:
                 file.write(_START.pack(MAGIC, len(text), hashlib.sha256(text).digest()))
                 file.write(text)
                 for name, data in contents.items():
-                    file.write(bytes(header["sections"][name]["offset"] - file.tell()))
+                    file.write(bytes(places[name].offset - file.tell()))
                     file.write(data)
             os.replace(temporary, path)
         finally:
@@ -112,48 +123,35 @@ def _read(file: BinaryIO, path: Path, verify: bool) -> Artifact:
     sections = header.get("sections")
     if not isinstance(sections, dict) or not {"object", "weights"} <= set(sections):
         damaged("the header lists no object or no weights")
-    places = {name: _place(place, size) for name, place in sections.items()}
-    if bad := [name for name, place in places.items() if place is None]:
-        damaged(f"section '{bad[0]:.60}' lies outside of the file")
-
     found: dict[str, bytes] = {}
     weights: Bytes = np.empty(0, np.uint8)
-    for name, place in places.items():
-        assert place is not None
-        offset, length, sha256 = place
+    end = _START.size + length
+    for name, place in sorted((_place(name, value) for name, value in sections.items()), key=lambda p: p[1].offset):
+        if place.offset < end or place.offset + place.length > size:  # so all of them together are no larger than it
+            damaged(f"section '{name:.60}' lies outside of the file or in another one")
+        end = place.offset + place.length
         if name == "weights":
-            if offset % ALIGNMENT:
+            if place.offset % ALIGNMENT:
                 damaged("the weights are not aligned")
-            if length:
-                weights = np.memmap(file, np.uint8, "r", offset, (length,))
-            if verify and _hash(weights) != sha256:
+            if place.length:
+                weights = np.memmap(file, np.uint8, "r", place.offset, (place.length,))
+            if verify and hashlib.sha256(weights.data).hexdigest() != place.sha256:
                 damaged("the weights do not have their hash")
-            continue
-        file.seek(offset)
-        found[name] = file.read(length)
-        if hashlib.sha256(found[name]).hexdigest() != sha256:
-            damaged(f"section '{name:.60}' does not have its hash")
+        else:
+            file.seek(place.offset)
+            found[name] = file.read(place.length)
+            if hashlib.sha256(found[name]).hexdigest() != place.sha256:
+                damaged(f"section '{name:.60}' does not have its hash")
     code = found.pop("object")
     return from_header(header, code, weights, found)
 
 
-def _place(place: Any, size: int) -> tuple[int, int, str] | None:
-    """(offset, length, sha256) of a section that lies within `size` bytes."""
-    if not isinstance(place, dict):
-        return None
-    offset, length, sha256 = place.get("offset"), place.get("length"), place.get("sha256")
-    if type(offset) is not int or type(length) is not int or not isinstance(sha256, str):
-        return None
-    if offset < 0 or length < 0 or offset + length > size:
-        return None
-    return offset, length, sha256
-
-
-def _hash(data: Bytes) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, len(data), _BLOCK):
-        digest.update(data[start : start + _BLOCK])
-    return digest.hexdigest()
+def _place(name: str, place: Any) -> tuple[str, Place]:
+    match place:
+        case {"offset": int(offset), "length": int(length), "sha256": str(sha256)} if offset >= 0 and length >= 0:
+            return name, Place(offset, length, sha256)
+        case _:
+            raise EngineError(f"the engine file's header is malformed: section '{name:.60}'")
 
 
 def _dump(header: Mapping[str, Any]) -> bytes:

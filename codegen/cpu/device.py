@@ -39,7 +39,8 @@ _linking = threading.Lock()
 def _linker() -> binding.LLJIT:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    return binding.create_lljit_compiler(suppress_errors=True)
+    # With IRCC_LOG set, LLVM says on stderr which symbol is missing; its exception does not.
+    return binding.create_lljit_compiler(suppress_errors="IRCC_LOG" not in os.environ)
 
 
 class LoadedObject:
@@ -53,11 +54,14 @@ class LoadedObject:
         self._trackers: dict[str, binding.ResourceTracker] = {}
         try:
             with _linking:
-                tracker = builder.link(_linker(), self._library)
+                self._tracker = builder.link(_linker(), self._library)  # the library lives while this does
         except RuntimeError as error:
-            raise EngineError(f"the engine's code cannot be loaded: {error}") from None
+            raise EngineError(
+                f"the engine's code cannot be loaded: {error}",
+                hint="it is damaged or calls a function that this process lacks; IRCC_LOG=1 shows which",
+            ) from None
         for name in exports:
-            self._trackers[name] = tracker
+            self._trackers[name] = self._tracker
 
     def address(self, name: str) -> int:
         if name not in self._trackers:
@@ -172,7 +176,7 @@ class CpuMeter:
     """The machine's limits, measured by the engine's own pool: see peak.py."""
 
     CHUNKS = 8  # per thread, as many as a kernel has
-    ITERATIONS = 20_000  # of the multiply-add loop per chunk: about 0.05 ms
+    ITERATIONS = 60_000  # of the multiply-add loop per chunk: with 8 chunks some 3 ms, like a kernel
 
     def __init__(self, device: CpuDevice, code: LoadedObject) -> None:
         machine = host()
