@@ -1,0 +1,221 @@
+"""The numeric check between passes: the reference evaluator runs the module before and after every pass.
+
+Inputs are random, symbols drawn. Results may differ by rounding only: by `eps` of the element type times the number of
+rounded operations that an element depends on (the bound of a sum of n terms in any order is n * eps, Higham, Accuracy
+and Stability of Numerical Algorithms, section 4.2), relative to the largest element. The first pass that goes beyond
+that is named, and a file is written with which `ircc opt` replays it.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.ir import Operation
+
+from ..errors import InputError, IRError, PassError
+from .evaluator import Array, evaluate, main_function, names_of
+from .expr import product
+from .pipeline import Instrument, Step, text_of
+from .types import ExprAttr, TensorType, is_float
+from .weights import Content, Weight, inline_weights, keep
+
+Inputs = dict[str, Array]
+Outputs = Mapping[str, Array]
+
+# Rounding errors per rounded operation, in eps: what one evaluation of an operation may be off by. Where a name is not
+# here, the operation counts as 1 (arithmetic is correctly rounded).
+ERRORS = {
+    "math.exp": 2, "math.log": 2, "math.tanh": 4, "math.erf": 4, "math.sin": 2, "math.cos": 2, "math.powf": 8,
+    "graph.softmax": 8, "graph.layer_normalization": 8, "graph.batch_normalization": 8, "graph.gelu": 8,
+    "graph.instance_normalization": 8, "graph.group_normalization": 8,
+}  # fmt: skip
+MARGIN = 8  # orders of evaluation differ between before and after, and errors are amplified by what follows
+INLINE_ELEMENTS = 1 << 20  # longest constant that a reproducer holds in full
+
+
+@dataclass
+class CheckEach(Instrument):
+    """Evaluate the module before and after every pass on random inputs; stop at the first pass that changes the value
+    by more than rounding, name it and write a reproducer. A pass that reports no change must not have made one."""
+
+    seed: int = 0
+    folder: Path = Path()
+    evaluator: Callable[[ModuleOp, Mapping[str, Array]], Outputs] = evaluate
+    _inputs: Inputs | None = None
+    _text: str = ""
+    _before: Outputs = field(default_factory=dict[str, Array])
+    _bound: float = 0.0
+
+    def begin(self, module: ModuleOp) -> None:
+        self._inputs, self._before = draw_inputs(module, self.seed, self.evaluator)
+        if self._inputs is None:
+            warnings.warn("check-each: no inputs found that the module accepts; only its text is checked", stacklevel=2)
+        self._bound = relative_bound(module)
+
+    def before(self, step: Step) -> None:
+        self._text = reproducer_text(step.module)
+
+    def after(self, step: Step) -> None:
+        if not step.changed:
+            if reproducer_text(step.module) != self._text:
+                raise self._guilty(step, "says that it changed nothing, but the module is another")
+            return
+        if self._inputs is None:
+            return
+        try:
+            after = self.evaluator(step.module, self._inputs)
+        except Exception as error:  # whatever the reference meaning trips over: an index outside, a missing value
+            raise self._guilty(step, f"made a module that cannot be evaluated: {error}") from error
+        bound = max(self._bound, relative_bound(step.module))
+        if fault := difference(self._before, after, bound):
+            raise self._guilty(step, f"changed the value of {fault}")
+        self._before, self._bound = after, bound
+
+    def _guilty(self, step: Step, what: str) -> PassError:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"check-each-{step.pass_.name}.mlir"
+        command = f"ircc opt {path} --passes='{text_of(step.pass_)}' --check-each"
+        summary = " ".join(what.split())
+        path.write_text(f"// {step} {summary}\n// {command}\n// seed: {self.seed}\n{self._text}\n")
+        return PassError(f"{step} {what}", hint=f"replay it with: {command}")
+
+
+def seed_of(text: str) -> int | None:
+    """The seed that a reproducer's header names, None for other text."""
+    found = re.match(r"(?://.*\n)*?// seed: (\d+)\n", text)
+    return int(found[1]) if found else None
+
+
+def reproducer_text(module: ModuleOp) -> str:
+    """The module's text with its weights in it; very large ones stay references, found in ircc's cache folder."""
+    held = [w.data for op in module.walk() for w in op.properties.values() if isinstance(w, Weight)]
+    if sum(elements_of(c) for c in held) > INLINE_ELEMENTS:
+        for content in held:
+            keep(content)
+        return str(module)
+    with inline_weights():
+        return str(module)
+
+
+def elements_of(content: Content) -> int:
+    """Number of elements of a constant whose data is in memory."""
+    array = content._array  # pyright: ignore[reportPrivateUsage]
+    return 0 if array is None else array.size
+
+
+# ---- inputs
+
+
+def draw_inputs(
+    module: ModuleOp, seed: int, evaluator: Callable[[ModuleOp, Mapping[str, Array]], Outputs] = evaluate
+) -> tuple[Inputs | None, Outputs]:
+    """Random inputs that the module accepts, and its outputs for them; `(None, {})` where none are found.
+
+    Size checks and tables that are indexed refuse some: sizes and integers become tamer with every attempt."""
+    main = main_function(module)
+    args = main.body.block.args
+    names = names_of(main.arg_attrs, len(args), "input_")
+    types = [a.type for a in args]
+    if not all(isinstance(t, TensorType) for t in types):
+        return None, {}
+    symbols = sorted({s for t in types if isinstance(t, TensorType) for s in t.symbols})
+    for attempt in range(12):
+        random = np.random.default_rng([seed, attempt])
+        largest = (5, 5, 5, 5, 2, 2, 8, 8, 1, 16, 32, 64)[attempt]
+        if attempt % 2:  # symbols that must be equal, or broadcast, often are when all of them are
+            sizes = dict.fromkeys(symbols, int(random.integers(1, largest + 1)))
+        else:
+            sizes = {s: int(random.integers(1, largest + 1)) for s in symbols}
+        top = (4, 4, 2, 2, 1, 1, 4, 2, 1, 1, 1, 1)[attempt]
+        tensors = [t for t in types if isinstance(t, TensorType)]
+        inputs = {n: draw(t, sizes, random, top) for n, t in zip(names, tensors, strict=True)}
+        try:
+            return inputs, evaluator(module, inputs)
+        except (InputError, IndexError, ValueError, ArithmeticError):
+            continue
+        except IRError:
+            return None, {}
+    return None, {}
+
+
+def draw(type_: TensorType, symbols: Mapping[str, int], random: np.random.Generator, top: int) -> Array:
+    """A random array of a type: normal floats, integers from 0 and below `top`, bools."""
+    shape = tuple(int(s.evaluate(symbols=symbols)) for s in type_.sizes)
+    if is_float(type_.element_type):
+        return random.standard_normal(shape).astype(type_.dtype)
+    if type_.dtype.kind == "b":
+        return random.integers(0, 2, shape).astype(np.bool_)
+    return random.integers(0, top, shape).astype(type_.dtype)
+
+
+# ---- comparison
+
+
+def relative_bound(module: ModuleOp) -> float:
+    """How far rounding may take an element, in units of eps and of the largest element: operations in a row, each
+    weighted by the length of its reduction."""
+    total = 0.0
+    for op in module.walk():
+        if op.results and not op.regions and not isinstance(op.results[0].type, TensorType):
+            total += ERRORS.get(op.name, 1)  # a scalar operation in a body
+        elif op.results:
+            total += ERRORS.get(op.name, 1) * reduction_length(op)
+    return MARGIN * max(total, 1.0)
+
+
+def reduction_length(op: Operation) -> float:
+    """How many terms an element of the result may be a sum of; symbols count as 64. An operator of the graph level does
+    not say: the root of its largest operand's size is taken, which is exact for square matrices."""
+    extents = op.properties.get("extents")
+    if isinstance(extents, ArrayAttr):  # a tensor.compute: what is reduced
+        rank = op.results[0].type.rank if isinstance(op.results[0].type, TensorType) else 0
+        sizes = [e.data for e in list(extents)[rank:] if isinstance(e, ExprAttr)]
+        return float(product(sizes).evaluate(symbols=dict.fromkeys(product(sizes).symbols, 64)))
+    sizes = [
+        float(e.evaluate(symbols=dict.fromkeys(e.symbols, 64)))
+        for t in op.operand_types
+        if isinstance(t, TensorType)
+        for e in [product(s for s in t.sizes)]
+    ]
+    outputs = [t for t in op.result_types if isinstance(t, TensorType)]
+    if not sizes or not outputs:
+        return 1.0
+    return max(1.0, max(sizes) ** 0.5)
+
+
+def difference(before: Outputs, after: Outputs, bound: float) -> str | None:
+    """What differs between two sets of outputs by more than rounding, None when nothing does."""
+    if list(before) != list(after):
+        return f"the outputs: {list(before)} became {list(after)}"
+    for name, a in before.items():
+        b = after[name]
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return f"output {name!r}: {a.dtype}{list(a.shape)} became {b.dtype}{list(b.shape)}"
+        if fault := array_difference(np.asarray(a), np.asarray(b), bound):
+            return f"output {name!r}: {fault}"
+    return None
+
+
+def array_difference(a: Array, b: Array, bound: float) -> str | None:
+    """Where two arrays of a type differ by more than `bound` eps of the largest element, None where nowhere."""
+    if a.dtype.kind in "biu":
+        wrong = a != b
+    else:
+        eps = float(np.finfo(a.dtype).eps) if a.dtype.kind == "f" else 2.0**-7
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        finite = np.isfinite(x) & np.isfinite(y)
+        scale = float(np.abs(x[finite]).max(initial=0.0))
+        same = (x == y) | (np.isnan(x) & np.isnan(y))
+        with np.errstate(invalid="ignore"):
+            wrong = ~same & ~(finite & (np.abs(x - y) <= min(bound * eps, 0.1) * scale))
+    if not wrong.any():
+        return None
+    at: Any = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{np.count_nonzero(wrong)} of {a.size} elements, {a[at]} became {b[at]} at {list(at)}"
