@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_SELF = Path("/proc/self/cgroup")  # lines of `id:controllers:path`
 
 
 def available() -> int:
@@ -21,12 +22,15 @@ def available() -> int:
 def _quota() -> float | None:
     """The least quota, in cores, on the way from this process's cgroup (version 2 or 1) to the root."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = _SELF.read_text().splitlines()
     except OSError:
         return None
     least: float | None = None
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon:
+            continue
         version_2 = controllers == ""
         if not version_2 and "cpu" not in controllers.split(","):
             continue
@@ -45,11 +49,12 @@ def _limit(folder: Path, version_2: bool) -> float | None:
     try:
         if version_2:
             quota, period = (folder / "cpu.max").read_text().split()
+            if quota == "max":
+                return None
         else:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        granted = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
         return None
-    if quota == "max" or int(quota) <= 0:
-        return None
-    return int(quota) / int(period)
+    return granted if granted > 0 else None  # -1: no limit

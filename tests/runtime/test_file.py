@@ -216,8 +216,8 @@ def test_cannot_write(artifact: Artifact, tmp_path: Path) -> None:
 def test_weights_builder() -> None:
     builder = WeightsBuilder()
     rng = np.random.default_rng(0)
-    arrays = [
-        np.float32([[1, 2], [3, 4]]).T,
+    arrays: list[np.ndarray] = [
+        np.array([[1, 2], [3, 4]], np.float32).T,
         np.zeros((0, 3), np.int64),
         np.array(True),
         rng.integers(0, 255, 129).astype(np.uint8),
@@ -232,7 +232,7 @@ def test_weights_builder() -> None:
         assert offset % 64 == 0
         found = blob[offset : offset + array.nbytes].view(array.dtype).reshape(array.shape)
         assert np.array_equal(found, array)
-    assert blob.sum(dtype=np.int64) == sum(a.tobytes().__len__() and sum(a.tobytes()) for a in arrays)
+    assert blob.sum(dtype=np.int64) == sum(sum(a.tobytes()) for a in arrays)
 
 
 def test_messages_name_the_file(tmp_path: Path) -> None:
