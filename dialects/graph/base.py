@@ -209,7 +209,7 @@ class GraphOp(IRDLOperation):
         segments = {"operandSegmentSizes", "resultSegmentSizes"}
         if properties := {k: v for k, v in self.properties.items() if k not in segments}:
             printer.print_string(" <")
-            printer.print_list(properties.items(), lambda item: print_property(printer, *item))
+            printer.print_list(properties.items(), lambda item: print_property(printer, self.EXPRESSIONS, *item))
             printer.print_string(">")
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
@@ -260,7 +260,7 @@ class GraphOp(IRDLOperation):
 # ---- text of properties: those that `attribute` makes as plain values, others as xDSL prints them
 
 
-def print_property(printer: Printer, name: str, attr: Attribute) -> None:
+def print_property(printer: Printer, expressions: Sequence[str], name: str, attr: Attribute) -> None:
     printer.print_string(f"{name} = ")
     match attr:
         case IntegerAttr() if attr.type == i64 or attr.type.bitwidth == 1:
@@ -270,8 +270,10 @@ def print_property(printer: Printer, name: str, attr: Attribute) -> None:
             printer.print_string((digits if "." in digits else f"{digits}.0") + e + exponent)
         case DenseArrayBase() if attr.elt_type == i64:
             printer.print_string(str([*attr.get_values()]))
-        case ArrayAttr() if all(isinstance(a, ExprAttr) for a in attr):
+        case ArrayAttr() if name in expressions:
             printer.print_string(f"[{', '.join(str(size) for size in value(attr))}]")
+        case ExprAttr() if name in expressions:
+            printer.print_string(str(attr.data))
         case _:
             printer.print_attribute(attr)
 
@@ -281,7 +283,7 @@ def parse_property(parser: Parser, expressions: Sequence[str]) -> tuple[str, Att
     parser.parse_punctuation("=")
     if name in expressions:
         found = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser))
-        return name, parser.parse_attribute() if found is None else exprs(found)
+        return name, ExprAttr(parse_expr(parser)) if found is None else exprs(found)
     integers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
     if integers is not None:
         return name, attribute(integers)

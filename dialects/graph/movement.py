@@ -331,8 +331,9 @@ def _sum(shape: Sequence[int], around: Sequence[tuple[int, int]]) -> list[int]:
 
 @irdl_op_definition
 class DepthToSpace(GraphOp):
-    """`[N, C, H, W] -> [N, C / b^2, H b, W b]` with b = `blocksize`: channels become blocks of pixels. `mode` "DCR" splits
-    C into (b, b, depth), "CRD" into (depth, b, b).
+    """`[N, C, H, W] -> [N, C / b^2, H b, W b]` with b = `blocksize`: channels become blocks of pixels.
+
+    `mode` "DCR" splits C into (b, b, depth), "CRD" into (depth, b, b).
 
     C1: the rank is 4. C2: `blocksize` is positive, the mode known. C3: b^2 divides C.
     """
