@@ -22,7 +22,7 @@ from ...errors import BackendError, EngineError
 from ...runtime import threads as cores
 from ...runtime.artifact import Artifact
 from ...runtime.device import Device, DeviceTable
-from . import peak
+from . import peak, perf
 from .llvm import Machine, compile_object, host
 
 # Rounds of an idle worker before it sleeps: some 0.1 ms, longer than the serial work between two kernels. Workers that
@@ -82,7 +82,10 @@ def load_code(artifact: Artifact) -> LoadedObject:
         raise EngineError(f"the engine is for {target.triple}, this machine is {here.triple}", hint=hint)
     if missing := sorted(target.required - here.required):
         raise EngineError(f"this machine lacks what the engine needs: {', '.join(missing)}", hint=hint)
-    return LoadedObject(artifact.object)
+    code = LoadedObject(artifact.object)
+    if "perf" in os.environ.get("IRCC_LOG", ""):
+        perf.write_map(artifact.object, code.address, "ircc_main")
+    return code
 
 
 def _platform(machine: Machine) -> tuple[str, str]:
