@@ -65,6 +65,8 @@ def attribute(value: Any) -> Attribute:
             return exprs(value)
         case list() | tuple() if all(isinstance(v, int | np.integer) for v in value):
             return DenseArrayBase.from_list(i64, [int(v) for v in value])
+        case list() | tuple() if all(isinstance(v, int | float | np.number) for v in value):
+            return DenseArrayBase.from_list(f64, [float(v) for v in value])
         case list() | tuple():
             return ArrayAttr([attribute(v) for v in value])
     raise TypeError(f"no attribute for {value!r}")
@@ -266,10 +268,11 @@ def print_property(printer: Printer, expressions: Sequence[str], name: str, attr
         case IntegerAttr() if attr.type == i64 or attr.type.bitwidth == 1:
             printer.print_string(str(value(attr)).lower())
         case FloatAttr() if attr.type == f64 and math.isfinite(attr.value.data):
-            digits, e, exponent = repr(attr.value.data).partition("e")
-            printer.print_string((digits if "." in digits else f"{digits}.0") + e + exponent)
+            printer.print_string(float_text(attr.value.data))
         case DenseArrayBase() if attr.elt_type == i64:
             printer.print_string(str([*attr.get_values()]))
+        case DenseArrayBase() if attr.elt_type == f64 and len(attr) and all(map(math.isfinite, attr.get_values())):
+            printer.print_string(f"[{', '.join(map(float_text, attr.get_values()))}]")
         case ArrayAttr() if name in expressions:
             printer.print_string(f"[{', '.join(str(size) for size in value(attr))}]")
         case ExprAttr() if name in expressions:
@@ -278,15 +281,21 @@ def print_property(printer: Printer, expressions: Sequence[str], name: str, attr
             printer.print_attribute(attr)
 
 
+def float_text(number: float) -> str:
+    """The number as text that is not an integer's: with a point."""
+    digits, e, exponent = repr(float(number)).partition("e")
+    return (digits if "." in digits else f"{digits}.0") + e + exponent
+
+
 def parse_property(parser: Parser, expressions: Sequence[str]) -> tuple[str, Attribute]:
     name = parser.parse_identifier(" as a property's name")
     parser.parse_punctuation("=")
     if name in expressions:
         found = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser))
         return name, ExprAttr(parse_expr(parser)) if found is None else exprs(found)
-    integers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
-    if integers is not None:
-        return name, attribute(integers)
+    numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_number)
+    if numbers is not None:
+        return name, attribute(numbers)
     if (flag := parser.parse_optional_boolean()) is not None:
         return name, attribute(flag)
     number = parser.parse_optional_number()

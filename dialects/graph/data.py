@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -13,11 +12,11 @@ from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 
-from ...ir.expr import Expr, ceildiv, maximum
+from ...ir.expr import ONE
 from ...ir.nodes import set_nodes
 from ...ir.types import ExprAttr, TensorType, element_of
 from ...ir.weights import Weight, array_of
-from .base import Array, GraphOp, Sizes, need, need_kind
+from .base import Array, GraphOp, Sizes, need, need_kind, need_same, settled, wide
 
 
 @irdl_op_definition
@@ -92,42 +91,31 @@ class SizesOf(GraphOp):
 
 @irdl_op_definition
 class Range(GraphOp):
-    """start, start + delta, ... below `limit` (above it for a negative delta), as element type `to`.
+    """start + i delta for i from 0 to `size` - 1: how long ONNX's range is is known before the run.
 
-    The three are sizes for integers (`#ir.expr<N>`), floats otherwise. C1: they are of the kind of `to`. C2: delta is a
-    number other than 0.
+    C1: start and delta have one element. C2: their element types are equal, and numbers. C3: the size is not negative.
     """
 
     name = "graph.range"
-    start = prop_def(Attribute)
-    limit = prop_def(Attribute)
-    delta = prop_def(Attribute)
-    to = prop_def(Attribute)
+    EXPRESSIONS: ClassVar[Sequence[str]] = ("size",)
+    start = operand_def(TensorType)
+    delta = operand_def(TensorType)
+    size = prop_def(ExprAttr)
     result = result_def(TensorType)
 
     def infer(self) -> Sequence[TensorType]:
-        start, limit, delta = (self.get(n) for n in ("start", "limit", "delta"))
-        found = TensorType.of([0], self.to)
-        need_kind(found, "fiu")
-        kind = Expr if found.dtype.kind in "iu" else float
-        need(all(isinstance(v, kind) for v in (start, limit, delta)), f"C1 bounds for element type {self.to}")
-        if isinstance(delta, float):
-            need(delta != 0 and math.isfinite(start) and math.isfinite(limit), f"C2 {start} to {limit} by {delta}")
-            count = Expr.const(max(math.ceil((limit - start) / delta), 0))
-        else:
-            need(delta.constant not in (None, 0), f"C2 delta is {delta}")
-            span = limit - start if delta.constant > 0 else start - limit
-            count = maximum(ceildiv(span, abs(delta.constant)), 0)
-        return [TensorType.of([count], self.to)]
+        start, delta, size = self.type_of(0), self.type_of(1), self.get("size")
+        need(start.elements == ONE and delta.elements == ONE, f"C1 start {start}, delta {delta}")
+        need_same(start, delta, "C2")
+        need_kind(start, "fiu", "C2")
+        need(size.constant is None or size.constant >= 0, f"C3 size {size}")
+        return [TensorType.of([size], start.element_type)]
 
-    def evaluate(self, inputs: Sequence[Any], sizes: Sizes) -> Sequence[Array]:
-        (type_,) = self.infer()
-        start, delta = self.get("start"), self.get("delta")
-        positions = np.arange(sizes(type_.sizes[0]))
-        if isinstance(start, Expr):
-            return [(sizes(start) + positions * sizes(delta)).astype(type_.dtype)]
-        dtype = np.dtype(np.float32) if type_.dtype.itemsize == 2 else type_.dtype
-        return [(dtype.type(start) + positions.astype(dtype) * dtype.type(delta)).astype(type_.dtype)]
+    def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
+        start, delta = (wide(x.reshape(())) for x in inputs)
+        positions = np.arange(sizes(self.get("size")))
+        with np.errstate(all="ignore"):
+            return [settled(start + positions.astype(start.dtype) * delta, inputs[0].dtype)]
 
 
 @irdl_op_definition

@@ -264,7 +264,7 @@ class ScatterND(Scatter):
 class OneHot(GraphOp):
     """`values[1]` where the new axis's position is the index, else `values[0]`.
 
-    The new axis, of size `depth`, stands at `axis` of the result. An index outside of [-depth, depth) gives `values[0]`.
+    The new axis, of size `depth`, stands at `axis` of the result. Indices beyond [-depth, depth) give `values[0]`.
 
     C1: the axis is in the result's rank. C2: indices are numbers. C3: values has two elements. C4: `depth` is not
     negative.
