@@ -1,1 +1,62 @@
-"""ONNX to graph IR. With frontends/onnx_backend the only importer of onnx."""
+"""ONNX models in, graph modules out.
+
+    module = import_model("model.onnx", shapes={"N": 1})
+    report = check_model("model.onnx")
+
+`import_model` reads opsets 7 to the newest that the installed onnx knows. Sizes that the model leaves open are symbols;
+initializers that are also inputs are constants (the default value is the value).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from onnx import ModelProto
+from xdsl.dialects.builtin import ModuleOp
+
+from ...errors import Issue, ModelError, UnsupportedError
+from .check import check_structure, check_types
+from .importer import Importer
+from .report import Report
+from .source import load, read_weight
+
+__all__ = ["Report", "check_model", "import_model", "read_weight"]
+
+Model = str | os.PathLike[str] | bytes | ModelProto
+
+
+def import_model(source: Model, *, shapes: Mapping[str, int | Sequence[int | str | None]] | None = None) -> ModuleOp:
+    """The model as a module of the graph dialect, verified.
+
+    `shapes` fixes sizes: `{"x": (1, 3, 224, 224)}` for an input, `{"N": 1}` for a symbol of the model. Raises ModelError
+    for a model that is damaged or breaks ONNX's rules, UnsupportedError with the list of all obstacles for one that
+    ircc cannot compile, InputError for sizes that contradict the model."""
+    loaded = load(source)
+    check_structure(loaded.model)
+    importer = Importer(loaded, shapes)
+    module = importer.run()
+    if module is None:
+        if importer.doubtful:
+            check_types(loaded.model)
+        if importer.invalid is not None:
+            raise importer.invalid
+        raise UnsupportedError(issues=importer.report.issues)
+    return module
+
+
+def check_model(source: Model, *, shapes: Mapping[str, int | Sequence[int | str | None]] | None = None) -> Report:
+    """Everything about the model that ircc cannot compile, in one report; a broken model is an issue too."""
+    report = Report(os.fspath(source) if isinstance(source, str | os.PathLike) else "")
+    try:
+        loaded = load(source)
+        check_structure(loaded.model)
+        importer = Importer(loaded, shapes)
+        importer.run()
+        return importer.report
+    except UnsupportedError as error:
+        report.issues += error.issues or [Issue(error.node or "", error.operator or "", 0, error.message, error.hint or "")]
+    except ModelError as error:
+        report.issues.append(Issue(error.node or "", error.operator or "", 0, error.message, error.hint or ""))
+    return report
+

@@ -1,0 +1,191 @@
+"""Building the graph module: values, operators, folding of what is known, size checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from xdsl.dialects.builtin import i64
+from xdsl.ir import Block, Operation, OpResult, SSAValue
+from xdsl.utils.exceptions import VerifyException
+
+from ...dialects.graph import BY_NAME, GraphOp
+from ...dialects.graph.data import Constant, SizesOf
+from ...errors import ModelError, UnsupportedError
+from ...ir.expr import Expr
+from ...ir.types import Check, TensorType, element_of
+from . import symbolic
+from .source import MAX_RANK, Array
+
+MAX_BYTES = 2**40  # of one tensor: what is larger is a mistake or an attack
+MAX_TERMS = 256  # of one size
+HEAVY = re.compile(r"graph\.(.*conv|.*pool|lstm|gru|rnn|einsum|.*matmul|gemm|resize|grid_sample|roi|det|dft|stft)")
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the model while it is imported.
+
+    `known` holds its elements where they are known: numbers, or expressions (dtype object). A value without an `ssa`
+    has `known`; its operation is made when another operation needs it."""
+
+    type: TensorType
+    known: Array | None = None
+    ssa: SSAValue | None = None
+    file: str = ""  # where a constant can be read again, and by which name
+    name: str = ""
+
+    @property
+    def sizes(self) -> tuple[Expr, ...]:
+        return self.type.sizes
+
+    @property
+    def rank(self) -> int:
+        return self.type.rank
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def numbers(self) -> Array | None:
+        """The elements, when all are numbers."""
+        return None if self.known is None or symbolic.is_symbolic(self.known) else self.known
+
+
+class ConstraintError(UnsupportedError):
+    """An operator's constraints do not hold: ircc's are tighter than ONNX's here, or the model is wrong."""
+
+
+Operand: TypeAlias = "Value | Sequence[Value] | None"
+
+
+def constant(array: Array, *, file: str = "", name: str = "") -> Value:
+    """A constant value; the array is not copied."""
+    return Value(TensorType.of(array.shape, element_of(array.dtype)), array, file=file, name=name)
+
+
+def hint(name: str) -> str | None:
+    """`name` as xDSL takes it for an SSA value: letters, digits and `_`, not starting with a digit."""
+    text = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:64].strip("_")
+    return text if text and not text[0].isdigit() else f"v_{text}" if text else None
+
+
+class Builder:
+    """Appends operations to a block. `checks` collects the conditions on sizes, each once."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.checks: dict[Check, None] = {}
+        self.nodes: Sequence[str] = ()  # names of the nodes being imported
+
+    # ---- values
+
+    def ssa(self, value: Value) -> SSAValue:
+        """The SSA value, made when it is first needed. Its operation is in no block until `_placed` puts it there."""
+        if value.ssa is None:
+            assert value.known is not None
+            if symbolic.is_symbolic(value.known):
+                value.ssa = self._sizes(value.known, value.type)
+            else:
+                op = Constant.of(value.known, file=value.file, name=value.name, nodes=self.nodes)
+                value.ssa = op.results[0]
+                value.ssa.name_hint = hint(value.name)
+        return value.ssa
+
+    def _sizes(self, array: Array, type_: TensorType) -> SSAValue:
+        values = [Expr.of(e) for e in array.flat]  # raises for fractions, which keep their operator
+        op: GraphOp = SizesOf.make(values=values, shape=list(array.shape), nodes=self.nodes)
+        if type_.element_type != i64:
+            op = BY_NAME["Cast"].make(op.results[0], to=type_.element_type, nodes=self.nodes)
+        return op.results[0]
+
+    def _placed(self, op: Operation) -> None:
+        """Put the operation into the block, after the constants that it needs."""
+        for operand in op.operands:
+            if isinstance(operand, OpResult) and operand.op.parent is None:
+                self._placed(operand.op)
+        self.block.add_op(op)
+
+    def place(self, value: Value) -> SSAValue:
+        """The SSA value, in the block: for results of the function."""
+        found = self.ssa(value)
+        if isinstance(found, OpResult) and found.op.parent is None:
+            self._placed(found.op)
+        return found
+
+    # ---- operators
+
+    def emit(self, operator: str, *operands: Operand, **properties: Any) -> tuple[Value, ...]:
+        """The results of graph operator `operator` (a class of the graph dialect, as ONNX calls it).
+
+        What is known at import and small is evaluated instead. Raises UnsupportedError for an operator that the
+        dialect lacks, and ModelError when its constraints do not hold."""
+        cls = BY_NAME.get(operator)
+        if cls is None:
+            raise UnsupportedError(f"ircc has no operator {operator} yet")
+        flat = [v for o in operands for v in ([o] if isinstance(o, Value) or o is None else o)]
+        given = [None if o is None else self.ssa(o) if isinstance(o, Value) else [self.ssa(v) for v in o] for o in operands]
+        try:
+            op = cls.make(*given, nodes=self.nodes, **properties)
+        except VerifyException as error:
+            raise ConstraintError(f"{error}") from None
+        types = [r.type for r in op.results]
+        for type_ in types:
+            assert isinstance(type_, TensorType)
+            check_size(type_)
+        found = self._folded(op, flat)
+        if found is not None and not any(symbolic.is_symbolic(f) and t.dtype.kind == "f" for f, t in zip(found, types, strict=True)):
+            op.drop_all_references()
+            return tuple(Value(t, f) for t, f in zip(types, found, strict=True))
+        for check in op.checks():
+            self.check(check.expr.data, check.message.data)
+        self._placed(op)
+        return tuple(Value(t, None if found is None else found[i], r) for i, (t, r) in enumerate(zip(types, op.results, strict=True)))
+
+    def _folded(self, op: GraphOp, operands: Sequence[Value | None]) -> list[Array] | None:
+        """The results' elements, when the operands' are known and there are few."""
+        arrays = [None if v is None else v.known for v in operands]
+        if any(a is None and v is not None for a, v in zip(arrays, operands, strict=True)) or HEAVY.match(op.name):
+            return None
+        shapes = [r.type.static_shape for r in op.results]
+        count = sum(a.size for a in arrays if a is not None)
+        if None in shapes or count + sum(int(np.prod(s, dtype=float)) for s in shapes) > symbolic.LIMIT:
+            return None
+        found = symbolic.evaluate(op, arrays)
+        if found is None or any(f.shape != s for f, s in zip(found, shapes, strict=True)):
+            return None
+        if any(not symbolic.is_symbolic(f) and f.dtype != r.type.dtype for f, r in zip(found, op.results, strict=True)):
+            return None
+        return found
+
+    def check(self, expr: Expr, message: str) -> None:
+        """Demand that `expr` is 0 when the model runs. Raises ModelError when it never is."""
+        if expr.constant == 0:
+            return
+        if expr.constant is not None:
+            raise ModelError(message)
+        self.checks.setdefault(Check.of(expr, message))
+
+    def same(self, a: Expr, b: Expr, message: str) -> None:
+        """Demand that two sizes are equal."""
+        self.check(a - b, message)
+
+
+def check_size(type_: TensorType) -> None:
+    """Raises Error for a tensor that no machine holds, or whose sizes are no sizes."""
+    if type_.rank > MAX_RANK:
+        raise UnsupportedError(f"a tensor has {type_.rank} dimensions, more than {MAX_RANK}")
+    total = type_.dtype.itemsize
+    for size in type_.sizes:
+        if len(size.terms) > MAX_TERMS:
+            raise UnsupportedError("a size is too complicated an expression of the inputs' sizes")
+        if (k := size.constant) is not None:
+            if k < 0:
+                raise ModelError(f"a tensor has the negative size {k}")
+            total *= k
+    if total > MAX_BYTES:
+        raise ModelError(f"a tensor of sizes [{', '.join(map(str, type_.sizes))}] takes more than {MAX_BYTES} bytes")

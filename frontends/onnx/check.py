@@ -1,0 +1,69 @@
+"""ONNX's own checker, asked about everything but the weights."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto, TensorProto
+
+from ...errors import ModelError
+from .order import live
+
+SMALL = 1024  # bytes of a tensor that the checker may see
+
+
+def check_structure(model: ModelProto) -> None:
+    """Raise ModelError when the model breaks ONNX's rules. Names, attributes and operators are checked; types are not.
+
+    Quirks of real files are let pass: an `ir_version` newer than the installed onnx, nodes in another order than that
+    of their use, weights that are no inputs in old files."""
+    if not model.HasField("graph"):
+        raise ModelError("the file holds no graph: it is not an ONNX model, or is damaged")
+    light = without_weights(model)
+    try:
+        onnx.checker.check_model(light)
+    except onnx.checker.ValidationError as error:
+        message = str(error).strip().split("\n==> Context:")[0]
+        raise ModelError(f"the model breaks the rules of ONNX: {message.splitlines()[0] if message else error}") from None
+    except (RuntimeError, ValueError, onnx.defs.SchemaError) as error:
+        raise ModelError(f"the model cannot be checked: {str(error).splitlines()[0]}") from None
+
+
+def check_types(model: ModelProto) -> None:
+    """Raise ModelError when ONNX's own shape and type inference contradicts the model."""
+    try:
+        onnx.shape_inference.infer_shapes(without_weights(model), check_type=True, strict_mode=True)
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ModelError(f"the model breaks the rules of ONNX: {lines[0] if lines else error}") from None
+
+
+def without_weights(model: ModelProto) -> ModelProto:
+    """A copy for the checker, in which large initializers are inputs."""
+    light = ModelProto()
+    light.ir_version = max(min(model.ir_version, onnx.IR_VERSION), 4)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    graph, out = model.graph, light.graph
+    out.name = graph.name or "main"
+    out.input.extend(graph.input)
+    out.output.extend(graph.output)
+    inputs = {i.name for i in graph.input}
+
+    def moved(tensor: TensorProto, name: str) -> bool:
+        """Makes an input of a large tensor."""
+        if tensor.data_location != TensorProto.EXTERNAL and tensor.ByteSize() <= SMALL:
+            return False
+        if name not in inputs:
+            out.input.append(onnx.helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims)))
+        return True
+
+    for tensor in graph.initializer:
+        if not moved(tensor, tensor.name):
+            out.initializer.append(tensor)
+    out.sparse_initializer.extend(graph.sparse_initializer)
+    nodes = list(graph.node)
+    for _, node, _ in live(nodes, [name for node in nodes for name in node.output]):
+        value = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
+        if value is None or not value.HasField("t") or len(node.output) != 1 or not moved(value.t, node.output[0]):
+            out.node.append(node)
+    return light

@@ -1,0 +1,83 @@
+"""Operators without a rule of their own, as the function bodies that ONNX or the model gives for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
+
+from .builder import Value
+from .source import ONNX_TYPES
+
+Key = tuple[str, str, str]  # domain, name, overload
+
+
+def canonical(domain: str) -> str:
+    """ONNX's own domain has two names."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def local_functions(model: ModelProto) -> dict[Key, FunctionProto]:
+    """The functions that the model defines itself."""
+    return {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
+
+
+def type_proto(value: Value | None) -> TypeProto:
+    """A value's type as ONNX says it; symbolic sizes by their text."""
+    proto = TypeProto()
+    if value is not None:
+        proto.tensor_type.elem_type = ONNX_TYPES[value.dtype]
+        shape = proto.tensor_type.shape
+        shape.SetInParent()
+        for size in value.sizes:
+            dim = shape.dim.add()
+            if (k := size.constant) is not None:
+                dim.dim_value = k
+            else:
+                dim.dim_param = str(size)
+    return proto
+
+
+def schema_of(operator: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
+    """ONNX's description of an operator at an opset, None when it has none."""
+    try:
+        return onnx.defs.get_schema(operator, opset, domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def schema_function(
+    operator: str,
+    domain: str,
+    opset: int,
+    attributes: Mapping[str, AttributeProto],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    values: Sequence[Value | None],
+) -> tuple[FunctionProto, dict[str, AttributeProto]] | None:
+    """The body that ONNX gives for an operator, and its attributes with their defaults; None when it gives none."""
+    schema = schema_of(operator, domain, opset)
+    if schema is None:
+        return None
+    defaults = {k: a.default_value for k, a in schema.attributes.items() if a.default_value.type}
+    resolved = {**defaults, **attributes}
+    body: bytes | None = None
+    if schema.has_function:
+        # a body is written for an opset and holds until a newer one is written
+        body = schema.get_function_with_opset_version(_newest(schema.function_opset_versions, opset))
+    elif schema.has_context_dependent_function:
+        node = NodeProto(op_type=operator, domain=domain, input=inputs, output=outputs)
+        node.attribute.extend(attributes.values())
+        types = [type_proto(v).SerializeToString() for v in values]
+        body = schema.get_context_dependent_function_with_opset_version(
+            _newest(schema.context_dependent_function_opset_versions, opset), node.SerializeToString(), types
+        )
+    if not body:
+        return None
+    function = FunctionProto.FromString(body)
+    return (function, resolved) if function.node else None
+
+
+def _newest(versions: Sequence[int], opset: int) -> int:
+    return max((v for v in versions if v <= opset), default=min(versions))

@@ -1,0 +1,340 @@
+"""ONNX to the graph dialect.
+
+The importer walks the nodes in order. A node is imported by its rule (rules_*.py); without one, its function body is
+imported in its place: the model's own, or the one that ONNX gives. Nothing stops at the first obstacle: an obstacle
+becomes an `Issue`, the node's results become unknown, and the walk goes on, so that the report is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto, ValueInfoProto
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+
+from ...errors import Error, Issue, ModelError, UnsupportedError
+from ...ir.types import TensorType, element_of
+from .builder import Builder, ConstraintError, Value, constant, hint
+from .functions import canonical, local_functions, schema_function, schema_of
+from .inputs import InputShapes, Shapes
+from .node import Node, Rule
+from .order import live
+from .report import Report
+from .rules import RULES
+from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_prefix, weight_name
+
+MAX_EXPANDED = 50_000  # nodes that come from function bodies: a few lines of functions in functions could be billions
+
+
+class Unknown:
+    """The result of a node that cannot be compiled: what uses it is not looked at again."""
+
+
+@dataclass
+class Scope:
+    """Names of the graph or function body being imported, and what it inherits.
+
+    `prefix` makes names of weights unique, `attributes` are a function's, `origin` is the node that a body stands
+    for: its nodes are called by it."""
+
+    opsets: Mapping[str, int]
+    values: dict[str, Value | Unknown | None] = field(default_factory=dict)
+    parent: Scope | None = None
+    prefix: str = ""
+    attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
+    origin: str = ""
+    operator: str = ""
+    depth: int = 0
+    file: str = ""  # of the model, where weights of this scope can be read again
+
+    def find(self, name: str) -> Value | Unknown | None:
+        """The value of a name here or around. Raises ModelError for a name that nothing gives."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.parent
+        raise ModelError(f"nothing computes the value '{name}'")
+
+    def define(self, name: str, value: Value | Unknown | None) -> None:
+        """Name a value. Raises ModelError for a name that is taken."""
+        if name in self.values:
+            raise ModelError(f"the value '{name}' is computed twice")
+        self.values[name] = value
+
+    def inside(self, **fields: Any) -> Scope:
+        """A scope within this one."""
+        if self.depth >= DEPTH:
+            raise ModelError(f"graphs or functions lie in one another more than {DEPTH} deep")
+        return replace(self, depth=self.depth + 1, **fields)
+
+
+class Importer:
+    """Imports one model. `report` is complete after `run`."""
+
+    def __init__(self, source: Source, shapes: Shapes | None = None) -> None:
+        self.source, self.model = source, source.model
+        self.report = Report(source.file, opsets(self.model))
+        self.main = FuncOp("main", ([], []))
+        self.builder = Builder(self.main.body.block)
+        self.functions = local_functions(self.model)
+        self.shapes = InputShapes(self.model.graph, shapes or {})
+        self.invalid: Error | None = None  # the first obstacle that is the model's fault
+        self.doubtful = False  # an operator's constraints did not hold
+        self.expanded = 0
+
+    # ---- the module
+
+    def run(self) -> ModuleOp | None:
+        """The module, None when there are issues."""
+        graph = self.model.graph
+        scope = Scope(self.report.opsets, file=self.source.file)
+        names = self._initializers(scope, graph)
+        arguments = [info for info in graph.input if info.name not in names]
+        self._arguments(scope, arguments)
+        self._nodes(scope, graph.node, [o.name for o in graph.output])
+        results = [self._output(scope, info) for info in graph.output]
+        if self.report.issues:
+            return None
+        return self._module(arguments, [r for r in results if r is not None])
+
+    def _arguments(self, scope: Scope, infos: Sequence[ValueInfoProto]) -> None:
+        for info in infos:
+            try:
+                type_ = TensorType.of(self.shapes.of(info), self.element(info.type, f"input '{info.name}'"))
+                argument = self.main.body.block.insert_arg(type_, len(self.main.body.block.args))
+                argument.name_hint = hint(info.name)
+                scope.define(info.name, Value(type_, None, argument))
+            except UnsupportedError as error:
+                self._issue(info.name, "Input", self.report.opsets.get("", 0), error)
+                scope.values[info.name] = Unknown()
+
+    @staticmethod
+    def element(type_: TypeProto, what: str) -> Any:
+        """The element type of an input. Raises UnsupportedError for one that ircc has not, or that is no tensor."""
+        if (kind := type_.WhichOneof("value")) != "tensor_type":
+            raise UnsupportedError(f"{what} has {kind.replace('_', ' ') if kind else 'no type'}; ircc takes tensors")
+        return element_of(dtype_of(type_.tensor_type.elem_type, what))
+
+    def _output(self, scope: Scope, info: ValueInfoProto) -> Value | None:
+        try:
+            found = scope.find(info.name)
+        except ModelError as error:
+            self._issue(info.name, "Output", self.report.opsets.get("", 0), error)
+            return None
+        if found is None:
+            self._issue(info.name, "Output", self.report.opsets.get("", 0), ModelError("the output is absent"))
+        return found if isinstance(found, Value) else None
+
+    def _module(self, arguments: Sequence[ValueInfoProto], results: Sequence[Value]) -> ModuleOp:
+        main, outputs = self.main, [o.name for o in self.model.graph.output]
+        values = [self.builder.place(r) for r in results]
+        main.body.block.add_op(ReturnOp(*values))
+        main.function_type = FunctionType.from_lists(main.body.block.arg_types, [v.type for v in values])
+        main.properties["arg_attrs"] = _names(a.name for a in arguments)
+        main.properties["res_attrs"] = _names(outputs)
+        main.attributes["ircc.checks"] = ArrayAttr(self.builder.checks)
+        facts = {
+            "name": self.model.graph.name,
+            "producer": " ".join(filter(None, (self.model.producer_name, self.model.producer_version))),
+            "sha256": self.source.sha256,
+        }
+        return ModuleOp([main], {"ircc.model": DictionaryAttr({k: StringAttr(v) for k, v in facts.items()})})
+
+    # ---- graphs
+
+    def _initializers(self, scope: Scope, graph: GraphProto) -> set[str]:
+        for tensor in graph.sparse_initializer:
+            self._issue(tensor.values.name, "Initializer", self.report.opsets.get("", 0), UnsupportedError("it is sparse"))
+            scope.values[tensor.values.name] = Unknown()
+        for tensor in graph.initializer:
+            try:
+                array = self.source.array(tensor, f"initializer '{tensor.name}'")
+                name = weight_name(scope.prefix, tensor.name)
+                scope.define(tensor.name, constant(array, file=scope.file, name=name))
+            except UnsupportedError as error:
+                self._issue(tensor.name, "Initializer", self.report.opsets.get("", 0), error)
+                scope.values[tensor.name] = Unknown()
+        return {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+
+    def _nodes(self, scope: Scope, nodes: Iterable[NodeProto], outputs: Iterable[str]) -> None:
+        for index, node, wanted in live(list(nodes), set(outputs)):
+            self._node(scope, node, index, wanted)
+
+    def _node(self, scope: Scope, proto: NodeProto, index: int, wanted: Sequence[str]) -> None:
+        """Import one node; an obstacle becomes an issue."""
+        domain = canonical(proto.domain)
+        operator = f"{domain}.{proto.op_type}" if domain else proto.op_type
+        name = scope.origin or proto.name or f"{proto.op_type}_{index}"
+        opset = scope.opsets.get(domain, 0)
+        shown = f"{scope.operator} (in its body: {operator})" if scope.operator else operator
+        try:
+            values = [scope.find(i) if i else None for i in proto.input]
+            if any(isinstance(v, Unknown) for v in values):
+                self._poison(scope, proto)
+                self._look(scope, proto, name, shown, domain, opset)
+                return
+            found = self._import(scope, proto, name, domain, opset, [v for v in values if not isinstance(v, Unknown)], wanted)
+            self._bind(scope, proto, found)
+        except Error as error:
+            self._issue(name, shown, opset, error)
+            self._poison(scope, proto)
+
+    def _bind(self, scope: Scope, proto: NodeProto, found: Sequence[Value | None]) -> None:
+        for position, output in enumerate(proto.output):
+            value = found[position] if position < len(found) else None
+            if output:
+                scope.define(output, value)
+            if output and value is not None and value.ssa is not None and value.ssa.name_hint is None:
+                value.ssa.name_hint = hint(output)
+
+    def _poison(self, scope: Scope, proto: NodeProto) -> None:
+        for output in proto.output:
+            if output:
+                scope.values[output] = Unknown()
+
+    def _look(self, scope: Scope, proto: NodeProto, name: str, shown: str, domain: str, opset: int) -> None:
+        """Say whether a node whose inputs are unknown could be imported at all."""
+        local = (domain, proto.op_type, proto.overload) in self.functions
+        schema = schema_of(proto.op_type, domain, opset)
+        body = schema is not None and (schema.has_function or schema.has_context_dependent_function)
+        if not (local or body or (domain, proto.op_type) in RULES):
+            self._issue(name, shown, opset, UnsupportedError("ircc has no rule for this operator"))
+
+    # ---- nodes
+
+    def _import(
+        self, scope: Scope, proto: NodeProto, name: str, domain: str, opset: int,
+        values: Sequence[Value | None], wanted: Sequence[str],
+    ) -> Sequence[Value | None]:  # fmt: skip
+        operator = f"{domain}.{proto.op_type}" if domain else proto.op_type
+        attributes = resolved(proto, scope)
+        self.builder.nodes = (name,)
+        if (function := self.functions.get((domain, proto.op_type, proto.overload))) is not None:
+            defaults = {a.name: a for a in function.attribute_proto}
+            body = scope.inside(
+                opsets={canonical(o.domain): o.version for o in function.opset_import}, values={}, parent=None,
+                prefix=function_prefix(function), attributes={**defaults, **attributes}, origin=name, operator=operator,
+            )  # fmt: skip
+            return self._expand(body, function, values, operator)
+        refusal: Error = UnsupportedError("ircc has no rule for this operator")
+        if (rule := RULES.get((domain, proto.op_type))) is not None:
+            try:
+                node = self._view(scope, proto, name, domain, opset, values, wanted, attributes)
+                found = self._apply(rule, node)
+                if not scope.operator:
+                    self.report.supported[operator] += 1
+                return found
+            except ConstraintError:  # the operator may be in use already: no second try
+                raise
+            except UnsupportedError as error:
+                refusal = error
+        elif domain and domain not in scope.opsets:
+            raise ModelError(f"the model imports no opset for domain '{domain}'")
+        try:
+            given = schema_function(
+                proto.op_type, domain, opset, attributes, list(proto.input), list(proto.output), values
+            )
+        except Exception:  # onnx's function builders refuse in many ways; the rule's refusal is the better reason
+            given = None
+        if given is None:
+            raise refusal
+        function, attributes = given
+        bodies = {canonical(o.domain): o.version for o in function.opset_import} or scope.opsets
+        body = scope.inside(
+            opsets=bodies, values={}, parent=None, prefix="", attributes=attributes, origin=name,
+            operator=scope.operator or operator, file="",
+        )  # fmt: skip
+        return self._expand(body, function, values, operator, refusal)
+
+    def _view(
+        self, scope: Scope, proto: NodeProto, name: str, domain: str, opset: int,
+        values: Sequence[Value | None], wanted: Sequence[str], attributes: Mapping[str, AttributeProto],
+    ) -> Node:  # fmt: skip
+        def inline(attribute: str, inputs: Sequence[Value | None]) -> list[Value | None]:
+            return self._inline(scope, proto, attribute, attributes[attribute].g, inputs)
+
+        weight = (scope.file, weight_name(scope.prefix, proto.output[0])) if proto.output else ("", "")
+        outputs = [o if o in wanted else "" for o in proto.output]
+        return Node(
+            name, proto.op_type, domain, opset, values, outputs, attributes, self.builder,
+            self.source.array, inline, weight,
+        )  # fmt: skip
+
+    def _apply(self, rule: Rule, node: Node) -> Sequence[Value | None]:
+        found = rule(node)
+        if found is None or isinstance(found, Value):
+            return [found]
+        return list(found)
+
+    def _inline(
+        self, scope: Scope, proto: NodeProto, attribute: str, graph: GraphProto, inputs: Sequence[Value | None]
+    ) -> list[Value | None]:
+        """The outputs of a graph in an attribute, imported here with these inputs."""
+        inner = scope.inside(values={}, parent=scope, prefix=subgraph_prefix(scope.prefix, proto, attribute))
+        self._initializers(inner, graph)
+        for info, value in zip(graph.input, inputs, strict=True):
+            inner.define(info.name, value)
+        self._nodes(inner, graph.node, [o.name for o in graph.output])
+        return self._results(inner, [o.name for o in graph.output])
+
+    def _expand(
+        self, body: Scope, function: FunctionProto, values: Sequence[Value | None], operator: str, refusal: Error | None = None
+    ) -> list[Value | None]:
+        """The outputs of a function body. Where the body cannot be compiled, `refusal` is the better reason."""
+        self.expanded += len(function.node)
+        if self.expanded > MAX_EXPANDED:
+            raise ModelError(f"function bodies have more than {MAX_EXPANDED} nodes together")
+        if len(values) > len(function.input):
+            raise ModelError(f"{len(values)} inputs are given to a function of {len(function.input)}")
+        for i, name in enumerate(function.input):
+            body.define(name, values[i] if i < len(values) else None)
+        before = len(self.report.issues)
+        self._nodes(body, function.node, function.output)
+        if refusal is not None and len(self.report.issues) > before:
+            del self.report.issues[before:]
+            raise refusal
+        if body.depth == 1:
+            self.report.expanded[operator] += 1
+        return self._results(body, function.output)
+
+    def _results(self, scope: Scope, names: Iterable[str]) -> list[Value | None]:
+        found = [scope.find(n) if n in scope.values or scope.parent else None for n in names]
+        if any(isinstance(v, Unknown) for v in found):
+            raise Reported
+        return [v for v in found if not isinstance(v, Unknown)]
+
+    def _issue(self, name: str, operator: str, opset: int, error: Error) -> None:
+        """Note an obstacle. A broken model is reported as such."""
+        if isinstance(error, Reported):
+            return
+        self.doubtful |= isinstance(error, ConstraintError)
+        if not isinstance(error, UnsupportedError) and self.invalid is None:
+            self.invalid = error.at(name, operator)
+        self.report.issues.append(Issue(name, operator, opset, error.message, error.hint or ""))
+
+
+class Reported(Error):
+    """An obstacle that is already in the report."""
+
+
+def resolved(proto: NodeProto, scope: Scope) -> dict[str, AttributeProto]:
+    """A node's attributes by name; those that refer to attributes of the function around it are replaced by them."""
+    found: dict[str, AttributeProto] = {}
+    for attribute in proto.attribute:
+        if attribute.name in found:
+            raise ModelError(f"attribute {attribute.name} is given twice")
+        if not attribute.ref_attr_name:
+            found[attribute.name] = attribute
+        elif attribute.ref_attr_name in scope.attributes:
+            found[attribute.name] = copy = AttributeProto()
+            copy.CopyFrom(scope.attributes[attribute.ref_attr_name])
+            copy.name = attribute.name
+    return found
+
+
+def _names(names: Iterable[str]) -> ArrayAttr[DictionaryAttr]:
+    return ArrayAttr(DictionaryAttr({"ircc.name": StringAttr(name)}) for name in names)

@@ -1,0 +1,53 @@
+"""What a model needs that ircc has not, all of it in one report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import Issue
+
+
+@dataclass
+class Report:
+    """What `check_model` found. `supported` and `expanded` count nodes by operator: those that a rule imports, and
+    those that were replaced by their function body."""
+
+    model: str = ""
+    opsets: dict[str, int] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
+    supported: Counter[str] = field(default_factory=Counter)
+    expanded: Counter[str] = field(default_factory=Counter)
+
+    HEADER = ("node", "operator", "opset", "reason")
+
+    @property
+    def ok(self) -> bool:
+        """True when ircc can compile the model."""
+        return not self.issues
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """The issues as the rows of a table, under HEADER."""
+        return [(i.node, i.operator, str(i.opset), i.reason) for i in self.issues]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return {
+            "model": self.model,
+            "ok": self.ok,
+            "opsets": {domain or "ai.onnx": version for domain, version in sorted(self.opsets.items())},
+            "issues": [
+                {"node": i.node, "operator": i.operator, "opset": i.opset, "reason": i.reason, "hint": i.hint}
+                for i in self.issues
+            ],
+            "supported": dict(sorted(self.supported.items())),
+            "expanded": dict(sorted(self.expanded.items())),
+        }
+
+    def __str__(self) -> str:
+        count = self.supported.total() + self.expanded.total()
+        if self.ok:
+            return f"{self.model or 'model'}: all {count} nodes can be compiled"
+        lines = [f"{self.model or 'model'}: {len(self.issues)} issues, {count} nodes can be compiled"]
+        return "\n".join([*lines, *(f"  {issue}" for issue in self.issues)])

@@ -1,0 +1,118 @@
+"""Rules of elementwise operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from .builder import Value
+from .node import Node, Result, Rule
+
+
+def plain(operator: str, **attributes: float | str | bool) -> Rule:
+    """The graph operator of that name, on all inputs, with these attributes (and their defaults)."""
+
+    def rule(n: Node) -> Value:
+        given = {k: type(v)(n.attr(k, int(v) if isinstance(v, bool) else v)) for k, v in attributes.items()}
+        return n.emit(operator, *n.inputs, **given)
+
+    return rule
+
+
+def identity(n: Node) -> Value:
+    return n.input(0)
+
+
+def clip(n: Node) -> Value:
+    x = n.input(0)
+    if n.opset >= 11:
+        return n.emit("Clip", x, n.optional(1), n.optional(2))
+    low, high = (None if (a := n.attr(name)) is None else n.like(a, x) for name in ("min", "max"))
+    return n.emit("Clip", x, low, high)
+
+
+def cast(n: Node) -> Value:
+    return _cast(n, n.element("to"))
+
+
+def cast_like(n: Node) -> Value:
+    return _cast(n, n.input(1).type.element_type)
+
+
+def _cast(n: Node, to: object) -> Value:
+    x = n.input(0)
+    return x if x.type.element_type == to else n.emit("Cast", x, to=to)
+
+
+def dropout(n: Node) -> Result:
+    """In inference, x itself; the mask is all ones."""
+    x = n.input(0)
+    if n.has(2) and bool(n.numbers(2, "training_mode").reshape(-1)[0]):
+        ratio = n.numbers(1, "ratio").reshape(-1)[0] if n.has(1) else 0.5
+        if ratio != 0:
+            raise UnsupportedError("it is in training mode, whose results are random", hint="export the model for inference")
+    if not n.wants(1):
+        return x
+    mask = n.constant(True) if n.opset >= 10 else n.like(1, x)
+    return x, n.emit("Expand", mask, shape=x.sizes)
+
+
+def many(operator: str) -> Rule:
+    """An operator of any number of inputs; one alone is the result."""
+
+    def rule(n: Node) -> Value:
+        return n.input(0) if len(n.values) == 1 else n.emit(operator, n.inputs)
+
+    return rule
+
+
+def power(n: Node) -> Value:
+    x, y = n.input(0), n.input(1)
+    if x.dtype.kind == "i" and x.dtype.itemsize < 4 or x.dtype.kind == "u":
+        wide = n.emit("Pow", n.cast(x, np.int64), y)
+        return n.cast(wide, x.dtype)
+    return n.emit("Pow", x, y)
+
+
+def is_inf(n: Node) -> Value:
+    flags = {k: bool(n.attr(k, 1)) for k in ("detect_positive", "detect_negative")}
+    return n.emit("IsInf", n.input(0), **flags)
+
+
+def no_result(n: Node) -> Value:
+    raise UnsupportedError("its results are random", hint="ircc compiles inference, which gives the same twice")
+
+
+UNARY = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Cos Cosh Erf Exp Floor HardSwish IsNaN Log Mish Neg Not "
+    "Reciprocal Relu Round Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh"
+)
+BINARY = (
+    "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Mul Or PRelu Sub Where Xor"
+)
+
+RULES: Mapping[str, Rule] = {
+    **{operator: plain(operator) for operator in f"{UNARY} {BINARY}".split()},
+    **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
+    **{operator: no_result for operator in "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()},
+    "BitShift": plain("BitShift", direction=""),
+    "Cast": cast,
+    "CastLike": cast_like,
+    "Celu": plain("Celu", alpha=1.0),
+    "Clip": clip,
+    "Dropout": dropout,
+    "Elu": plain("Elu", alpha=1.0),
+    "Gelu": plain("Gelu", approximate="none"),
+    "HardSigmoid": plain("HardSigmoid", alpha=0.2, beta=0.5),
+    "Identity": identity,
+    "IsInf": is_inf,
+    "LeakyRelu": plain("LeakyRelu", alpha=0.01),
+    "Mod": plain("Mod", fmod=False),
+    "Pow": power,
+    "Selu": plain("Selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
+    "Shrink": plain("Shrink", bias=0.0, lambd=0.5),
+    "Swish": plain("Swish", alpha=1.0),
+    "ThresholdedRelu": plain("ThresholdedRelu", alpha=1.0),
+}

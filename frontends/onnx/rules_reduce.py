@@ -1,0 +1,119 @@
+"""Rules of operators along axes: reductions, extremes, running sums, and normalisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...errors import ModelError, UnsupportedError
+from .builder import Value
+from .node import Node, Result, Rule
+from .rules_shape import flat, normal
+
+
+def reduction(operator: str) -> Rule:
+    """Without axes all are reduced, or none with `noop_with_empty_axes`."""
+
+    def rule(n: Node) -> Value:
+        x, axes = n.input(0), n.axes(1)
+        if not axes:
+            # a reduction over no axes is still taken of each element: |x|, x * x ...
+            axes = [] if n.attr("noop_with_empty_axes", 0) else list(range(x.rank))
+        return n.emit(operator, x, axes=normal(axes, x.rank), keepdims=bool(n.attr("keepdims", 1)))
+
+    return rule
+
+
+def extreme(operator: str) -> Rule:
+    def rule(n: Node) -> Value:
+        flags = {k: bool(n.attr(k, d)) for k, d in (("keepdims", 1), ("select_last_index", 0))}
+        return n.emit(operator, n.input(0), axis=n.attr("axis", 0), **flags)
+
+    return rule
+
+
+def running(operator: str) -> Rule:
+    def rule(n: Node) -> Value:
+        (axis,) = n.ints(1, "the axis")
+        flags = {k: bool(n.attr(k, 0)) for k in ("exclusive", "reverse")}
+        return n.emit(operator, n.input(0), axis=axis, **flags)
+
+    return rule
+
+
+def top_k(n: Node) -> Result:
+    k = n.sizes(1, "k") if n.opset >= 10 else [n.required("k")]
+    if len(k) != 1:
+        raise ModelError(f"k has {len(k)} elements, not one")
+    flags = {name: bool(n.attr(name, 1)) for name in ("largest", "sorted")}
+    return n.emit_all("TopK", n.input(0), k=k[0], axis=n.attr("axis", -1), **flags)
+
+
+def softmax(operator: str) -> Rule:
+    """Before opset 13 all axes from `axis` on are normalised together."""
+
+    def rule(n: Node) -> Value:
+        x = n.input(0)
+        if n.opset >= 13:
+            return n.emit(operator, x, axis=n.attr("axis", -1))
+        axis = n.attr("axis", 1)
+        rows = flat(x, axis)
+        if rows[1] == x.sizes[-1]:
+            return n.emit(operator, x, axis=-1)
+        return n.reshape(n.emit(operator, n.reshape(x, rows), axis=-1), x.sizes)
+
+    return rule
+
+
+# ---- normalisations
+
+
+def batch_normalization(n: Node) -> Value:
+    trained = n.opset >= 14 and n.attr("training_mode", 0)
+    if trained or any(n.wants(i) for i in range(1, len(n.outputs))):
+        raise UnsupportedError("it is in training mode", hint="export the model for inference")
+    if n.opset < 9 and not n.attr("spatial", 1):
+        raise UnsupportedError("spatial = 0 (statistics of each element)")
+    return n.emit("BatchNormalization", *n.inputs[:5], epsilon=n.attr("epsilon", 1e-5))
+
+
+def instance_normalization(n: Node) -> Value:
+    return n.emit("InstanceNormalization", *n.inputs, epsilon=n.attr("epsilon", 1e-5))
+
+
+def layer_normalization(n: Node) -> Value:
+    if n.wants(1) or n.wants(2):
+        raise UnsupportedError("its mean and deviation are asked for")
+    axis, epsilon = n.attr("axis", -1), n.attr("epsilon", 1e-5)
+    return n.emit("LayerNormalization", n.input(0), n.input(1), n.optional(2), axis=axis, epsilon=epsilon)
+
+
+def rms_normalization(n: Node) -> Value:
+    return n.emit("RMSNormalization", *n.inputs, axis=n.attr("axis", -1), epsilon=n.attr("epsilon", 1e-5))
+
+
+def lp_normalization(n: Node) -> Value:
+    return n.emit("LpNormalization", n.input(0), axis=n.attr("axis", -1), p=n.attr("p", 2))
+
+
+def lrn(n: Node) -> Value:
+    values = {"alpha": n.attr("alpha", 0.0001), "beta": n.attr("beta", 0.75), "bias": n.attr("bias", 1.0)}
+    return n.emit("LRN", n.input(0), size=n.required("size"), **values)
+
+
+REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
+
+RULES: Mapping[str, Rule] = {
+    **{f"Reduce{kind}": reduction(f"Reduce{kind}") for kind in REDUCTIONS.split()},
+    **{operator: softmax(operator) for operator in ("Hardmax", "LogSoftmax", "Softmax")},
+    "ArgMax": extreme("ArgMax"),
+    "ArgMin": extreme("ArgMin"),
+    "BatchNormalization": batch_normalization,
+    "CumProd": running("CumProd"),
+    "CumSum": running("CumSum"),
+    "InstanceNormalization": instance_normalization,
+    "LRN": lrn,
+    "LayerNormalization": layer_normalization,
+    "LpNormalization": lp_normalization,
+    "RMSNormalization": rms_normalization,
+    "TopK": top_k,
+}

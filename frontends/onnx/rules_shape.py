@@ -1,0 +1,213 @@
+"""Rules of operators about shapes and constants: values that are known before the run, and reshapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...errors import ModelError, UnsupportedError
+from ...ir.expr import ONE, ZERO, Expr, product
+from ...ir.types import TensorType, element_of
+from .builder import Value, constant
+from .node import Node, Result, Rule
+from .symbolic import LIMIT
+
+
+def known_sizes(sizes: Sequence[Expr], shape: Sequence[int]) -> Value:
+    """An int64 tensor of size expressions."""
+    elements = np.empty(len(sizes), object)
+    numbers = [s.constant for s in sizes]
+    if None not in numbers:
+        return constant(np.array(numbers, np.int64).reshape(shape))
+    for i, size in enumerate(sizes):
+        elements[i] = size
+    return Value(TensorType.of(shape, element_of(np.int64)), elements.reshape(shape))
+
+
+def shape_of(n: Node) -> Value:
+    sizes = list(n.input(0).sizes)
+    sizes = sizes[slice(n.attr("start", 0), n.attr("end"))]
+    return known_sizes(sizes, [len(sizes)])
+
+
+def size_of(n: Node) -> Value:
+    return known_sizes([product(n.input(0).sizes)], [])
+
+
+def constant_node(n: Node) -> Value:
+    file, name = n.weight
+    kinds: Mapping[str, object] = {
+        "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64,
+    }  # fmt: skip
+    for attribute in n.attributes:
+        if attribute == "value":
+            return constant(n.required("value"), file=file, name=name)
+        if attribute in kinds:
+            return n.constant(n.required(attribute), kinds[attribute])
+        if attribute.startswith("value_string"):
+            raise UnsupportedError("it is a string, which ircc cannot compute with")
+        if attribute == "sparse_value":
+            raise UnsupportedError("it is sparse")
+    raise ModelError("it has no value")
+
+
+def constant_of_shape(n: Node) -> Value:
+    value = n.attr("value")
+    if value is not None and value.size != 1:
+        raise ModelError(f"attribute value has {value.size} elements, not one")
+    scalar = np.zeros((), np.float32) if value is None else value.reshape(())
+    return filled(n, scalar, n.sizes(0, "the shape"))
+
+
+def filled(n: Node, scalar: np.ndarray, shape: Sequence[Expr]) -> Value:
+    """A tensor of this shape whose elements are all the scalar."""
+    numbers = [s.constant for s in shape]
+    if None not in numbers and math.prod(map(int, shape)) <= LIMIT and min(map(int, shape), default=0) >= 0:
+        return n.constant(np.full([int(s) for s in shape], scalar, scalar.dtype))
+    return n.emit("Expand", n.constant(scalar), shape=list(shape))
+
+
+def arange(n: Node) -> Value:
+    """Range: its bounds must be known, as numbers or, for integers, as sizes."""
+    element = n.input(0).type.element_type
+    if n.input(0).dtype.kind in "iu":
+        start, limit, delta = (n.sizes(i, what)[0] for i, what in enumerate(("start", "limit", "delta")))
+        if delta.constant in (None, 0):
+            raise ModelError(f"the step {delta} is no number other than 0")
+        return n.emit("Range", start=start, limit=limit, delta=delta, to=element)
+    if any(n.input(i).numbers is None for i in range(3)):
+        raise UnsupportedError("the length of its result depends on data")
+    a, b, d = (float(n.numbers(i, "a bound").reshape(-1)[0]) for i in range(3))
+    if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
+        raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
+    return n.emit("Range", start=a, limit=b, delta=d, to=element)
+
+
+def eye_like(n: Node) -> Value:
+    to = n.element("dtype") if "dtype" in n.attributes else n.input(0).type.element_type
+    return n.emit("EyeLike", n.input(0), k=n.attr("k", 0), to=to)
+
+
+# ---- reshapes
+
+
+def reshape(n: Node) -> Value:
+    """0 copies a size, -1 takes what is left."""
+    x = n.input(0)
+    target = n.sizes(1, "the shape") if n.opset >= 5 else [Expr.const(s) for s in n.required("shape")]
+    keep_zero = bool(n.attr("allowzero", 0))
+    for i, size in enumerate(target):
+        if size == ZERO and not keep_zero:
+            if i >= x.rank:
+                raise ModelError(f"size {i} of the shape is copied from an input with {x.rank} dimensions")
+            target[i] = x.sizes[i]
+    free = [i for i, size in enumerate(target) if size == -1]
+    if len(free) > 1:
+        raise ModelError("the shape has more than one -1")
+    if any((k := s.constant) is not None and k < -1 for s in target):
+        raise ModelError(f"the shape has a negative size: [{', '.join(map(str, target))}]")
+    if free:
+        target[free[0]] = rest(n, x, [s for i, s in enumerate(target) if i != free[0]])
+    return n.reshape(x, target)
+
+
+def rest(n: Node, x: Value, others: Sequence[Expr]) -> Expr:
+    """The size that x's elements leave beside the others."""
+    # sizes that occur on both sides leave first: N * 12 elements beside N are 12, whatever N is
+    mine, theirs = list(x.sizes), []
+    for size in others:
+        if size in mine:
+            mine.remove(size)
+        else:
+            theirs.append(size)
+    total, taken = product(mine), product(theirs)
+    if taken == ZERO:
+        raise ModelError("the shape has a -1 beside a size of 0")
+    found, left = total // taken, total % taken
+    if left.constant is not None and left != ZERO:
+        raise ModelError(f"{total} elements cannot be shared out to {taken}")
+    return found
+
+
+def squeeze(n: Node) -> Value:
+    x, axes = n.input(0), n.axes(1)
+    if axes is None:
+        if any(s.constant is None for s in x.sizes):
+            raise UnsupportedError("without axes it removes sizes of 1, and some sizes are not known", hint="fix them with --shape")
+        return n.reshape(x, [s for s in x.sizes if s != ONE])
+    gone = normal(axes, x.rank)
+    for axis in gone:
+        n.builder.same(x.sizes[axis], ONE, f"Squeeze: size {axis} is {x.sizes[axis]}, not 1")
+    return n.reshape(x, [s for i, s in enumerate(x.sizes) if i not in gone])
+
+
+def unsqueeze(n: Node) -> Value:
+    x = n.input(0)
+    axes = n.axes(1)
+    if axes is None:
+        raise ModelError("axes are missing")
+    places = normal(axes, x.rank + len(axes))
+    sizes = iter(x.sizes)
+    return n.reshape(x, [ONE if i in places else next(sizes) for i in range(x.rank + len(axes))])
+
+
+def normal(axes: Sequence[int], rank: int) -> list[int]:
+    """Axes counted from the front. Raises ModelError for one outside of the rank, and for one that is given twice."""
+    found = [a + rank if a < 0 else a for a in axes]
+    if any(not 0 <= a < rank for a in found) or len(set(found)) != len(found):
+        raise ModelError(f"axes {list(axes)} do not fit {rank} dimensions")
+    return found
+
+
+def flatten(n: Node) -> Value:
+    return n.reshape(n.input(0), flat(n.input(0), n.attr("axis", 1)))
+
+
+def flat(x: Value, axis: int) -> tuple[Expr, Expr]:
+    """The shape of x as a matrix: axes before `axis`, and the others."""
+    axis += x.rank if axis < 0 else 0
+    if not 0 <= axis <= x.rank:
+        raise ModelError(f"axis {axis} does not fit {x.rank} dimensions")
+    return product(x.sizes[:axis]), product(x.sizes[axis:])
+
+
+def expand(n: Node) -> Value:
+    x, shape = n.input(0), n.sizes(1, "the shape")
+    found = n.emit("Expand", x, shape=shape)
+    return x if found.type == x.type else found
+
+
+# ---- graphs within
+
+
+def if_(n: Node) -> Result:
+    """A branch that is known is inlined."""
+    condition = n.input(0).numbers
+    if condition is None:
+        raise UnsupportedError("which branch is taken depends on data; ircc has no control flow yet")
+    n.required("then_branch")
+    n.required("else_branch")
+    return n.inline("then_branch" if condition.reshape(-1)[0] else "else_branch", [])
+
+
+def data_dependent(n: Node) -> Value:
+    raise UnsupportedError("the sizes of its results depend on data, which ircc cannot compile yet")
+
+
+RULES: Mapping[str, Rule] = {
+    **{operator: data_dependent for operator in "Compress NonMaxSuppression NonZero Unique".split()},
+    "Constant": constant_node,
+    "ConstantOfShape": constant_of_shape,
+    "Expand": expand,
+    "EyeLike": eye_like,
+    "Flatten": flatten,
+    "If": if_,
+    "Range": arange,
+    "Reshape": reshape,
+    "Shape": shape_of,
+    "Size": size_of,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+}
