@@ -286,9 +286,8 @@ class Expr:
                 rest = Expr({m: k for m, k in self.terms.items() if m != monomial})
                 if any(a.kind != "symbol" for m in others.terms for a in m):
                     return None
-                for bound in _bounds_of(atom, c > 0, ranges):
-                    return rest + others * bound
-                return None
+                bounds = [rest + others * bound for bound in _bounds_of(atom, c > 0, ranges)]
+                return min(bounds, key=lambda e: len(e.terms), default=None)  # what cancels most says most
         return self
 
     def simplify(self, ranges: Mapping[int, Range]) -> Expr:
@@ -487,9 +486,9 @@ def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable
         case "mod":
             yield ZERO if lower else args[1] - 1
         case "min" if not lower:
-            yield next((e for e in args if e.constant is not None), args[0])
+            yield from sorted(args, key=lambda e: e.constant is None)
         case "max" if lower:
-            yield next((e for e in args if e.constant is not None), args[0])
+            yield from sorted(args, key=lambda e: e.constant is None)
         case "min" if all(e.nonnegative(ranges) for e in args):
             yield ZERO
         case "floordiv" if lower and args[0].nonnegative(ranges) and args[1].nonnegative(ranges):
@@ -522,7 +521,7 @@ def maximum(*args: ExprLike) -> Expr:
 
 
 def broadcast(a: ExprLike, b: ExprLike) -> Expr:
-    """The size that a and b broadcast to, provided they do: equal, or one of them is 1."""
+    """The size that a and b broadcast to, provided `broadcast_condition` is 0: equal, or one of them is 1."""
     a, b = Expr.of(a), Expr.of(b)
     if a == b or b == ONE:
         return a
@@ -532,7 +531,26 @@ def broadcast(a: ExprLike, b: ExprLike) -> Expr:
         return a
     if b.constant is not None:
         return b
+    if (b - a).nonnegative():
+        return b
+    if (a - b).nonnegative():
+        return a
     return maximum(a, b) * minimum(a, b, 1)
+
+
+def broadcast_condition(a: ExprLike, b: ExprLike) -> Expr:
+    """What must be 0 for a and b to broadcast.
+
+    Where a <= b whatever the symbols are, b = 1 with a = 0 is refused: the result is then simply b."""
+    a, b = Expr.of(a), Expr.of(b)
+    if a == b or ONE in (a, b):
+        return ZERO
+    if a.constant is None and b.constant is None:
+        if (b - a).nonnegative():
+            return (a - b) * (a - 1)
+        if (a - b).nonnegative():
+            return (a - b) * (b - 1)
+    return (a - b) * (a - 1) * (b - 1)
 
 
 def product(sizes: Iterable[ExprLike]) -> Expr:

@@ -10,7 +10,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import combinations
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -33,7 +33,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from ...ir.evaluator import Environment
-from ...ir.expr import ONE, Expr, ExprLike, broadcast
+from ...ir.expr import ONE, Expr, ExprLike, broadcast, broadcast_condition
 from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr
 from ...ir.types import Check, ExprAttr, TensorType, exprs
@@ -372,10 +372,9 @@ def broadcast_checks(what: str, *shapes: Sequence[Expr]) -> list[Check]:
     rank = max(map(len, shapes))
     for i in range(rank):
         sizes = dict.fromkeys(s[i - rank + len(s)] for s in shapes if i - rank + len(s) >= 0)
-        known = [s for s in sizes if s != ONE]
-        for a, b in pairwise(known):
-            if a.constant is None or b.constant is None:
-                found.append(Check.of((a - b) * (a - 1) * (b - 1), f"{what}: sizes {a} and {b} do not broadcast"))
+        for a, b in combinations(sizes, 2):  # not only neighbours: 2, N and 3 broadcast pair by pair when N is 1
+            if (condition := broadcast_condition(a, b)).constant is None:
+                found.append(Check.of(condition, f"{what}: sizes {a} and {b} do not broadcast"))
     return found
 
 
