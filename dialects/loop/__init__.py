@@ -3,7 +3,8 @@
 from xdsl.ir import Dialect
 
 from ...ir.types import BufferType
+from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store
 from .program import Call, Constant, Kernel, Program
 
-Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Load, Program, Store], [BufferType])
+Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Lanewise, Load, Program, Store], [BufferType])

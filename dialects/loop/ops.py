@@ -556,3 +556,11 @@ def range_of(loop: For) -> tuple[Expr, Expr] | None:
     if (s := loop.static) is not None and loop.trip:
         return Expr.const(s[0]), Expr.const(s[0] + (loop.trip - 1) * s[2])
     return loop.lower, loop.upper - ONE
+
+
+def loop_of(variable: SSAValue) -> For:
+    """The loop whose variable this is."""
+    assert isinstance(variable, BlockArgument)
+    loop = variable.owner.parent_op()
+    assert isinstance(loop, For)
+    return loop

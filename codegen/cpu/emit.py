@@ -1,0 +1,334 @@
+"""loop.kernel → LLVM text, in one walk.
+
+Unrolled loops are walked once per iteration; buffers in space `register` become SSA values, with phis at the serial
+loops that write them; pure text is value-numbered per scope; each address is a chain of pointer steps, every step
+placed in the loop that owns its variable. Nothing is left for LLVM's loop passes, and none run.
+
+A kernel becomes `void @k(ptr launch, ptr args)`; args holds a pointer per buffer, then a 64-bit integer per size. A
+concurrent loop becomes `void @k.part(ptr args, i64 chunk)`, run by the worker pool once per iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import VectorType
+from xdsl.ir import Operation, SSAValue
+
+from ...dialects.loop import Alloc, For, Index, Kernel, Load, Store
+from ...dialects.loop.ops import loop_of
+from ...errors import BackendError
+from ...ir.expr import Expr
+from .memory import Plan, load_text, memory_type, store_text
+from .scalars import ScalarEmitter, llvm_type
+from .text import Lines, Operand, Writer, quoted
+
+
+class FunctionEmitter(Writer):
+    """Emits one LLVM function: a kernel's own, or the part that one chunk of a concurrent loop runs."""
+
+    def __init__(self, kernel: Kernel, scalars: ScalarEmitter) -> None:
+        super().__init__(scalars.declarations)
+        self.kernel, self.scalars = kernel, scalars
+        self.env: dict[SSAValue, Operand] = {}
+        self.depth: dict[SSAValue, int] = {}
+        self.registers: dict[tuple[SSAValue, int, str], str] = {}
+        self.version: dict[SSAValue, int] = {}
+        self.plans: dict[Operation, Plan] = {}
+        self.position: dict[SSAValue, Expr] = {}  # what stands for an index value, over the whole function
+        self.values: list[SSAValue] = []
+        self.ranges: dict[int, tuple[Expr, Expr]] = {}
+        self.counters: dict[int, SSAValue] = {}  # dim that counts the iterations of a strided loop: its variable
+        self.label = "entry"
+        for i, arg in enumerate(kernel.args):
+            self.env[arg], self.depth[arg] = self.load_argument(i, "ptr"), 0
+        for i, name in enumerate(kernel.sizes):
+            self.sizes[name] = self.load_argument(len(kernel.args) + i, "i64")
+            self.placed[self.sizes[name]] = 0
+
+    def load_argument(self, position: int, kind: str) -> str:
+        slot = self.put(f"getelementptr i8, ptr %args, i64 {8 * position}", 0)
+        return self.put(f"load {kind}, ptr {slot}, align 8", 0)
+
+    # ---- expressions over dims of the whole function
+
+    def dim(self, value: SSAValue) -> Expr:
+        """What stands for an index value: a dim, or `step * counter + lower` for the variable of a strided loop."""
+        if (found := self.position.get(value)) is not None:
+            return found
+        dim = len(self.values)
+        self.values.append(value)
+        found = self.position[value] = Expr.dim(dim)
+        loop = None if isinstance(value.owner, Operation) else value.owner.parent_op()
+        if isinstance(loop, For):
+            lower, upper = self.globalised(loop.lower, loop.indices), self.globalised(loop.upper, loop.indices)
+            if loop.stride > 1 and loop.lower.constant is not None:
+                self.counters[dim] = value
+                self.ranges[dim] = (Expr.const(0), (upper - lower + (loop.stride - 1)) // loop.stride - 1)
+                found = self.position[value] = Expr.dim(dim) * loop.stride + lower
+            else:
+                self.ranges[dim] = (lower, upper - 1)
+        return found
+
+    def dim_depth(self, dim: int) -> int:
+        value = self.values[dim]
+        return -1 if isinstance(self.env[value], int) else self.depth[value]
+
+    def globalised(self, expr: Expr, operands: Sequence[SSAValue]) -> Expr:
+        """An op's expression over the function's dims."""
+        return expr.substitute({i: self.dim(v) for i, v in enumerate(operands)}) if expr.dims else expr
+
+    def value_of(self, dim: int) -> Operand:
+        """The value of a dim: an index value, or the count of iterations of a strided loop."""
+        value = self.env[self.values[dim]]
+        if dim not in self.counters:
+            return value
+        loop = loop_of(self.counters[dim])
+        low = loop.lower.constant or 0
+        if isinstance(value, int):
+            return (value - low) // loop.stride
+        depth = self.depth[self.values[dim]]
+        moved = self.arithmetic("add", value, -low, depth)
+        return self.put(f"udiv exact i64 {moved}, {loop.stride}", depth)
+
+    # ---- operations
+
+    def block(self, ops: Sequence[Operation]) -> None:
+        for op in ops:
+            self.op(op)
+
+    def op(self, op: Operation) -> None:
+        match op:
+            case For():
+                self.loop(op)
+            case Alloc():
+                self.alloc(op)
+            case Load():
+                self.load(op)
+            case Store():
+                self.store(op)
+            case Index():
+                self.index(op)
+            case _:
+                args = [str(self.env[o]) for o in op.operands]
+                self.bind(op.results[0], self.scalars.emit(op, args, self.put))
+
+    def bind(self, value: SSAValue, operand: Operand) -> None:
+        self.env[value] = operand
+        self.depth[value] = len(self.scopes) - 1
+
+    def index(self, op: Index) -> None:
+        base = self.integer(self.globalised(op.expr, op.indices))
+        if op.lanes == 1:
+            self.bind(op.value, base)
+            return
+        assert op.lane_step is not None and isinstance(op.value.type, VectorType)
+        t = llvm_type(op.value.type)
+        start = self.scalars.broadcast(str(base), op.value.type.element_type, op.value.type, self.put)
+        steps = ", ".join(f"i64 {i * op.lane_step.data}" for i in range(op.lanes))
+        self.bind(op.value, self.put(f"add {t} {start}, <{steps}>"))
+
+    # ---- loops
+
+    def loop(self, op: For) -> None:
+        trip = op.trip
+        if trip == 0:
+            return
+        if op.run.data != "concurrent" and (trip == 1 or op.run.data == "unrolled"):
+            assert op.static is not None
+            for i in range(*op.static):
+                self.env[op.iv] = i
+                self.block(list(op.body.block.ops))
+            return
+        lower = self.integer(self.globalised(op.lower, op.indices))
+        upper = self.integer(self.globalised(op.upper, op.indices))
+        guarded = trip is None
+        written = {o.buf for o in op.walk() if isinstance(o, Store)}
+        front: Lines = []
+        self.lines.append(front)
+        self.scopes[-1].before = front
+        n = self.count = self.count + 1
+        before, head, after = self.label, f"L{n}", f"E{n}"
+        phis: Lines = []
+        for buffer in written:
+            self.version[buffer] = self.version.get(buffer, 0) + 1
+        cells = {c: v for c, v in self.registers.items() if c[0] in written}
+        self.lines += [f"  br label %{head}", f"{head}:", phis]
+        for c in cells:
+            self.registers[c] = self.fresh()
+        at_head = {c: self.registers[c] for c in cells}
+        iv = self.fresh()
+        self.env[op.iv], self.depth[op.iv] = iv, len(self.scopes)
+        self.placed[iv] = len(self.scopes)
+        self.label = head
+        if guarded:
+            self.lines += [
+                f"  %c{n} = icmp slt i64 {iv}, {upper}",
+                f"  br i1 %c{n}, label %B{n}, label %{after}",
+                f"B{n}:",
+            ]
+            self.label = f"B{n}"
+        self.open_scope()
+        self.block(list(op.body.block.ops))
+        self.scopes.pop()
+        self.run(f"{iv}n = add nuw nsw i64 {iv}, {op.stride}")
+        latch = self.label
+        if guarded:
+            self.lines += [f"  br label %{head}", f"{after}:"]
+        else:
+            self.lines += [
+                f"  %c{n} = icmp slt i64 {iv}n, {upper}",
+                f"  br i1 %c{n}, label %{head}, label %{after}",
+                f"{after}:",
+            ]
+        phis.append(f"  {iv} = phi i64 [ {lower}, %{before} ], [ {iv}n, %{latch} ]")
+        for c in cells:
+            phis.append(f"  {at_head[c]} = phi {c[2]} [ {cells[c]}, %{before} ], [ {self.registers[c]}, %{latch} ]")
+        for c in [c for c in self.registers if c[0] in written]:
+            if c not in cells:
+                del self.registers[c]  # written first in the loop: its value does not outlive the iteration
+            elif guarded:
+                self.registers[c] = at_head[c]
+        for buffer in written:
+            self.version[buffer] += 1
+        self.label = after
+
+    # ---- memory
+
+    def alloc(self, op: Alloc) -> None:
+        if op.type.space.data == "register":
+            for c in [c for c in self.registers if c[0] is op.buffer]:
+                del self.registers[c]
+            return
+        length = op.type.length.constant
+        key = f"alloca {id(op)}"
+        text = f"alloca [{max(1, length or 0)} x {memory_type(op.type)}], align 64"
+        self.env[op.buffer] = self.entry_value(text, key)
+        self.depth[op.buffer] = 0
+
+    def plan(self, op: Load | Store) -> Plan:
+        """The access's offset over the function's dims, simplified by their ranges."""
+        if (found := self.plans.get(op)) is not None:
+            return found
+        lane = len(self.values)
+        self.values.append(op.buf)
+        index = [self.globalised(e, op.indices) for e in op.exprs]
+        moved = [e + Expr.dim(lane) * s for e, s in zip(index, op.steps, strict=True)]
+        ranges = {**self.ranges, lane: (Expr.const(0), Expr.const(op.lanes - 1))}
+        offset = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
+        first = offset.substitute({lane: 0})
+        step: Expr | None = offset.substitute({lane: 1}) - first
+        if step.dims or offset != first + Expr.dim(lane) * step:
+            step = None
+        guards: list[tuple[Expr, Expr, int]] = []
+        if isinstance(op, Load) and op.otherwise is not None:
+            for e, m, s, size in zip(index, moved, op.steps, op.type.sizes, strict=True):
+                if not (m.nonnegative(ranges) and (size - 1 - m).nonnegative(ranges)):
+                    guards.append((e, size, s))
+        form = first.linear() if step is not None else None
+        found = self.plans[op] = Plan(op.buf, op.type, offset, step, lane, guards, form)
+        return found
+
+    def address(self, plan: Plan, lane: int = 0) -> str:
+        """Pointer to the element of a lane: steps from the outermost loop inwards, constants last."""
+        size = plan.type.dtype.itemsize
+        pointer = str(self.env[plan.buffer])
+        form = plan.form
+        if form is not None and lane:
+            assert plan.lane is not None
+            form = (form[0], form[1] + plan.lane * lane)
+        if form is None:
+            offset = plan.offset.substitute({plan.lane_dim: lane})
+            if (form := offset.linear()) is None:
+                amount = self.integer(offset * size)
+                return self.put(f"getelementptr i8, ptr {pointer}, i64 {amount}")
+        rest = form[1]
+        steps: list[tuple[int, Operand]] = []
+        for d, coefficient in sorted(form[0].items()):
+            value = self.value_of(d) if isinstance(self.env[self.values[d]], int) else ""
+            if d in self.counters and not isinstance(value, int):
+                loop = loop_of(self.counters[d])
+                if all(c % loop.stride == 0 for c in coefficient.terms.values()):
+                    # count * c = (variable - lower) * (c / stride): no division
+                    coefficient = Expr({m: c // loop.stride for m, c in coefficient.terms.items()})
+                    rest = rest - coefficient * loop.lower
+                    value = self.env[self.values[d]]
+            if value == "":
+                value = self.value_of(d)
+            if isinstance(value, int):
+                rest = rest + coefficient * value
+            else:
+                depth = self.depth[self.values[d]]
+                steps.append((depth, self.arithmetic("mul", value, self.integer(coefficient * size), depth)))
+        constant = rest.terms.get((), 0)
+        if (symbolic := rest - constant).terms:
+            depth = max(0, self.depth_of_expr(symbolic))
+            pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {self.integer(symbolic * size)}", depth)
+        for depth, step in sorted(steps, key=lambda s: s[0]):
+            pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {step}", depth)
+        return self.put(f"getelementptr i8, ptr {pointer}, i64 {constant * size}") if constant else pointer
+
+    def register_cell(self, op: Load | Store, type_: str) -> tuple[SSAValue, int, str]:
+        plan = self.plan(op)
+        base = plan.offset.substitute({plan.lane_dim: 0})
+        values = {d: self.value_of(d) for d in base.dims}
+        if any(not isinstance(v, int) for v in values.values()) or base.symbols:
+            raise BackendError(
+                f"kernel {self.kernel.sym_name.data}: an index into a register buffer is not constant",
+                hint="unroll the loops around accesses to buffers staged in registers",
+            )
+        return (op.buf, int(base.evaluate(values)), type_)
+
+    def load(self, op: Load) -> None:
+        if op.type.space.data == "register":
+            cell = self.register_cell(op, llvm_type(op.value.type))
+            if cell not in self.registers and any(c[:2] == cell[:2] for c in self.registers):
+                raise BackendError(f"kernel {self.kernel.sym_name.data}: a register buffer is read in another width")
+            self.bind(op.value, self.registers.get(cell, "poison"))
+        else:
+            self.bind(op.value, load_text(self, op, self.plan(op)))
+
+    def store(self, op: Store) -> None:
+        if op.type.space.data == "register":
+            self.registers[self.register_cell(op, llvm_type(op.value.type))] = str(self.env[op.value])
+        else:
+            store_text(self, op, self.plan(op))
+            self.version[op.buf] = self.version.get(op.buf, 0) + 1
+
+
+# ---- kernels
+
+
+def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
+    """The functions of a kernel. Raises BackendError, naming the kernel, for what has no instruction."""
+    name = kernel.sym_name.data
+    parts: list[str] = []
+    main = FunctionEmitter(kernel, scalars)
+    before: list[Operation] = []
+    for op in kernel.body.block.ops:
+        if isinstance(op, For) and op.run.data == "concurrent":
+            part = f"{name}.part{len(parts) or ''}"
+            parts.append(_part(kernel, op, before, part, scalars))
+            trips = main.integer(main.globalised(op.trip_expr, op.indices))
+            pool = main.put("load ptr, ptr %launch, align 8")
+            main.run(f"call void @ircc_pool_run(ptr {pool}, ptr @{quoted(part)}, ptr %args, i64 {trips})")
+            for buffer in {o.buf for o in op.walk() if isinstance(o, Store)}:
+                main.version[buffer] = main.version.get(buffer, 0) + 1
+        else:
+            main.op(op)
+            if not isinstance(op, For | Store):
+                before.append(op)
+    return "\n".join([*parts, main.text(name, "ptr %launch, ptr %args")])
+
+
+def _part(kernel: Kernel, loop: For, before: Sequence[Operation], name: str, scalars: ScalarEmitter) -> str:
+    """One iteration of a concurrent loop as a function of its number."""
+    emitter = FunctionEmitter(kernel, scalars)
+    emitter.block(before)
+    start = emitter.integer(emitter.globalised(loop.lower, loop.indices))
+    moved = emitter.arithmetic("mul", "%chunk", loop.stride, 0)
+    iv = emitter.arithmetic("add", moved, start, 0)
+    emitter.env[loop.iv], emitter.depth[loop.iv] = iv, 0
+    emitter.placed[str(iv)] = 0
+    emitter.block(list(loop.body.block.ops))
+    return emitter.text(name, "ptr %args, i64 %chunk", "internal ")

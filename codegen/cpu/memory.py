@@ -1,0 +1,140 @@
+"""Loads and stores as LLVM text.
+
+Elements outside of a buffer are never touched: their lanes are masked off, or the pointer is turned to a block of zeros
+and the value replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xdsl.ir import SSAValue
+
+from ...dialects.loop import Load, Store
+from ...ir.expr import Expr
+from ...ir.types import BufferType, is_bool, signless
+from .scalars import llvm_type
+from .text import Operand
+
+if TYPE_CHECKING:
+    from .emit import FunctionEmitter
+
+
+@dataclass
+class Plan:
+    """What all visits of one access share: an unrolled loop visits it many times."""
+
+    buffer: SSAValue
+    type: BufferType
+    offset: Expr  # in elements, over dims that stand for loop variables and the lane
+    lane: Expr | None  # offset of one lane from the next; None when it is not constant over the lanes
+    lane_dim: int  # the dim that stands for the lane in `offset`
+    guards: list[tuple[Expr, Expr, int]]  # index, size, lane step: 0 <= index < size is not known
+    form: tuple[dict[int, Expr], Expr] | None  # offset of lane 0 as sum of dim * coefficient, and the rest
+
+
+def memory_type(type_: BufferType) -> str:
+    """LLVM's type of an element in memory: a bool takes a byte."""
+    return "i8" if is_bool(type_.element_type) else llvm_type(signless(type_.element_type))
+
+
+def load_text(emitter: FunctionEmitter, op: Load, plan: Plan) -> str:
+    """Loads one element or a vector: in one piece when the lanes are neighbours, else lane by lane.
+
+    Elements outside of the buffer are never touched: their lanes are masked off, or the pointer is turned to a block
+    of zeros and the value replaced."""
+    t, memory, bool_ = llvm_type(op.value.type), memory_type(op.type), is_bool(op.type.element_type)
+    version = emitter.version.get(op.buf, 0)
+    otherwise = None if op.otherwise is None else str(emitter.env[op.otherwise])
+    size = op.type.dtype.itemsize
+
+    def get(kind: str, text: str) -> str:
+        loaded = emitter.put(text, key=f"{text} @{version}")
+        return emitter.put(f"trunc {kind} {loaded} to {kind.replace('i8', 'i1')}") if bool_ else loaded
+
+    def whole(kind: str, lane: int, instead: str | None) -> str:
+        """One load of type `kind` from the place of a lane, all of it inside or none."""
+        pointer = emitter.address(plan, lane)
+        if not plan.guards:
+            return get(kind, f"load {kind}, ptr {pointer}, align {size}")
+        inside = _inside(emitter, plan.guards, lane)
+        safe = emitter.put(f"select i1 {inside}, ptr {pointer}, ptr @ircc.zeros")
+        value = get(kind, f"load {kind}, ptr {safe}, align {size}")
+        k = kind.replace("i8", "i1") if bool_ else kind
+        return emitter.put(f"select i1 {inside}, {k} {value}, {k} {instead}")
+
+    if op.lanes == 1:
+        return whole(memory, 0, otherwise)
+    wide = f"<{op.lanes} x {memory}>"
+    neighbours = plan.lane == 1
+    varying = [g for g in plan.guards if g[2]]
+    if neighbours and not varying and op.live == op.lanes:
+        return whole(wide, 0, otherwise)
+    if neighbours:
+        pointer = emitter.address(plan)
+        mask = _mask(emitter, plan.guards, op.lanes, op.live)
+        m = f"<{op.lanes} x i1>"
+        name = f"@llvm.masked.load.v{op.lanes}{_suffix(memory)}.p0"
+        emitter.declarations.add(f"declare {wide} {name}(ptr, i32, {m}, {wide})")
+        value = get(wide, f"call {wide} {name}(ptr {pointer}, i32 {size}, {m} {mask}, {wide} zeroinitializer)")
+        return value if not plan.guards else emitter.put(f"select {m} {mask}, {t} {value}, {t} {otherwise}")
+    scalar = t[1:-1].split(" x ")[1]
+    out = "zeroinitializer"
+    for lane in range(op.live):
+        instead = None if otherwise is None else emitter.put(f"extractelement {t} {otherwise}, i64 {lane}")
+        out = emitter.put(f"insertelement {t} {out}, {scalar} {whole(memory, lane, instead)}, i64 {lane}")
+    return out
+
+
+def store_text(emitter: FunctionEmitter, op: Store, plan: Plan) -> None:
+    """Stores one element or a vector: in one piece when the lanes are neighbours, else lane by lane."""
+    t, memory, size = llvm_type(op.value.type), memory_type(op.type), op.type.dtype.itemsize
+    value = str(emitter.env[op.value])
+    if is_bool(op.type.element_type):
+        wide_bool = t.replace("i1", "i8")
+        value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
+    if op.lanes == 1 or (plan.lane == 1 and op.live == op.lanes):
+        emitter.run(f"store {t} {value}, ptr {emitter.address(plan)}, align {size}")
+    elif plan.lane == 1:
+        mask, m = _mask(emitter, [], op.lanes, op.live), f"<{op.lanes} x i1>"
+        name = f"@llvm.masked.store.v{op.lanes}{_suffix(memory)}.p0"
+        emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")
+        emitter.run(f"call void {name}({t} {value}, ptr {emitter.address(plan)}, i32 {size}, {m} {mask})")
+    else:
+        for lane in range(op.live):
+            one = emitter.put(f"extractelement {t} {value}, i64 {lane}")
+            emitter.run(f"store {memory} {one}, ptr {emitter.address(plan, lane)}, align {size}")
+
+
+def _inside(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lane: int) -> str:
+    """Whether the element of a lane is inside of the buffer. One unsigned comparison per dimension."""
+    result = ""
+    for index, size, step in guards:
+        position, limit = emitter.integer(index + step * lane), emitter.integer(size)
+        test = emitter.put(f"icmp ult i64 {position}, {limit}")
+        result = emitter.put(f"and i1 {result}, {test}") if result else test
+    return result
+
+
+def _mask(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lanes: int, live: int) -> str:
+    """The lanes that are touched: the first `live` ones that are inside of the buffer."""
+    m = f"<{lanes} x i1>"
+    mask = "" if live == lanes else "<" + ", ".join(f"i1 {int(i < live)}" for i in range(lanes)) + ">"
+    v = f"<{lanes} x i64>"
+
+    def everywhere(x: Operand) -> str:
+        first = emitter.put(f"insertelement {v} poison, i64 {x}, i64 0")
+        return emitter.put(f"shufflevector {v} {first}, {v} poison, <{lanes} x i32> zeroinitializer")
+
+    for index, size, step in guards:
+        steps = ", ".join(f"i64 {i * step}" for i in range(lanes))
+        position = emitter.put(f"add {v} {everywhere(emitter.integer(index))}, <{steps}>")
+        test = emitter.put(f"icmp ult {v} {position}, {everywhere(emitter.integer(size))}")
+        mask = emitter.put(f"and {m} {mask}, {test}") if mask else test
+    return mask
+
+
+def _suffix(memory: str) -> str:
+    return {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}.get(memory, memory)

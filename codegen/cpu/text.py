@@ -1,0 +1,205 @@
+"""Writing LLVM text: scopes, value numbering, and integer expressions.
+
+What belongs to an outer scope is placed in front of the loop that is open in it, so nothing is left for LLVM to hoist.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ...ir.expr import Atom, Expr
+
+Operand: TypeAlias = "str | int"  # LLVM text, or a number known at emission
+Lines: TypeAlias = "list[Any]"  # strings, and lists of lines that are filled in later
+
+
+@dataclass
+class Scope:
+    """A loop level: the values already computed there, and the place in front of the loop that is open inside it."""
+
+    known: ChainMap[str, str]
+    before: Lines = field(default_factory=list[Any])
+
+
+class Writer:
+    """The text of one LLVM function under construction."""
+
+    def __init__(self, declarations: set[str]) -> None:
+        self.declarations = declarations  # what the module must declare
+        self.count = 0
+        self.entry: Lines = ["entry:"]
+        self.lines: Lines = [self.entry]
+        self.scopes: list[Scope] = []
+        self.placed: dict[str, int] = {}  # scope of an i64 operand
+        self.sizes: dict[str, str] = {}  # operands that hold the size symbols
+        self.open_scope()
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"%v{self.count}"
+
+    def put(self, text: str, depth: int | None = None, key: str | None = None) -> str:
+        """`%v = text` in the scope at `depth` (here by default), or the value that already holds it.
+
+        What belongs to an outer scope goes in front of the loop that is open in it: all that it uses stands before."""
+        here = len(self.scopes) - 1
+        depth = here if depth is None else depth
+        scope = self.scopes[depth]
+        key = key or text
+        if (found := scope.known.get(key)) is None:
+            found = scope.known[key] = self.fresh()
+            (self.lines if depth == here else scope.before).append(f"  {found} = {text}")
+        return found
+
+    def entry_value(self, text: str, key: str) -> str:
+        """A value of the entry block, wherever we are."""
+        if (found := self.scopes[0].known.get(key)) is None:
+            found = self.scopes[0].known[key] = self.fresh()
+            self.entry.append(f"  {found} = {text}")
+        return found
+
+    def run(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def open_scope(self) -> None:
+        self.scopes.append(Scope(self.scopes[-1].known.new_child() if self.scopes else ChainMap[str, str]()))
+
+    def text(self, name: str, parameters: str, linkage: str = "", result: str = "void", end: str = "ret void") -> str:
+        """The function's definition."""
+        flat: list[str] = [f"define {linkage}{result} @{quoted(name)}({parameters}) nounwind {{"]
+
+        def visit(lines: Lines) -> None:
+            for line in lines:
+                if isinstance(line, list):
+                    visit(line)
+                else:
+                    flat.append(line)
+
+        visit(self.lines)
+        return "\n".join([*flat, f"  {end}", "}", ""])
+
+    # ---- integers
+
+    def integer(self, expr: Expr) -> Operand:
+        """The value of an expression, an i64; each term placed as far out as its variables allow."""
+        total: Operand = 0
+        for monomial, coefficient in sorted(expr.terms.items(), key=lambda t: self.depth_of_terms(t[0])):
+            term: Operand = coefficient
+            where = 0
+            for atom in monomial:
+                factor, level = self.atom(atom)
+                where = max(where, level)
+                term = self.arithmetic("mul", term, factor, where)
+            total = self.arithmetic("add", total, term, max(where, self.depth_of(total)))
+        return total
+
+    def depth_of_terms(self, monomial: tuple[Atom, ...]) -> int:
+        return max((self.depth_of_atom(a) for a in monomial), default=-1)
+
+    def depth_of_atom(self, atom: Atom) -> int:
+        if atom.kind == "symbol":
+            return 0
+        if atom.kind == "dim":
+            return self.dim_depth(atom.args[0])
+        return max((self.depth_of_terms(m) for e in atom.args for m in e.terms), default=-1)
+
+    def depth_of_expr(self, expr: Expr) -> int:
+        return max((self.depth_of_terms(m) for m in expr.terms), default=0)
+
+    def depth_of(self, operand: Operand) -> int:
+        return 0 if isinstance(operand, int) else self.placed.get(operand, len(self.scopes) - 1)
+
+    def arithmetic(self, word: str, a: Operand, b: Operand, depth: int) -> Operand:
+        """a `word` b on i64, folded when both are numbers, placed at `depth`."""
+        if isinstance(a, int) and isinstance(b, int):
+            return FOLDS[word](a, b)
+        if (word == "add" and b == 0) or (word == "mul" and b == 1):
+            return a
+        if (word == "add" and a == 0) or (word == "mul" and a == 1):
+            return b
+        if word == "mul" and 0 in (a, b):
+            return 0
+        if word in ("sdiv", "srem") and isinstance(b, int) and b > 0 and b & (b - 1) == 0:
+            shift = b.bit_length() - 1  # rounds down for negative numbers too
+            text = f"ashr i64 {a}, {shift}" if word == "sdiv" else f"and i64 {a}, {b - 1}"
+            result = self.put(text, depth)
+        elif word in ("smin", "smax"):
+            self.declarations.add(f"declare i64 @llvm.{word}.i64(i64, i64)")
+            result = self.put(f"call i64 @llvm.{word}.i64(i64 {a}, i64 {b})", depth)
+        elif word in ("sdiv", "srem"):
+            result = self.put(f"call i64 @ircc.{word}(i64 {a}, i64 {b})", depth)
+        else:
+            result = self.put(f"{word} i64 {a}, {b}", depth)
+        self.placed[result] = depth
+        return result
+
+    def atom(self, atom: Atom) -> tuple[Operand, int]:
+        """The value of an atom and the depth at which it is known."""
+        match atom.kind:
+            case "symbol":
+                return self.sizes[atom.args[0]], 0
+            case "dim":
+                return self.value_of(atom.args[0]), max(0, self.dim_depth(atom.args[0]))
+            case kind:
+                word = {"floordiv": "sdiv", "mod": "srem", "min": "smin", "max": "smax"}[kind]
+                args = [self.integer(e) for e in atom.args]
+                depth = max(0, self.depth_of_atom(atom))
+                total = args[0]
+                for other in args[1:]:
+                    total = self.arithmetic(word, total, other, depth)
+                return total, depth
+
+    def value_of(self, dim: int) -> Operand:
+        """The value of a dim, where there are any."""
+        raise NotImplementedError
+
+    def dim_depth(self, dim: int) -> int:
+        """The scope in which a dim is known, -1 for a number."""
+        raise NotImplementedError
+
+
+FOLDS: dict[str, Callable[[int, int], int]] = {
+    "add": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "sdiv": lambda a, b: a // b if b else 0,
+    "srem": lambda a, b: a % b if b else 0,
+    "smin": min,
+    "smax": max,
+}
+
+
+def quoted(name: str) -> str:
+    """A global name as LLVM text spells it."""
+    return '"' + name.replace("\\", "\\5C").replace('"', "\\22") + '"'
+
+
+SUPPORT = """
+@ircc.zeros = internal constant [512 x i8] zeroinitializer, align 64
+
+; a floordiv b and a mod b, rounding down; 0 for b = 0
+define internal i64 @ircc.sdiv(i64 %a, i64 %b) alwaysinline nounwind {
+  %zero = icmp eq i64 %b, 0
+  %safe = select i1 %zero, i64 1, i64 %b
+  %q = sdiv i64 %a, %safe
+  %r = srem i64 %a, %safe
+  %inexact = icmp ne i64 %r, 0
+  %signs = xor i64 %r, %safe
+  %opposite = icmp slt i64 %signs, 0
+  %down = and i1 %inexact, %opposite
+  %less = sext i1 %down to i64
+  %floor = add i64 %q, %less
+  %result = select i1 %zero, i64 0, i64 %floor
+  ret i64 %result
+}
+define internal i64 @ircc.srem(i64 %a, i64 %b) alwaysinline nounwind {
+  %q = call i64 @ircc.sdiv(i64 %a, i64 %b)
+  %p = mul i64 %q, %b
+  %r = sub i64 %a, %p
+  %zero = icmp eq i64 %b, 0
+  %result = select i1 %zero, i64 0, i64 %r
+  ret i64 %result
+}
+"""

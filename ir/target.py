@@ -1,0 +1,86 @@
+"""The description of a target, as data: what schedules ask instead of asking which chip it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from xdsl.dialects.builtin import BoolAttr, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.ir import Attribute
+
+from ..errors import IRError
+from .types import dtype_of
+
+ATTRIBUTE = "ircc.target"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a target can do. Sizes of caches are in bytes, per core but for l3.
+
+    `triple`, `cpu` and `features` are for the code generator alone; strategies look at the numbers.
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    vector_bits: int  # the widest vector register
+    vector_registers: int
+    fma: bool  # multiply and add in one instruction
+    masks: bool  # loads and stores of a part of a vector are cheap
+    l1: int = 32 << 10
+    l2: int = 1 << 20
+    l3: int = 16 << 20
+
+    def lanes(self, element: Attribute) -> int:
+        """Elements of this type in one vector."""
+        return max(1, self.vector_bits // (8 * dtype_of(element).itemsize))
+
+    # ---- as the attribute `ircc.target` of a module
+
+    def attribute(self) -> DictionaryAttr:
+        def encode(value: object) -> Attribute:
+            if isinstance(value, bool):
+                return BoolAttr.from_bool(value)
+            return IntegerAttr(value, i64) if isinstance(value, int) else StringAttr(str(value))
+
+        return DictionaryAttr({k: encode(v) for k, v in asdict(self).items()})
+
+    def attach(self, module: ModuleOp) -> None:
+        """Say that `module` is for this target."""
+        module.attributes[ATTRIBUTE] = self.attribute()
+
+    @classmethod
+    def of(cls, module: ModuleOp) -> Target:
+        """The target that a module is for; the plainest one when it does not say. Raises IRError for a malformed one."""
+        attr = module.attributes.get(ATTRIBUTE)
+        if attr is None:
+            return PRESETS["x86-64"]
+        values: dict[str, object] = {}
+        if isinstance(attr, DictionaryAttr):
+            for key, value in attr.data.items():
+                if isinstance(value, StringAttr):
+                    values[key] = value.data
+                elif isinstance(value, IntegerAttr):
+                    number = value.value.data
+                    values[key] = bool(number) if value.type.bitwidth == 1 else number
+        missing = {f.name for f in fields(cls)} ^ values.keys()
+        if missing:
+            raise IRError(f"the module's {ATTRIBUTE} lacks or does not know: {', '.join(sorted(missing))}")
+        return cls(**values)  # pyright: ignore[reportArgumentType]
+
+
+_TRIPLE = "x86_64-unknown-linux-gnu"
+_V2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16"
+_V3 = f"{_V2},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
+_V4 = f"{_V3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+
+PRESETS: dict[str, Target] = {
+    t.name: t
+    for t in (
+        Target("x86-64", _TRIPLE, "x86-64", "+sse,+sse2", 128, 16, fma=False, masks=False),
+        Target("x86-64-v3", _TRIPLE, "x86-64-v3", _V3, 256, 16, fma=True, masks=True),
+        Target("x86-64-v4", _TRIPLE, "x86-64-v4", _V4, 512, 32, fma=True, masks=True),
+        Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32, fma=True, masks=False),
+    )
+}
