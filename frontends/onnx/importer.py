@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto, ValueInfoProto
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
@@ -243,7 +244,8 @@ class Importer:
         if given is None:
             raise refusal
         function, attributes = given
-        bodies = {canonical(o.domain): o.version for o in function.opset_import} or scope.opsets
+        newest = {"": onnx.defs.onnx_opset_version()}  # for bodies that do not say
+        bodies = {**newest, **scope.opsets, **{canonical(o.domain): o.version for o in function.opset_import}}
         body = scope.inside(
             opsets=bodies, values={}, parent=None, prefix="", attributes=attributes, origin=name,
             operator=scope.operator or operator, file="",
@@ -304,7 +306,7 @@ class Importer:
     def _results(self, scope: Scope, names: Iterable[str]) -> list[Value | None]:
         found = [scope.find(n) if n in scope.values or scope.parent else None for n in names]
         if any(isinstance(v, Unknown) for v in found):
-            raise Reported
+            raise Reported("")
         return [v for v in found if not isinstance(v, Unknown)]
 
     def _issue(self, name: str, operator: str, opset: int, error: Error) -> None:

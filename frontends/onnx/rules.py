@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_shape
+from . import rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape
 from .node import Rule
 
-FAMILIES = (rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_shape)
+FAMILIES = (rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape)
 
 RULES: Mapping[tuple[str, str], Rule] = {
     ("", operator): rule for family in FAMILIES for operator, rule in family.RULES.items()

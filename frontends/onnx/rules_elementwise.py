@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...errors import UnsupportedError
+from ...errors import ModelError, UnsupportedError
+from ...ir.expr import ONE
 from .builder import Value
 from .node import Node, Result, Rule
 
@@ -19,6 +20,39 @@ def plain(operator: str, **attributes: float | str | bool) -> Rule:
         return n.emit(operator, *n.inputs, **given)
 
     return rule
+
+
+def binary(operator: str, **attributes: float | str | bool) -> Rule:
+    """Two inputs that broadcast."""
+    apply = plain(operator, **attributes)
+
+    def rule(n: Node) -> Result:
+        if n.opset < 7:
+            n.values = legacy(n)
+        return apply(n)
+
+    return rule
+
+
+def legacy(n: Node) -> list[Value | None]:
+    """Before opset 7 only b broadcasts, and only if told so: its axes lie at `axis` of a's, or at the end."""
+    a, b = n.input(0), n.input(1)
+    if not n.attr("broadcast", 0):
+        if a.rank != b.rank:
+            raise ModelError(f"its inputs have {a.rank} and {b.rank} dimensions, and broadcast is not set")
+        return [a, b]
+    axis = n.attr("axis", a.rank - b.rank)
+    axis += a.rank if axis < 0 else 0
+    if not 0 <= axis <= a.rank - b.rank:
+        raise ModelError(f"axis {axis} does not fit {a.rank} and {b.rank} dimensions")
+    return [a, n.reshape(b, [*b.sizes, *[1] * (a.rank - axis - b.rank)])]
+
+
+def prelu(n: Node) -> Value:
+    x, slope = n.input(0), n.input(1)
+    if n.opset < 7 and slope.rank == 1 and x.rank > 2 and slope.sizes[0] != ONE:  # one slope per channel
+        slope = n.reshape(slope, [*slope.sizes, *[1] * (x.rank - 2)])
+    return n.emit("PRelu", x, slope)
 
 
 def identity(n: Node) -> Value:
@@ -69,6 +103,8 @@ def many(operator: str) -> Rule:
 
 
 def power(n: Node) -> Value:
+    if n.opset < 7:
+        n.values = legacy(n)
     x, y = n.input(0), n.input(1)
     if x.dtype.kind == "i" and x.dtype.itemsize < 4 or x.dtype.kind == "u":
         wide = n.emit("Pow", n.cast(x, np.int64), y)
@@ -89,12 +125,11 @@ UNARY = (
     "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Cos Cosh Erf Exp Floor HardSwish IsNaN Log Mish Neg Not "
     "Reciprocal Relu Round Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh"
 )
-BINARY = (
-    "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Mul Or PRelu Sub Where Xor"
-)
+BINARY = "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Mul Or Sub Xor"
 
 RULES: Mapping[str, Rule] = {
-    **{operator: plain(operator) for operator in f"{UNARY} {BINARY}".split()},
+    **{operator: plain(operator) for operator in UNARY.split()},
+    **{operator: binary(operator) for operator in BINARY.split()},
     **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
     **{operator: no_result for operator in "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()},
     "BitShift": plain("BitShift", direction=""),
@@ -110,9 +145,11 @@ RULES: Mapping[str, Rule] = {
     "IsInf": is_inf,
     "LeakyRelu": plain("LeakyRelu", alpha=0.01),
     "Mod": plain("Mod", fmod=False),
+    "PRelu": prelu,
     "Pow": power,
     "Selu": plain("Selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "Shrink": plain("Shrink", bias=0.0, lambd=0.5),
     "Swish": plain("Swish", alpha=1.0),
     "ThresholdedRelu": plain("ThresholdedRelu", alpha=1.0),
+    "Where": plain("Where"),
 }

@@ -10,7 +10,7 @@ from .builder import Value
 from .node import Node, Result, Rule
 from .rules_shape import normal
 
-FAR = 2**31 - 1  # bounds that exporters write for "to the end"
+FAR = 10**9  # bounds that exporters write for "to the end" (TensorFlow this one, others the greatest integers)
 
 
 def transpose(n: Node) -> Value:
@@ -91,6 +91,8 @@ def span(n: Node, size: Expr, start: Expr, end: Expr, step: int) -> tuple[Expr, 
     last_start, last_end = start.constant, end.constant
     if step > 0:
         if last_end is not None and last_end >= FAR:
+            if size.constant is None and last_end < 2**31 - 1:
+                n.check(maximum(size - last_end, 0), f"a size is greater than {last_end}, where a slice ends")
             end = size
         if end == size and last_start is not None and last_start < 0 and step == 1:
             return maximum(size + start, 0), minimum(size, -start)  # the last few

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import ModelError, UnsupportedError
-from ...ir.expr import ZERO, Expr, ceildiv, maximum
+from ...ir.expr import ONE, ZERO, Expr, ceildiv, maximum
 from .builder import Value
 from .node import Node, Result, Rule
 
@@ -56,16 +56,22 @@ def windows(n: Node, kernel: Sequence[Expr], sizes: Sequence[Expr]) -> dict[str,
     pads = [Expr.const(p) for p in n.attr("pads", [0] * 2 * axes)]
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-        totals = [
-            maximum((ceildiv(size, s) - 1) * s + span - size, 0)
-            for size, s, span in zip(sizes, strides, spans, strict=True)
-        ]
+        totals = [same(*given) for given in zip(sizes, spans, strides, strict=True)]
         pads = shared(totals, auto == "SAME_UPPER")
     elif auto == "VALID":
         pads = [ZERO] * (2 * axes)
     elif auto != "NOTSET":
         raise ModelError(f"auto_pad is {auto!r}")
     return {"strides": strides, "dilations": dilations, "pads": pads}
+
+
+def same(size: Expr, span: Expr, stride: int) -> Expr:
+    """Pads, both ends together, with which there are `size ceildiv stride` windows of `span`."""
+    if span == ONE:
+        return ZERO
+    total = (ceildiv(size, stride) - 1) * stride + span - size
+    # size ceildiv stride * stride >= size, so that windows which overlap or touch never need less than nothing
+    return total if (span - stride).nonnegative() else maximum(total, 0)
 
 
 def shared(totals: Sequence[Expr], less_before: bool) -> list[Expr]:

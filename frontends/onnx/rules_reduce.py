@@ -68,7 +68,7 @@ def softmax(operator: str) -> Rule:
 
 
 def batch_normalization(n: Node) -> Value:
-    trained = n.opset >= 14 and n.attr("training_mode", 0)
+    trained = n.attr("training_mode", 0) if n.opset >= 14 else n.opset < 7 and not n.attr("is_test", 0)
     if trained or any(n.wants(i) for i in range(1, len(n.outputs))):
         raise UnsupportedError("it is in training mode", hint="export the model for inference")
     if n.opset < 9 and not n.attr("spatial", 1):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import ModelError, UnsupportedError
-from ...ir.expr import ONE, ZERO, Expr, product
+from ...ir.expr import ONE, ZERO, Expr, ceildiv, maximum, product
 from ...ir.types import TensorType, element_of
 from .builder import Value, constant
 from .node import Node, Result, Rule
@@ -70,19 +70,21 @@ def filled(n: Node, scalar: np.ndarray, shape: Sequence[Expr]) -> Value:
 
 
 def arange(n: Node) -> Value:
-    """Range: its bounds must be known, as numbers or, for integers, as sizes."""
-    element = n.input(0).type.element_type
-    if n.input(0).dtype.kind in "iu":
-        start, limit, delta = (n.sizes(i, what)[0] for i, what in enumerate(("start", "limit", "delta")))
-        if delta.constant in (None, 0):
-            raise ModelError(f"the step {delta} is no number other than 0")
-        return n.emit("Range", start=start, limit=limit, delta=delta, to=element)
-    if any(n.input(i).numbers is None for i in range(3)):
+    """Range: its length must be known, as a number or, for integers, as a size."""
+    start, delta = n.input(0), n.input(2)
+    if all(n.input(i).numbers is not None for i in range(3)):
+        a, b, d = (n.numbers(i, "a bound").reshape(-1)[0].item() for i in range(3))
+        if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
+            raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
+        return n.emit("Range", start, delta, size=Expr.const(max(math.ceil((b - a) / d), 0)))
+    if start.dtype.kind not in "iu":
         raise UnsupportedError("the length of its result depends on data")
-    a, b, d = (float(n.numbers(i, "a bound").reshape(-1)[0]) for i in range(3))
-    if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
-        raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
-    return n.emit("Range", start=a, limit=b, delta=d, to=element)
+    first, last = n.sizes(0, "the start")[0], n.sizes(1, "the limit")[0]
+    (step,) = n.ints(2, "the step")
+    if step == 0:
+        raise ModelError("the step is 0")
+    count = maximum(ceildiv(last - first, step) if step > 0 else ceildiv(first - last, -step), 0)
+    return n.emit("Range", start, delta, size=count)
 
 
 def eye_like(n: Node) -> Value:
