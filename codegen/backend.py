@@ -1,0 +1,121 @@
+"""What a backend is, to the compiler: four questions, two of them with a default answer.
+
+A backend has two halves. This one runs when a model is compiled and may import xdsl; the other, the device
+(`runtime/device.py`), runs the engine and needs NumPy and ctypes only. Together they ask for eight things: `describe`
+and `emit` here, `open_device` and the five methods of `Device` there. docs/backends.md walks through a small one.
+
+A backend is found by its name: `tpu` is the function `backend()` of `codegen/tpu/backend.py`, or the entry point `tpu`
+in the group `ircc.backends`, which names such a function or a subclass of `Backend`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar
+
+from xdsl.dialects.builtin import ModuleOp
+
+from ..dialects.loop import Kernel
+from ..errors import BackendError, Error
+from ..runtime.artifact import Artifact
+
+if TYPE_CHECKING:
+    from ..ir.target import Target
+
+PACKAGE = __package__
+GROUP = "ircc.backends"
+TEXTS = ("llvm-ir", "asm")  # kinds of output that are text
+
+
+class Backend(ABC):
+    """Makes code for one family of machines from modules of the loop dialect.
+
+    A target is spelled `name` or `name:model`, for example `cpu`, `cpu:x86-64-v3`.
+    """
+
+    name: ClassVar[str]
+
+    #: what `emit` makes besides the artifact, in the order of compilation
+    kinds: ClassVar[tuple[str, ...]] = ("llvm-ir", "asm", "obj")
+
+    @abstractmethod
+    def describe(self, spec: str | None = None) -> Target:
+        """The machine that `spec` names, as data for the schedules; None or the bare name: the one at hand.
+
+        Raises BackendError for a spec that is not known."""
+
+    @abstractmethod
+    def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
+        """Code for a module of the loop dialect, of the kind asked for: one of `kinds`, or `artifact`.
+
+        The module carries the description it is scheduled for (`ir/target.py`). Raises BackendError."""
+
+    # ---- everything below has a default
+
+    def supports(self, kernel: Kernel) -> str | None:
+        """Why this backend cannot run a kernel; None: it can."""
+        del kernel
+        return None
+
+    def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
+        """The passes of each stage (`graph-ir`, `tensor-ir`, `loop-ir`), given what the compiler would run."""
+        return stages
+
+    def presets(self) -> Mapping[str, str]:
+        """Targets that have a name, and what each is: for `ircc targets`."""
+        return {self.name: (self.__doc__ or "").strip().splitlines()[0] if self.__doc__ else ""}
+
+
+def find_backend(spec: str) -> Backend:
+    """The backend of a target such as `cpu:x86-64-v3`. Raises BackendError for an unknown one."""
+    name = spec.partition(":")[0]
+    if name in own_backends():
+        return _made(name, getattr(import_module(f"{PACKAGE}.{name}.backend"), "backend", None))
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            found = entry.load()
+        except Exception as error:  # a package that is not ours
+            raise BackendError(f"backend {name} ({entry.value}) cannot be loaded: {error}") from error
+        return _made(name, found)
+    names = backend_names()
+    near = difflib.get_close_matches(name, names, 1)
+    raise BackendError(
+        f"unknown target {spec!r}",
+        hint=f"did you mean {near[0]}?" if near else f"backends are {', '.join(names) or 'none'}; `ircc targets` lists them",
+    )
+
+
+def _made(name: str, make: object) -> Backend:
+    found = make() if callable(make) else None
+    if not isinstance(found, Backend):
+        raise BackendError(f"backend {name} has no function backend() that returns a Backend")
+    return found
+
+
+def own_backends() -> set[str]:
+    """Names of ircc's own backends, without importing them."""
+    package = import_module(PACKAGE)
+    folders = [info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg]
+    return {name for name in folders if importlib.util.find_spec(f"{PACKAGE}.{name}.backend")}
+
+
+def backend_names() -> list[str]:
+    """Names of all backends, sorted; those of outside packages included."""
+    return sorted(own_backends() | {entry.name for entry in entry_points(group=GROUP)})
+
+
+def backends() -> Mapping[str, Backend | Error]:
+    """Every backend by name, or why it cannot be had."""
+    found: dict[str, Backend | Error] = {}
+    for name in backend_names():
+        try:
+            found[name] = find_backend(name)
+        except Error as error:
+            found[name] = error
+    return found

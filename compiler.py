@@ -1,0 +1,310 @@
+"""The way down, from an ONNX model to an engine: three lists of passes, then a backend. Enter and leave it anywhere.
+
+    model.onnx ─ import ─▶ graph ─ GRAPH ─▶ graph-ir ─ TENSOR ─▶ tensor-ir ─ LOOP ─▶ loop-ir ─ backend ─▶ llvm-ir, asm,
+                                                                                                        obj, engine
+
+A module remembers which passes it has seen, in its attribute `ircc.passes`: printed and read again it goes on from there,
+and ends as the same engine, byte for byte.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+
+from . import __version__
+from .codegen.backend import Backend, find_backend
+from .dialects.loop import Call, Kernel
+from .errors import BackendError, InputError, IRError, Issue, ModelError, PassError, UnsupportedError
+from .frontends.onnx import Model as OnnxModel
+from .frontends.onnx import Report, check_model, import_model
+from .frontends.sizes import declare_ranges, fix_shapes, main_of
+from .frontends.text import is_text, read_text, write_text
+from .ir.check_each import CheckEach
+from .ir.nodes import nodes_of
+from .ir.pipeline import Instrument, Pipeline, Step, text_of
+from .runtime.artifact import Artifact
+from .runtime.engine import Engine
+from .runtime.file import MAGIC, write_engine
+
+__all__ = ["STAGES", "Compilation", "Report", "check_model", "compile", "emit", "lower", "write_engine"]
+
+Model: TypeAlias = "OnnxModel | ModuleOp"
+Shapes: TypeAlias = "Mapping[str, int | Sequence[int | str | None]]"
+
+log = logging.getLogger(__name__)
+
+# ---- the stages ---------------------------------------------------------------------------------------------------
+
+# What the model computes, with less of it: constants folded, operators that do nothing gone.
+GRAPH = """
+    eliminate-common-subexpressions,
+    eliminate-dead-code,
+"""
+
+# How each value is computed: every operator as a computation per element, then fused.
+TENSOR = """
+    graph-to-tensor,
+    eliminate-common-subexpressions,
+    eliminate-dead-code,
+"""
+
+# When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
+LOOP = """
+    tensor-to-loop,
+"""
+
+STAGES: Mapping[str, str] = {"graph-ir": GRAPH, "tensor-ir": TENSOR, "loop-ir": LOOP}
+LEVELS = ("graph", "tensor", "loop")  # the dialect of each stage's result
+
+# ---- the public functions -----------------------------------------------------------------------------------------
+
+
+def compile(
+    model: Model,
+    *,
+    target: str | None = None,
+    threads: int | None = None,
+    shapes: Shapes | None = None,
+    precision: str = "f32",
+    passes: str | Pipeline | None = None,
+) -> Engine:
+    """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
+
+    `model`: path of an ONNX file or of textual IR of any level, the bytes of one, an onnx.ModelProto, or a module.
+    `target`: `cpu` (this machine), `cpu:x86-64-v3` ...; None takes $IRCC_TARGET. `shapes` fixes sizes, by input
+    (`{"x": (1, 3, 224, 224)}`) or by symbol (`{"N": 8}`). `passes` replaces every pass from the level of the model on.
+    Raises Error: ModelError, UnsupportedError with all obstacles, IRError, PassError, BackendError, InputError."""
+    way = Compilation(target=target, shapes=shapes or {}, precision=precision, passes=passes)
+    return Engine(way.build(model), threads)
+
+
+def lower(
+    model: Model,
+    to: str = "loop-ir",
+    *,
+    target: str | None = None,
+    shapes: Shapes | None = None,
+    passes: str | Pipeline | None = None,
+    instruments: Iterable[Instrument] = (),
+) -> ModuleOp:
+    """The module of a model at a stage: `graph-ir`, `tensor-ir` or `loop-ir`. A module given is left as it is.
+
+    Raises what `compile` raises; InputError for a stage that has no module."""
+    if to not in STAGES:
+        raise InputError(f"no module at stage {to!r}", hint=f"lower goes to {', '.join(STAGES)}; emit() to the others")
+    way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
+    return way.lower(model, to)
+
+
+def emit(
+    model: Model,
+    to: str,
+    *,
+    target: str | None = None,
+    shapes: Shapes | None = None,
+    passes: str | Pipeline | None = None,
+    instruments: Iterable[Instrument] = (),
+    inline_weights: bool = False,
+) -> str | bytes:
+    """What `ircc MODEL --emit=TO` writes: the text of a stage, or what the backend makes (llvm-ir, asm: text; obj: bytes).
+
+    Raises what `compile` raises; InputError for an unknown stage."""
+    way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
+    return way.emit(model, to, inline_weights=inline_weights)
+
+
+# ---- one way down -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """The choices of one compilation, and the steps that it takes with them."""
+
+    target: str | None = None  # None: $IRCC_TARGET, else this machine
+    shapes: Shapes = field(default_factory=dict[str, Any])
+    ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, Any])  # least, typical, most
+    precision: str = "f32"
+    passes: str | Pipeline | None = None
+    instruments: Sequence[Instrument] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision != "f32":
+            raise InputError(
+                f"precision {self.precision!r} is not there yet", hint="f32 computes float32 as the model says"
+            )
+
+    # ---- steps
+
+    def backend(self) -> Backend:
+        """The backend of the target. Raises BackendError."""
+        return find_backend(self.target_spec)
+
+    @property
+    def target_spec(self) -> str:
+        return self.target or os.environ.get("IRCC_TARGET") or "cpu"
+
+    def lower(self, model: Model, to: str) -> ModuleOp:
+        """The model at a stage of STAGES."""
+        module = self.open(model)
+        pipeline = self.pipeline(module, to)
+        log.info("passes to %s: %s", to, pipeline)
+        run(pipeline, module, self.instruments)
+        if above := [level for level in levels_of(module) if level not in LEVELS[list(STAGES).index(to) :]]:
+            raise PassError(
+                f"after these passes the module still has operations of level {above[0]}, so it is not {to}",
+                hint=f"--passes replaces them all; by default they are {Pipeline.parse(','.join(STAGES.values()))}",
+            )
+        return module
+
+    def build(self, model: Model) -> Artifact:
+        """The model as what an engine file holds."""
+        return self.finish(self.lower(model, "loop-ir"))
+
+    def finish(self, module: ModuleOp) -> Artifact:
+        """A module at stage loop-ir as what an engine file holds."""
+        backend = self._able(module)
+        artifact = backend.emit(module, "artifact")
+        if not isinstance(artifact, Artifact):
+            raise BackendError(f"backend {backend.name} made no artifact")
+        return replace(artifact, provenance={**artifact.provenance, **provenance(module)})
+
+    def emit(self, model: Model, to: str, *, inline_weights: bool = False) -> str | bytes:
+        """The text or bytes of a stage."""
+        if to in STAGES:
+            return write_text(self.lower(model, to), inline=inline_weights)
+        if to not in (kinds := self.backend().kinds):
+            raise InputError(f"cannot emit {to!r}", hint=f"stages are {', '.join((*STAGES, *kinds))}")
+        module = self.lower(model, "loop-ir")
+        code = self._able(module).emit(module, to)
+        if isinstance(code, Artifact):
+            raise BackendError(f"backend {self.backend().name} made no {to}")
+        return code
+
+    def open(self, model: Model) -> ModuleOp:
+        """The model as a module of the level at which it enters: a fresh one, which passes may change."""
+        text = None if isinstance(model, ModuleOp) else _text_of(model)
+        if isinstance(model, ModuleOp):
+            module = model.clone()
+        elif text is not None:
+            path = None if isinstance(model, bytes) else Path(os.fspath(model))  # pyright: ignore[reportArgumentType]
+            module = read_text(text, name=str(path or "-"), folder=path.parent if path else None)
+        else:
+            log.info("importing the model")
+            module = import_model(model, shapes=self.shapes)
+        main_of(module)
+        if self.shapes and (isinstance(model, ModuleOp) or text is not None):
+            fix_shapes(module, self.shapes)
+        if self.ranges:
+            declare_ranges(module, self.ranges)
+        return module
+
+    def pipeline(self, module: ModuleOp, to: str) -> Pipeline:
+        """The passes that take this module to a stage. Raises PassError where that would be up."""
+        names = list(STAGES)
+        if not levels_of(module) <= set(LEVELS[: names.index(to) + 1]):
+            raise PassError(f"the module is at level {level_of(module)} already, there is no way up to {to}")
+        if self.passes is not None:
+            return self.passes if isinstance(self.passes, Pipeline) else Pipeline.parse(self.passes)
+        stages = self.backend().pipeline(STAGES)
+        parsed = [Pipeline.parse(stages[name]).passes for name in names]
+        end = sum(map(len, parsed[: names.index(to) + 1]))
+        everything = [p for passes in parsed for p in passes]
+        seen = remembered(module)
+        if seen and [text_of(p) for p in everything[: len(seen)]] == seen:
+            return Pipeline(tuple(everything[len(seen) : end]))
+        start = sum(map(len, parsed[: LEVELS.index(level_of(module))]))
+        return Pipeline(tuple(everything[start:end]))
+
+    def _able(self, module: ModuleOp) -> Backend:
+        """The backend, if it can run every kernel of the module. Raises UnsupportedError with those it cannot."""
+        backend = self.backend()
+        reasons = {op.sym_name.data: backend.supports(op) for op in module.body.ops if isinstance(op, Kernel)}
+        issues = [
+            Issue(", ".join(nodes_of(call)), call.callee, 0, str(reasons[call.callee]))
+            for call in module.walk()
+            if isinstance(call, Call) and reasons.get(call.callee)
+        ]
+        if issues:
+            raise UnsupportedError(f"backend {backend.name} cannot run {len(issues)} kernels of this model", issues)
+        return backend
+
+
+# ---- what a module knows about itself -----------------------------------------------------------------------------
+
+PASSES = "ircc.passes"  # the passes it has seen, as pipeline text
+MODEL = "ircc.model"  # name, producer and sha256 of the ONNX model it came from
+
+
+class Remember(Instrument):
+    """Notes every pass in the module, so that its text says how it came to be and where to go on."""
+
+    def after(self, step: Step) -> None:
+        seen = remembered(step.module)
+        step.module.attributes[PASSES] = StringAttr(",".join([*seen, text_of(step.pass_)]))
+
+
+def remembered(module: ModuleOp) -> list[str]:
+    """The passes that the module has seen, each as text; none for a module that does not say."""
+    found = module.attributes.get(PASSES)
+    try:
+        return [text_of(p) for p in Pipeline.parse(found.data)] if isinstance(found, StringAttr) else []
+    except PassError:  # of another version of ircc, or of a package that is not here
+        return []
+
+
+def run(pipeline: Pipeline, module: ModuleOp, instruments: Iterable[Instrument] = ()) -> ModuleOp:
+    """Run passes on a module, which remembers them. CheckEach compares texts, so it looks before the note is made."""
+    first = [i for i in instruments if isinstance(i, CheckEach)]
+    others = [i for i in instruments if not isinstance(i, CheckEach)]
+    return pipeline.run(module, instruments=[*first, Remember(), *others])
+
+
+def levels_of(module: ModuleOp) -> set[str]:
+    """The levels that have operations in the module; none where its outputs are its inputs."""
+    return {op.name.partition(".")[0] for op in module.walk()} & set(LEVELS)
+
+
+def level_of(module: ModuleOp) -> str:
+    """The highest level that has operations in the module: where passes have to start."""
+    found = levels_of(module)
+    return next((level for level in LEVELS if level in found), LEVELS[0])
+
+
+def provenance(module: ModuleOp) -> dict[str, Any]:
+    """Where an engine came from: the same input gives the same text, so no times, no paths and no machine."""
+    facts = module.attributes.get(MODEL)
+    model = facts.data if isinstance(facts, DictionaryAttr) else {}
+    return {
+        "model": {key: value.data for key, value in sorted(model.items()) if isinstance(value, StringAttr)},
+        "passes": remembered(module),
+        "versions": {"ircc": __version__, **{name: version(name) for name in ("xdsl", "onnx", "numpy")}},
+    }
+
+
+def _text_of(model: OnnxModel) -> str | None:
+    """The text of a model that is textual IR, None for one that is ONNX. Raises InputError for an engine."""
+    if isinstance(model, bytes):
+        data, what = model, "the input"
+    elif isinstance(model, str | os.PathLike):
+        what = os.fspath(model)
+        try:
+            with open(model, "rb") as file:
+                head = file.read(4097)
+                data = head + file.read() if is_text(head) and not head.startswith(MAGIC) else head
+        except (OSError, ValueError):
+            return None  # the importer says what is wrong
+    else:
+        return None
+    if data.startswith(MAGIC):
+        raise InputError(f"{what} is an engine, compiled already", hint="use `ircc run`, `ircc bench` or ircc.load")
+    if not data.strip():
+        raise ModelError(f"{what} is empty", hint="expected an ONNX model or textual IR")
+    return data.decode(errors="replace") if is_text(data) else None
