@@ -276,7 +276,7 @@ class ConvTranspose(GraphOp):
         out = [sizes(e) for e in self.infer()[0].sizes[2:]]
         full = [max(o + pads[i] + pads[n + i], 0) for i, o in enumerate(out)]  # before pads are taken away
         found = np.zeros((batch, group, w.shape[1], *full), x.dtype)
-        rows = x.reshape(batch, group, x.shape[1] // group, -1)
+        rows = x.reshape(batch, group, x.shape[1] // group, int(np.prod(x.shape[2:])))
         w = w.reshape(group, w.shape[0] // group, w.shape[1], *kernel)
         for tap in np.ndindex(*kernel) if x.size else ():
             part = np.matmul(w[(..., *tap)].transpose(0, 2, 1), rows).reshape(*found.shape[:3], *x.shape[2:])
@@ -286,7 +286,7 @@ class ConvTranspose(GraphOp):
             )
             found[(..., *place)] += part
         found = padded(found, [-p for p in pads[:n]], [-p for p in pads[n:]])
-        found = found.reshape(batch, -1 if found.size else group * w.shape[2], *out)
+        found = found.reshape(batch, group * w.shape[2], *out)
         if b is not None:
             found = found + wide(b).reshape(-1, *[1] * n)
         return [settled(found, given.dtype)]

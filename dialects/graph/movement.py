@@ -200,7 +200,9 @@ class Split(GraphOp):
     def checks(self) -> Sequence[Check]:
         x = self.type_of(0)
         size = x.sizes[normal_axis(self.get("axis"), x.rank)]
-        return same_checks("Split", [(size, sum(self.get("sizes"), ZERO))])
+        parts = self.get("sizes")
+        negative = [Check.of(maximum(-part, 0), f"Split: a part of {part}") for part in parts if not part.nonnegative()]
+        return same_checks("Split", [(size, sum(parts, ZERO))]) + negative
 
     def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
         ends = np.cumsum([sizes(e) for e in self.get("sizes")])
@@ -319,6 +321,8 @@ class Pad(GraphOp):
         pads, mode = [sizes(e) for e in self.get("pads")], self.get("mode")
         ends = list(zip(pads[: x.ndim], pads[x.ndim :], strict=True))
         x = x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, ends, strict=True))]
+        if not ends:
+            return [np.asarray(x)]
         around = [(max(b, 0), max(a, 0)) for b, a in ends]
         if mode != "constant":
             return [np.pad(x, around, mode=mode) if x.size else np.zeros(_sum(x.shape, around), x.dtype)]

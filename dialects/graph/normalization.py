@@ -33,9 +33,6 @@ class PerChannel(GraphOp):
     C1: the rank is at least 2. C2: x is float. C3: each vector has C elements. C4: each vector is float.
     """
 
-    x = operand_def(TensorType)
-    result = result_def(TensorType)
-
     def infer(self) -> Sequence[TensorType]:
         x = self.type_of(0)
         need(x.rank >= 2, f"C1 rank {x.rank}")
@@ -65,11 +62,13 @@ class BatchNormalization(PerChannel):
 
     name = "graph.batch_normalization"
     DEFAULTS: ClassVar = {"epsilon": 1e-5}
+    x = operand_def(TensorType)
     scale = operand_def(TensorType)
     bias = operand_def(TensorType)
     mean = operand_def(TensorType)
     variance = operand_def(TensorType)
     epsilon = prop_def(FloatAttr)
+    result = result_def(TensorType)
 
     def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
         x = wide(inputs[0])
@@ -88,9 +87,11 @@ class InstanceNormalization(PerChannel):
 
     name = "graph.instance_normalization"
     DEFAULTS: ClassVar = {"epsilon": 1e-5}
+    x = operand_def(TensorType)
     scale = operand_def(TensorType)
     bias = operand_def(TensorType)
     epsilon = prop_def(FloatAttr)
+    result = result_def(TensorType)
 
     def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
         x = wide(inputs[0])
@@ -117,10 +118,6 @@ class FromAxis(GraphOp):
 
     C1: scale and bias broadcast to x's sizes. C2: the axis is in the rank. C3: the element types are equal and float.
     """
-
-    x = operand_def(TensorType)
-    scale = operand_def(TensorType)
-    result = result_def(TensorType)
 
     def infer(self) -> Sequence[TensorType]:
         x = self.type_of(0)
@@ -153,9 +150,12 @@ class LayerNormalization(FromAxis):
 
     name = "graph.layer_normalization"
     DEFAULTS: ClassVar = {"axis": -1, "epsilon": 1e-5}
+    x = operand_def(TensorType)
+    scale = operand_def(TensorType)
     bias = opt_operand_def(TensorType)
     axis = prop_def(IntegerAttr)
     epsilon = prop_def(FloatAttr)
+    result = result_def(TensorType)
 
     def evaluate(self, inputs: Sequence[Array | None], sizes: Sizes) -> Sequence[Array]:
         x, scale, bias = (*inputs, None)[:3]
@@ -171,8 +171,11 @@ class RMSNormalization(FromAxis):
 
     name = "graph.rms_normalization"
     DEFAULTS: ClassVar = {"axis": -1, "epsilon": 1e-5}
+    x = operand_def(TensorType)
+    scale = operand_def(TensorType)
     axis = prop_def(IntegerAttr)
     epsilon = prop_def(FloatAttr)
+    result = result_def(TensorType)
 
     def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
         x, scale = wide(inputs[0]), wide(inputs[1])

@@ -145,7 +145,10 @@ class Resize(GraphOp):
         x = inputs[0]
         nearest = self.get("mode") == "nearest"
         found: Any = x if nearest else x.astype(np.float64)
-        for axis, new in enumerate([sizes(e) for e in self.get("sizes")]):
+        shape = [sizes(e) for e in self.get("sizes")]
+        if 0 in shape:
+            return [np.zeros(shape, x.dtype)]
+        for axis, new in enumerate(shape):
             size = x.shape[axis]
             if self.is_identity(axis, size, new):
                 continue

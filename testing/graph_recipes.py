@@ -1,0 +1,620 @@
+"""How to draw each operator of the graph dialect: operands and properties that its constraints allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from xdsl.dialects.builtin import i64
+from xdsl.ir import SSAValue
+
+from ..dialects.graph import BY_NAME, OPERATORS, GraphOp
+from ..dialects.graph.binary import Binary, Comparison, Variadic
+from ..dialects.graph.data import Constant
+from ..dialects.graph.movement import slice_range
+from ..dialects.graph.normalization import AlongAxis
+from ..dialects.graph.pooling import GlobalPool
+from ..dialects.graph.reduction import Reduction
+from ..dialects.graph.resize import COORDINATES, NEAREST
+from ..dialects.graph.unary import Predicate, Unary
+from ..ir.expr import ONE, Expr, minimum, product
+from ..ir.types import TensorType
+from .graph_programs import GraphBuilder, Recipe, kind_of, numpy_rng, random_array, type_of
+
+RECIPES: dict[str, Recipe] = {}
+
+# operators whose float results are not the same bits in every implementation
+INEXACT = frozenset(
+    op.__name__
+    for op in OPERATORS
+    if op.__module__.rpartition(".")[2] in ("unary", "contraction", "normalization", "resize", "reduction")
+) - {"Identity", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Relu", "IsNaN", "IsInf", "Cast", "ArgMax", "ArgMin",
+     "TopK", "ReduceMax", "ReduceMin", "Not", "Hardmax"} | {
+    "Add", "Sub", "Mul", "Div", "Mod", "Pow", "Sum", "Mean", "PRelu", "AveragePool", "LpPool", "GlobalAveragePool",
+    "GlobalLpPool", "ScatterElements", "ScatterND", "Range",
+}  # fmt: skip
+# operators that are not continuous, or too steep somewhere: they want operands without rounding errors
+STEEP = frozenset({
+    "Floor", "Ceil", "Round", "Sign", "Exp", "Log", "Sqrt", "Reciprocal", "Tan", "Asin", "Acos", "Acosh", "Atanh",
+    "Sinh", "Cosh", "ThresholdedRelu", "Shrink", "IsNaN", "IsInf", "Div", "Mod", "Pow", "Hardmax", "Sin", "Cos",
+})  # fmt: skip
+PROPERTIES: dict[str, dict[str, Sequence[Any]]] = {
+    "LeakyRelu": {"alpha": (0.01, 0.25, -0.5)},
+    "ThresholdedRelu": {"alpha": (1.0, 0.5, 0.0)},
+    "Elu": {"alpha": (1.0, 0.3)},
+    "Selu": {"alpha": (1.67326319217681884765625, 2.0), "gamma": (1.05070102214813232421875, 0.5)},
+    "Celu": {"alpha": (1.0, 2.0)},
+    "HardSigmoid": {"alpha": (0.2, 0.7), "beta": (0.5, 0.1)},
+    "Swish": {"alpha": (1.0, 1.5)},
+    "Gelu": {"approximate": ("none", "tanh")},
+    "Shrink": {"bias": (0.0, 0.5), "lambd": (0.5, 1.25)},
+    "IsInf": {"detect_positive": (True, False), "detect_negative": (True, False)},
+    "BitShift": {"direction": ("LEFT", "RIGHT")},
+    "GlobalLpPool": {"p": (1, 2, 3)},
+    "LpNormalization": {"p": (1, 2)},
+}
+
+
+def drawn(g: GraphBuilder, name: str) -> dict[str, Any]:
+    return {k: g.rng.choice(v) for k, v in PROPERTIES.get(name, {}).items()}
+
+
+def make(operator: str, *operands: Any, **properties: Any) -> GraphOp:
+    return BY_NAME[operator].make(*operands, **properties)
+
+
+def axis_of(g: GraphBuilder, rank: int) -> int:
+    """An axis, from either end."""
+    return g.rng.randrange(-rank, rank) if rank else g.rng.choice((0, -1))
+
+
+def recipe(function: Recipe) -> Recipe:
+    """Registers the recipe of the operator that the function is called like, in snake case."""
+    (name,) = (op.__name__ for op in OPERATORS if op.name == f"graph.{function.__name__.rstrip('_')}")
+    RECIPES[name] = function
+    return function
+
+
+# ---- elementwise
+
+
+def simple(cls: type[GraphOp], ranks: Sequence[int], kinds: str, axis: bool = False) -> Recipe:
+    """An operator with one operand, drawn properties and, if need be, an axis."""
+
+    def draw(g: GraphBuilder) -> GraphOp:
+        x = g.tensor(kinds, ranks, exact=cls.__name__ in STEEP)
+        given = drawn(g, cls.__name__) | ({"axis": axis_of(g, type_of(x).rank)} if axis else {})
+        return cls.make(x, **given)
+
+    return draw
+
+
+def binary(cls: type[Binary]) -> Recipe:
+    def draw(g: GraphBuilder) -> GraphOp:
+        name = cls.__name__
+        a = g.tensor(cls.KINDS, exact=name in STEEP or issubclass(cls, Comparison))
+        element = type_of(a).element_type
+        kind = kind_of(element)
+        if name in ("Div", "Mod") and kind in "iu":
+            low, high = (-4, -1) if kind == "i" and g.flip(0.3) else (1, 4)
+            b = g.input(type_of(a).sizes, element, low, high)
+        elif name == "BitShift":
+            b = g.input(type_of(a).sizes, element, 0, 7)
+        else:
+            b = g.partner(a, exact=name in STEEP or issubclass(cls, Comparison))
+        if name == "Mod":
+            return make("Mod", a, b, fmod=kind == "f" or g.flip())
+        return cls.make(*((a, b) if g.flip() or name in ("Div", "BitShift") else (b, a)), **drawn(g, name))
+
+    return draw
+
+
+def variadic(cls: type[Variadic]) -> Recipe:
+    def draw(g: GraphBuilder) -> GraphOp:
+        first = g.tensor(cls.KINDS)
+        others = [g.partner(first) for _ in range(g.rng.randrange(3))]
+        shapes = {str(type_of(v).sizes) for v in others}
+        # partners of one value need not broadcast with each other once a symbol stands for another
+        return cls.make([first, *(others if len(shapes) < 2 else others[:1])])
+
+    return draw
+
+
+for _op in OPERATORS:
+    if issubclass(_op, Unary | Predicate):
+        RECIPES[_op.__name__] = simple(_op, (0, 1, 2, 3, 4), "f" if _op.__name__ == "Erf" else _op.KINDS)
+    elif issubclass(_op, Binary):
+        RECIPES[_op.__name__] = binary(_op)
+    elif issubclass(_op, Variadic):
+        RECIPES[_op.__name__] = variadic(_op)
+    elif issubclass(_op, GlobalPool):
+        RECIPES[_op.__name__] = simple(_op, (2, 3, 4, 5), "f")
+    elif issubclass(_op, AlongAxis):
+        RECIPES[_op.__name__] = simple(_op, (1, 2, 3, 4), "f", axis=True)
+
+
+@recipe
+def pow_(g: GraphBuilder) -> GraphOp:
+    element = g.element("f") if g.flip(0.7) else g.rng.choice([i64])
+    whole = kind_of(element) == "i"
+    shape = g.sizes(g.rng.randrange(4))
+    a = g.input(shape, element, -3 if whole else 0, 3)
+    if whole or g.flip(0.2):
+        return make("Pow", a, g.input(shape, element if whole else i64, 0, 3))
+    return make("Pow", a, g.partner(a, exact=True))
+
+
+@recipe
+def cast(g: GraphBuilder) -> GraphOp:
+    to = g.element("fiub")
+    if kind_of(to) in "iu" and g.flip():
+        # floats beyond an integer's range are undefined
+        return make("Cast", g.input(g.sizes(g.rng.randrange(4)), g.element("f"), 0, 100), to=to)
+    if kind_of(to) == "f":
+        return make("Cast", g.tensor("fiub"), to=to)
+    return make("Cast", g.tensor("fiub" if kind_of(to) == "b" else "iub", exact=True), to=to)
+
+
+@recipe
+def where(g: GraphBuilder) -> GraphOp:
+    a = g.tensor("fiub")
+    condition = g.partner(a, g.element("b"), exact=True)
+    return make("Where", condition, a, g.shaped(type_of(a).sizes, type_of(a).element_type))
+
+
+@recipe
+def prelu(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f")
+    shape = [ONE if g.flip(0.3) else s for s in type_of(x).sizes]
+    return make("PRelu", x, g.shaped(shape[g.rng.randint(0, len(shape)) :], type_of(x).element_type))
+
+
+@recipe
+def clip(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiu")
+    low, high = (g.shaped([], type_of(x).element_type) if g.flip(0.7) else None for _ in range(2))
+    return make("Clip", x, low, high)
+
+
+# ---- contractions
+
+
+@recipe
+def matmul(g: GraphBuilder) -> GraphOp:
+    a = g.tensor("f" if g.flip(0.9) else "iu", (1, 2, 3, 4))
+    sizes, element = type_of(a).sizes, type_of(a).element_type
+    if g.flip(0.15):
+        return make("MatMul", a, g.shaped([sizes[-1]], element))
+    lead = [ONE if g.flip(0.2) else s for s in sizes[:-2]] if g.flip() else []
+    return make("MatMul", a, g.shaped([*lead, sizes[-1], g.size()], element))
+
+
+@recipe
+def gemm(g: GraphBuilder) -> GraphOp:
+    a = g.tensor("f", (2,))
+    trans_a, trans_b = g.flip(), g.flip()
+    m, k = type_of(a).sizes[:: -1 if trans_a else 1]
+    n = g.size()
+    b = g.shaped([n, k] if trans_b else [k, n], type_of(a).element_type)
+    c = g.shaped([[m, n], [n], [ONE, n], [m, ONE], []][g.rng.randrange(5)], type_of(a).element_type)
+    given = {"alpha": g.rng.choice((1.0, 0.5)), "beta": g.rng.choice((1.0, 0.25, 0.0))}
+    return make("Gemm", a, b, c if g.flip(0.7) else None, trans_a=trans_a, trans_b=trans_b, **given)
+
+
+def spatial(g: GraphBuilder, sizes: Sequence[Expr], dilated: bool = True) -> dict[str, list[int]]:
+    """Kernel, strides, dilations and pads with which each axis has room for the kernel."""
+    kernel, strides, dilations, before, after = ([g.rng.randint(1, 3) for _ in sizes] for _ in range(5))
+    for i, size in enumerate(sizes):
+        dilations[i] = g.rng.choice((1, 1, 2)) if dilated else 1
+        strides[i] = g.rng.choice((1, 1, 2, 3))
+        before[i], after[i] = (g.rng.randrange(kernel[i]) for _ in range(2))
+        least = min(g.number(size), size.constant if size.constant is not None else 0)
+        if least + before[i] + after[i] < dilations[i] * (kernel[i] - 1) + 1:
+            kernel[i], before[i], after[i] = 1, 0, 0
+    return {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": [*before, *after]}
+
+
+def groups(g: GraphBuilder, channels: Expr) -> int:
+    known = channels.constant
+    return g.rng.choice([d for d in range(1, known + 1) if known % d == 0]) if known else 1
+
+
+@recipe
+def conv(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (3, 4, 4, 5))
+    sizes, element = type_of(x).sizes, type_of(x).element_type
+    given, group = spatial(g, sizes[2:]), groups(g, sizes[1])
+    out = group * g.rng.randint(1, 3)
+    w = g.shaped([out, sizes[1] // group, *given.pop("kernel")], element)
+    return make("Conv", x, w, g.shaped([out], element) if g.flip() else None, group=group, **given)
+
+
+@recipe
+def conv_transpose(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (3, 4), low=1)
+    sizes, element = type_of(x).sizes, type_of(x).element_type
+    given, group = spatial(g, sizes[2:]), groups(g, sizes[1])
+    kernel, n = given.pop("kernel"), len(sizes) - 2
+    extra = [g.rng.randrange(s) for s in given["strides"]]
+    for i in range(n):
+        if given["dilations"][i] * (kernel[i] - 1) + 1 < given["pads"][i] + given["pads"][n + i]:
+            given["pads"][i] = given["pads"][n + i] = 0
+    out = g.rng.randint(1, 3)
+    w = g.shaped([sizes[1], out, *kernel], element)
+    b = g.shaped([out * group], element) if g.flip() else None
+    return make("ConvTranspose", x, w, b, group=group, output_padding=extra, **given)
+
+
+EQUATIONS = (
+    "ij,jk->ik", "bij,bjk->bik", "bhid,bhjd->bhij", "ij->ji", "ij->", "i,j->ij", "ij,ij->i", "...ij,...jk->...ik",
+    "ij,jk", "bi,bj->bij", "ii->i", "i,i", "abc->cb", "ij,j,i->",
+)  # fmt: skip
+
+
+@recipe
+def einsum(g: GraphBuilder) -> GraphOp:
+    equation = g.rng.choice(EQUATIONS)
+    terms = equation.partition("->")[0].split(",")
+    dots = g.sizes(g.rng.randrange(3))
+    sizes = {letter: g.size() for letter in sorted(set("".join(terms)) - {"."})}
+    element = g.element("f")
+    operands: list[SSAValue] = []
+    for term in terms:
+        shape = [*dots] if "..." in term else []
+        operands.append(g.shaped([*shape, *(sizes[c] for c in term.replace("...", ""))], element))
+    return make("Einsum", operands, equation=equation)
+
+
+# ---- pools
+
+
+def pool(g: GraphBuilder, operator: str, kinds: str, **properties: Any) -> GraphOp:
+    x = g.tensor(kinds, (3, 4, 4, 5), fits=lambda t: kind_of(t.element_type) == "f" or t.dtype.itemsize == 1)
+    if kind_of(type_of(x).element_type) in "iu" and type_of(x).dtype.itemsize > 1:
+        x = g.tensor("f", (3, 4))
+    return make(operator, x, ceil_mode=g.flip(0.3), **spatial(g, type_of(x).sizes[2:]), **properties)
+
+
+@recipe
+def max_pool(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (3, 4, 4, 5), exact=True)
+    given = {"indices": g.flip(0.2), "storage_order": 0, "ceil_mode": g.flip(0.3)}
+    return make("MaxPool", x, **spatial(g, type_of(x).sizes[2:]), **given)
+
+
+@recipe
+def average_pool(g: GraphBuilder) -> GraphOp:
+    return pool(g, "AveragePool", "f", count_include_pad=g.flip())
+
+
+@recipe
+def lp_pool(g: GraphBuilder) -> GraphOp:
+    return pool(g, "LpPool", "f", p=g.rng.choice((1, 2, 3)))
+
+
+# ---- along axes
+
+
+def reduction(cls: type[Reduction]) -> Recipe:
+    steep = cls.__name__ in ("ReduceLogSum", "ReduceL2")
+
+    def draw(g: GraphBuilder) -> GraphOp:
+        x = g.tensor("f" if g.flip(0.8) else cls.KINDS, exact=steep)
+        if kind_of(type_of(x).element_type) in "iu" and "Log" in cls.__name__:
+            x = g.tensor("f", exact=steep)
+        rank = type_of(x).rank
+        axes = [a for a in range(rank) if g.flip(0.6)]
+        if kind_of(type_of(x).element_type) != "f" and cls.__name__ == "ReduceMean":
+            axes = [a for a in axes if g.number(type_of(x).sizes[a]) > 0]
+        return cls.make(x, axes=[a - rank if g.flip(0.3) else a for a in axes], keepdims=g.flip())
+
+    return draw
+
+
+for _op in OPERATORS:
+    if issubclass(_op, Reduction):
+        RECIPES[_op.__name__] = reduction(_op)
+
+
+def position(operator: str) -> Recipe:
+    def draw(g: GraphBuilder) -> GraphOp:
+        x = g.tensor("fiu", (1, 2, 3, 4), exact=True, low=1)
+        given = {"keepdims": g.flip(), "select_last_index": g.flip(0.3)}
+        return make(operator, x, axis=axis_of(g, type_of(x).rank), **given)
+
+    return draw
+
+
+def running(operator: str) -> Recipe:
+    def draw(g: GraphBuilder) -> GraphOp:
+        x = g.tensor("f" if g.flip(0.8) else "iu", (1, 2, 3, 4))
+        return make(operator, x, axis=axis_of(g, type_of(x).rank), exclusive=g.flip(), reverse=g.flip())
+
+    return draw
+
+
+RECIPES |= {"ArgMax": position("ArgMax"), "ArgMin": position("ArgMin")}
+RECIPES |= {"CumSum": running("CumSum"), "CumProd": running("CumProd")}
+
+
+@recipe
+def top_k(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiu", (1, 2, 3), exact=True)
+    axis = axis_of(g, type_of(x).rank)
+    size = type_of(x).sizes[axis]
+    k = size if g.flip(0.2) else Expr.const(g.rng.randint(0, g.number(size)))
+    return make("TopK", x, k=k, axis=axis, largest=g.flip(), sorted=True)
+
+
+# ---- normalisation
+
+
+@recipe
+def batch_normalization(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (2, 3, 4, 5))
+    channels, element = [type_of(x).sizes[1]], type_of(x).element_type
+    vectors = [g.shaped(channels, element) for _ in range(3)]
+    return make("BatchNormalization", x, *vectors, g.input(channels, element, 1, 2), epsilon=1e-3)
+
+
+@recipe
+def instance_normalization(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (3, 4, 5))
+    vectors = [g.shaped([type_of(x).sizes[1]], type_of(x).element_type) for _ in range(2)]
+    return make("InstanceNormalization", x, *vectors, epsilon=0.01)
+
+
+@recipe
+def layer_normalization(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (1, 2, 3, 4))
+    axis = axis_of(g, type_of(x).rank)
+    shape, element = type_of(x).sizes[axis:], type_of(x).element_type
+    bias = g.shaped(shape, element) if g.flip() else None
+    return make("LayerNormalization", x, g.shaped(shape, element), bias, axis=axis, epsilon=0.01)
+
+
+@recipe
+def rms_normalization(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (1, 2, 3, 4))
+    axis = axis_of(g, type_of(x).rank)
+    return make(
+        "RMSNormalization", x, g.shaped(type_of(x).sizes[axis:], type_of(x).element_type), axis=axis, epsilon=0.01
+    )
+
+
+@recipe
+def lrn(g: GraphBuilder) -> GraphOp:
+    return make("LRN", g.tensor("f", (2, 3, 4)), size=g.rng.randint(1, 5), alpha=g.rng.choice((1e-4, 0.5)))
+
+
+# ---- movement
+
+
+@recipe
+def reshape(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub")
+    factors: list[Expr] = []
+    for size in type_of(x).sizes:
+        known = size.constant
+        split = next((d for d in (2, 3) if known and known > d and known % d == 0), None)
+        factors += [size] if split is None else [Expr.const(split), size // split]
+    g.rng.shuffle(factors)
+    factors += [ONE] * g.rng.randrange(2)
+    cuts = sorted(g.rng.randint(0, len(factors)) for _ in range(g.rng.randrange(3)))
+    ends = zip([0, *cuts], [*cuts, len(factors)], strict=True)
+    return make("Reshape", x, shape=[product(factors[a:b]) for a, b in ends])
+
+
+@recipe
+def transpose(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub")
+    perm = list(range(type_of(x).rank))
+    g.rng.shuffle(perm)
+    return make("Transpose", x, perm=perm)
+
+
+@recipe
+def expand(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (0, 1, 2, 3))
+    shape = [g.size() if s == ONE and g.flip() else ONE if g.flip(0.2) else s for s in type_of(x).sizes]
+    return make("Expand", x, shape=[*g.sizes(g.rng.randrange(2)), *shape][g.rng.randrange(2) :])
+
+
+@recipe
+def tile(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (0, 1, 2, 3))
+    return make("Tile", x, repeats=[g.rng.choice((1, 1, 2, 3, 0)) for _ in type_of(x).sizes])
+
+
+@recipe
+def concat(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3, 4))
+    axis = axis_of(g, type_of(x).rank)
+    operands = [x]
+    for _ in range(g.rng.randrange(3)):
+        shape = list(type_of(x).sizes)
+        shape[axis] = g.size()
+        operands.insert(g.rng.randint(0, len(operands)), g.shaped(shape, type_of(x).element_type))
+    return make("Concat", operands, axis=axis)
+
+
+@recipe
+def split(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3, 4))
+    axis = axis_of(g, type_of(x).rank)
+    size = type_of(x).sizes[axis]
+    parts: list[Expr] = []
+    left = g.number(size)
+    for _ in range(g.rng.randrange(3)):
+        parts.append(Expr.const(g.rng.randint(0, left)))
+        left -= int(parts[-1])
+    return make("Split", x, axis=axis, sizes=[*parts, size - sum(parts, Expr.const(0))])
+
+
+@recipe
+def slice_(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (0, 1, 2, 3, 4))
+    steps = [g.rng.choice((1, 1, 1, 2, -1, -2)) for _ in type_of(x).sizes]
+    ranges = [
+        slice_range(size, g.rng.randint(-4, 4), g.rng.choice((*range(-4, 9), 2**31, -(2**31))), step)
+        for size, step in zip(type_of(x).sizes, steps, strict=True)
+    ]
+    return make("Slice", x, starts=[r[0] for r in ranges], sizes=[r[1] for r in ranges], steps=steps)
+
+
+@recipe
+def pad(g: GraphBuilder) -> GraphOp:
+    x, mode = g.tensor("fiub", (0, 1, 2, 3, 4)), g.rng.choice(("constant", "constant", "reflect", "edge", "wrap"))
+    before, after = [0] * type_of(x).rank, [0] * type_of(x).rank
+    for i, size in enumerate(type_of(x).sizes):
+        n = g.number(size)
+        most = {"constant": 3, "reflect": max(n - 1, 0), "edge": 3 * min(n, 1), "wrap": 3 * min(n, 1)}[mode]
+        before[i], after[i] = (g.rng.randint(0, min(most, 3)) for _ in range(2))
+        if g.flip(0.15) and n >= 1:
+            before[i], after[i] = (-1, 0) if g.flip() else (0, -1)
+    pads = [*before, *after]
+    if mode == "constant" and g.flip():
+        return make("Pad", x, g.shaped([], type_of(x).element_type), pads=pads)
+    return make("Pad", x, pads=pads, mode=mode)
+
+
+@recipe
+def depth_to_space(g: GraphBuilder) -> GraphOp:
+    b = g.rng.choice((1, 2, 3))
+    x = g.input([g.size(), g.size() * b * b, g.size(), g.size()], g.element("fiub"))
+    return make("DepthToSpace", x, blocksize=b, mode=g.rng.choice(("DCR", "CRD")))
+
+
+@recipe
+def space_to_depth(g: GraphBuilder) -> GraphOp:
+    b = g.rng.choice((1, 2, 3))
+    return make(
+        "SpaceToDepth", g.input([g.size(), g.size(), g.size() * b, g.size() * b], g.element("fiub")), blocksize=b
+    )
+
+
+@recipe
+def trilu(g: GraphBuilder) -> GraphOp:
+    k = g.size() if g.flip(0.2) else Expr.const(g.rng.randint(-3, 3))
+    return make("Trilu", g.tensor("fiub", (2, 3, 4)), k=k, upper=g.flip())
+
+
+@recipe
+def resize(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (2, 3, 4), low=1)
+    mode = g.rng.choice(("nearest", "nearest", "linear", "linear", "cubic"))
+    if mode == "nearest":
+        x = g.tensor("f", (2, 3, 4), low=1, exact=True)
+    sizes, roi = list(type_of(x).sizes), [0.0] * type_of(x).rank + [1.0] * type_of(x).rank
+    scales = [1.0] * len(sizes)
+    for i in range(max(len(sizes) - 2, 0), len(sizes)):
+        known = sizes[i].constant
+        scales[i] = g.rng.choice((1.0, 2.0, 3.0) if known is None else (1.0, 2.0, 0.5, 1.5, 0.75, 2.5))
+        sizes[i] = sizes[i] * int(scales[i]) if known is None else Expr.const(int(known * scales[i]))
+        roi[i], roi[i + len(sizes)] = g.rng.choice(((0.0, 1.0), (0.25, 0.75), (-0.25, 1.125)))
+    coordinates = g.rng.choice(COORDINATES)
+    given = {"coordinate_transformation_mode": coordinates, "nearest_mode": g.rng.choice(NEAREST), "mode": mode}
+    given["roi"] = roi if coordinates == "tf_crop_and_resize" else None
+    given["antialias"] = mode != "nearest" and g.flip(0.3)
+    given["exclude_outside"] = mode == "cubic" and g.flip(0.3)
+    return make("Resize", x, sizes=sizes, scales=scales if g.flip() else None, extrapolation_value=0.5, **given)
+
+
+# ---- indexing
+
+
+@recipe
+def gather(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3), low=1)
+    axis = axis_of(g, type_of(x).rank)
+    size = type_of(x).sizes[axis]
+    return make("Gather", x, g.input(g.sizes(g.rng.randrange(3)), i64, -size, size - 1), axis=axis)
+
+
+@recipe
+def gather_elements(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3), low=1)
+    axis = axis_of(g, type_of(x).rank)
+    size = type_of(x).sizes[axis]
+    shape = [s if s.constant is None or g.flip() else ONE for s in type_of(x).sizes]
+    shape[axis] = g.size()
+    return make("GatherElements", x, g.input(shape, i64, -size, size - 1), axis=axis)
+
+
+@recipe
+def gather_nd(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3), low=1)
+    sizes = type_of(x).sizes
+    batch = g.rng.randrange(len(sizes))
+    depth = g.rng.randint(1, len(sizes) - batch)
+    most = minimum(*sizes[batch : batch + depth])  # all axes share one range of indices
+    shape = [*sizes[:batch], *g.sizes(g.rng.randrange(2)), depth]
+    return make("GatherND", x, g.input(shape, i64, -most, most - 1), batch_dims=batch)
+
+
+@recipe
+def scatter_elements(g: GraphBuilder) -> GraphOp:
+    shape = [g.rng.randint(1, 4) for _ in range(g.rng.randint(1, 3))]
+    element, axis, rank = g.element("fiu"), axis_of(g, len(shape)), len(shape)
+    taken = [g.rng.randint(1, n) for n in shape]
+    numbers = np.random.default_rng(g.rng.getrandbits(32))
+    order = np.argsort(numbers.random([shape[i] if i == axis % rank else taken[i] for i in range(rank)]), axis)
+    indices = order.take(range(taken[axis]), axis) - shape[axis] * g.rng.randrange(2)  # no element twice
+    operands = (g.shaped(shape, element), g.constant(indices.astype(np.int64)), g.shaped(taken, element))
+    return make("ScatterElements", *operands, axis=axis, reduction=g.rng.choice(("none", "add", "mul", "max", "min")))
+
+
+@recipe
+def scatter_nd(g: GraphBuilder) -> GraphOp:
+    shape = [g.rng.randint(1, 4) for _ in range(g.rng.randint(1, 3))]
+    depth = g.rng.randint(1, len(shape))
+    places = list(np.ndindex(*shape[:depth]))
+    chosen = g.rng.sample(places, g.rng.randint(1, len(places)))  # no element twice
+    element = g.element("fiu")
+    updates = g.shaped([len(chosen), *shape[depth:]], element)
+    operands = (g.shaped(shape, element), g.constant(np.array(chosen, np.int64)), updates)
+    return make("ScatterND", *operands, reduction=g.rng.choice(("none", "add", "mul", "max", "min")))
+
+
+@recipe
+def one_hot(g: GraphBuilder) -> GraphOp:
+    depth, shape = g.size(), g.sizes(g.rng.randrange(4))
+    indices = g.input(shape, i64, -depth - 1, depth)
+    values = g.shaped([2], g.element("fiub"))
+    return make("OneHot", indices, values, depth=depth, axis=g.rng.randrange(-len(shape) - 1, len(shape) + 1))
+
+
+@recipe
+def reverse_sequence(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (2, 3), low=1)
+    batch = g.rng.randrange(2)
+    lengths = g.input([type_of(x).sizes[batch]], i64, 1, type_of(x).sizes[1 - batch])
+    return make("ReverseSequence", x, lengths, batch_axis=batch, time_axis=1 - batch)
+
+
+# ---- data
+
+
+@recipe
+def constant(g: GraphBuilder) -> GraphOp:
+    shape = [g.rng.randrange(5) for _ in range(g.rng.randrange(4))]
+    array = random_array(numpy_rng(g.rng), TensorType.of([], g.element("fiub")).dtype, shape)
+    return Constant.of(array)
+
+
+@recipe
+def sizes(g: GraphBuilder) -> GraphOp:
+    values = [g.size() * g.rng.randint(-1, 2) + g.rng.randint(0, 2) for _ in range(g.rng.randrange(4))]
+    return make("SizesOf", values=values, shape=[len(values)])
+
+
+@recipe
+def range_(g: GraphBuilder) -> GraphOp:
+    element = g.element("fiu")
+    return make("Range", g.input([], element, 0, 3), g.input([], element, 0, 2), size=g.size())
+
+
+@recipe
+def eye_like(g: GraphBuilder) -> GraphOp:
+    return make("EyeLike", g.tensor("fiub", (2,)), k=g.rng.randint(-2, 2), to=g.element("fiub"))
