@@ -1,0 +1,210 @@
+"""Matrix products and convolutions: sums of products, with bias and scale in `finish`.
+
+Convolutions work channels-last: what brings x and the weight into that order, and the result back, are movements that
+later passes cancel against their neighbours or fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from xdsl.dialects.builtin import f64
+from xdsl.ir import SSAValue
+
+from ...dialects.graph import contraction as graph
+from ...dialects.graph.base import GraphOp
+from ...dialects.tensor.builder import Body, Scalar
+from ...ir.expr import ONE, ZERO, Expr, ExprLike
+from ...ir.types import is_float
+from .movement import transposed
+from .rules import Emitter, broadcast_index, broadcast_read, element_type, lowers, sizes_of, type_of, wide, widened
+
+
+@lowers(graph.MatMul)
+def matmul(op: GraphOp, emit: Emitter) -> SSAValue:
+    (a, b), out = op.operands, type_of(op.results[0])
+    rows, columns = len(sizes_of(a)) > 1, len(sizes_of(b)) > 1
+    lead = out.rank - rows - columns
+    depth = sizes_of(a)[-1]
+
+    def body(s: Body, *dims: Expr) -> Scalar:
+        batch, k = dims[:lead], dims[-1]
+        m, n = dims[lead : lead + rows], dims[lead + rows : out.rank]
+        x = s.read(a, *batch_index(a, batch, out.sizes[:lead], 1 + rows), *m, k)
+        y = s.read(b, *batch_index(b, batch, out.sizes[:lead], 1 + columns), k, *n)
+        return widened(x) * widened(y)
+
+    found = emit.compute(out.sizes, body, wide(out.element_type), reduce=[depth], combine="add")
+    return emit.cast(found, out.element_type)
+
+
+def batch_index(x: SSAValue, batch: Sequence[Expr], sizes: Sequence[Expr], matrix: int) -> list[Expr]:
+    """The index into the leading axes of `x` (all but its last `matrix` ones), which broadcast to `sizes`."""
+    given = sizes_of(x)[: len(sizes_of(x)) - matrix]
+    skipped = len(sizes) - len(given)
+    return [*map(broadcast_index, batch[skipped:], given, sizes[skipped:])]
+
+
+@lowers(graph.Gemm)
+def gemm(op: GraphOp, emit: Emitter) -> SSAValue:
+    (a, b, c), out = op.inputs, type_of(op.results[0])
+    assert a is not None and b is not None
+    alpha, beta, trans_a, trans_b = (op.get(n) for n in ("alpha", "beta", "trans_a", "trans_b"))
+
+    def body(s: Body, m: Expr, n: Expr, k: Expr) -> Scalar:
+        x = s.read(a, *((k, m) if trans_a else (m, k)))
+        y = s.read(b, *((n, k) if trans_b else (k, n)))
+        return widened(x) * widened(y)
+
+    whole = not is_float(out.element_type)
+    middle = f64 if whole and (alpha, beta) != (1, 1) else wide(out.element_type)  # factors are floats
+
+    def finish(s: Body, m: Expr, n: Expr, total: Scalar) -> Scalar:
+        found = total.cast(middle)
+        found = found if alpha == 1 else found * alpha
+        if c is not None:
+            addend = broadcast_read(s, c, (m, n), out.sizes).cast(middle)
+            found = found + (addend if beta == 1 else addend * beta)
+        return found.cast(total.element)
+
+    depth = sizes_of(a)[0 if trans_a else 1]
+    plain = alpha == 1 and c is None
+    found = emit.compute(
+        out.sizes, body, wide(out.element_type), reduce=[depth], combine="add", finish=None if plain else finish
+    )
+    return emit.cast(found, out.element_type)
+
+
+# ---- convolution
+
+
+def channels_last(emit: Emitter, x: SSAValue) -> SSAValue:
+    """`[N, C, space...]` as `[N, space..., C]`."""
+    n = len(sizes_of(x))
+    return transposed(emit, x, [0, *range(2, n), 1])
+
+
+def channels_first(emit: Emitter, x: SSAValue) -> SSAValue:
+    """`[N, space..., C]` as `[N, C, space...]`."""
+    n = len(sizes_of(x))
+    return transposed(emit, x, [0, n - 1, *range(1, n - 1)])
+
+
+def padded_channels_last(emit: Emitter, x: SSAValue, pads: Sequence[ExprLike]) -> SSAValue:
+    """`[N, C, space...]` as `[N, before + space + after..., C]`, zeros around; a negative pad removes elements."""
+    batch, channels, *space = sizes_of(x)
+    n = len(space)
+    before, after = pads[:n], pads[n:]
+    if all(p == 0 for p in pads):
+        return channels_last(emit, x)
+    inside = all((-Expr.of(p)).nonnegative() for p in pads)
+    shape = [batch, *(s + b + a for s, b, a in zip(space, before, after, strict=True)), channels]
+    return emit.move(
+        shape,
+        x,
+        lambda i, *dims: [i, dims[-1], *(d - b for d, b in zip(dims, before, strict=False))],
+        otherwise=None if inside else 0,
+    )
+
+
+@lowers(graph.Conv)
+def conv(op: GraphOp, emit: Emitter) -> SSAValue:
+    (x, w, bias), out = op.inputs, type_of(op.results[0])
+    assert x is not None and w is not None
+    strides, dilations, pads, group = (op.get(n) for n in ("strides", "dilations", "pads", "group"))
+    n = out.rank - 2
+    source = padded_channels_last(emit, x, pads)
+    weight = transposed(emit, w, [*range(2, 2 + n), 1, 0])  # [kernel..., C / group, M]
+    *kernel, depth, channels = sizes_of(weight)
+
+    def tap(b: Body, batch: Expr, space: Sequence[Expr], taps: Sequence[Expr], channel: Expr) -> Scalar:
+        place = [s * t + k * d for s, k, t, d in zip(space, taps, strides, dilations, strict=True)]
+        return widened(b.read(source, batch, *place, channel))
+
+    def weight_at(b: Body, taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
+        return widened(b.read(weight, *taps, c, g * (channels // group) + m))
+
+    return windowed(emit, op, kernel, group, depth, bias, tap, weight_at)
+
+
+def windowed(
+    emit: Emitter,
+    op: GraphOp,
+    kernel: Sequence[Expr],
+    group: int,
+    depth: Expr,
+    bias: SSAValue | None,
+    tap: Callable[..., Scalar],
+    weight: Callable[..., Scalar],
+) -> SSAValue:
+    """The sum over a window and over `depth` channels of a group: `[N, M, space...]`, M in `group` groups.
+
+    `tap(b, n, space, window position, channel)` reads the input, and `weight(b, window position, g, c, m)` the weight
+    for input channel c and output channel m of group g."""
+    out = type_of(op.results[0])
+    batch, channels, *space = out.sizes
+    n, accumulator = len(space), wide(out.element_type)
+    width = channels // group
+
+    def finish(b: Body, *given: Expr | Scalar) -> Scalar:
+        *dims, total = given
+        assert bias is not None and isinstance(total, Scalar)
+        m = dims[n + 1] if len(dims) == n + 2 else dims[n + 1] * width + dims[n + 2]  # pyright: ignore[reportOperatorIssue]
+        return total + widened(b.read(bias, m))  # pyright: ignore[reportArgumentType]
+
+    end = None if bias is None else finish
+    if group == 1:
+
+        def dense(b: Body, i: Expr, *dims: Expr) -> Scalar:
+            s, m, taps, c = dims[:n], dims[n], dims[n + 1 : -1], dims[-1]
+            return tap(b, i, s, taps, c) * weight(b, taps, ZERO, c, m)
+
+        found = emit.compute(
+            [batch, *space, channels], dense, accumulator, reduce=[*kernel, depth], combine="add", finish=end
+        )
+    elif depth == ONE and width == ONE:
+
+        def depthwise(b: Body, i: Expr, *dims: Expr) -> Scalar:
+            s, c, taps = dims[:n], dims[n], dims[n + 1 :]
+            return tap(b, i, s, taps, c) * weight(b, taps, c, ZERO, ZERO)
+
+        found = emit.compute(
+            [batch, *space, channels], depthwise, accumulator, reduce=kernel, combine="add", finish=end
+        )
+    else:
+
+        def grouped(b: Body, i: Expr, *dims: Expr) -> Scalar:
+            s, g, m, taps, c = dims[:n], dims[n], dims[n + 1], dims[n + 2 : -1], dims[-1]
+            return tap(b, i, s, taps, g * depth + c) * weight(b, taps, g, c, m)
+
+        shape = [batch, *space, Expr.const(group), width]
+        found = emit.compute(shape, grouped, accumulator, reduce=[*kernel, depth], combine="add", finish=end)
+        found = emit.cast(found, element_type(op.results[0]))
+        return emit.move(out.sizes, found, lambda i, m, *dims: [i, *dims, m // width, m % width])
+    return channels_first(emit, emit.cast(found, element_type(op.results[0])))
+
+
+@lowers(graph.ConvTranspose)
+def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
+    """Gathered: output o takes tap k from input `(o + before - k dilation) / stride`, where that is a whole number."""
+    (x, w, bias), out = op.inputs, type_of(op.results[0])
+    assert x is not None and w is not None
+    strides, dilations, pads, group = (op.get(n) for n in ("strides", "dilations", "pads", "group"))
+    n = out.rank - 2
+    source = channels_last(emit, x)
+    weight = transposed(emit, w, [*range(2, 2 + n), 0, 1])  # [kernel..., C, M / group]
+    *kernel, channels, _ = sizes_of(weight)
+    depth = channels // group
+
+    def tap(b: Body, batch: Expr, space: Sequence[Expr], taps: Sequence[Expr], channel: Expr) -> Scalar:
+        far = [o + p - k * d for o, p, k, d in zip(space, pads, taps, dilations, strict=False)]
+        found = b.read(source, batch, *(f // s for f, s in zip(far, strides, strict=True)), channel, otherwise=0)
+        for f, s in zip(far, strides, strict=True):
+            if s != 1:
+                found = b.from_index(f % s).eq(0).where(found, 0)
+        return widened(found)
+
+    def weight_at(b: Body, taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
+        return widened(b.read(weight, *taps, g * depth + c, m))
+
+    return windowed(emit, op, kernel, group, depth, bias, tap, weight_at)

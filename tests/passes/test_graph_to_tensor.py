@@ -1,0 +1,330 @@
+"""Every rule of graph-to-tensor computes what its operator means: with symbolic sizes, with numbers, with odd values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.context import Context
+from xdsl.dialects import arith, builtin, func, math
+from xdsl.dialects.builtin import FunctionType, ModuleOp, bf16, f16, f32, f64, i1, i8, i32, i64
+from xdsl.ir import Attribute
+from xdsl.parser import Parser
+
+from ircc.dialects import graph
+from ircc.dialects.graph import BY_NAME
+from ircc.dialects.graph.base import GraphOp
+from ircc.dialects.tensor import Tensor
+from ircc.errors import UnsupportedError
+from ircc.ir.dialect import Ir
+from ircc.ir.evaluator import evaluate
+from ircc.ir.expr import Expr
+from ircc.ir.types import TensorType, element_of
+from ircc.passes.graph_to_tensor import RULES, GraphToTensor, supported
+
+N, M, K, H, W = (Expr.symbol(name) for name in "NMKHW")
+SIZES = {"N": 2, "M": 3, "K": 4, "H": 5, "W": 6}
+u8, u32, u64 = (element_of(np.dtype(f"uint{bits}")) for bits in (8, 32, 64))
+
+# Operators that have no rule, and why.
+UNSUPPORTED: dict[str, str] = {}
+
+Values = Callable[[np.random.Generator, tuple[int, ...]], Any]
+
+
+@dataclass
+class Case:
+    """An operator on operands of these types (None: absent), run for each of `sizes`."""
+
+    operator: str
+    operands: list[TensorType | None]
+    properties: dict[str, Any]
+    values: dict[int, Values] = field(default_factory=dict)  # of operands that are not drawn at random
+    sizes: list[Mapping[str, int]] = field(default_factory=lambda: [{}])
+
+    def __str__(self) -> str:
+        types = ",".join("_" if t is None else str(t).removeprefix("!graph.tensor") for t in self.operands)
+        return f"{self.operator} {types} {self.properties}"
+
+
+def t(*sizes: Any, e: Attribute = f32) -> TensorType:
+    return TensorType.of(sizes, e)
+
+
+def case(operator: str, *operands: TensorType | None, **properties: Any) -> Case:
+    given = {k: properties.pop(k) for k in ("values", "sizes") if k in properties}
+    return Case(operator, list(operands), properties, **given)
+
+
+def indices(low: int, high: int) -> Values:
+    return lambda rng, shape: rng.integers(low, high, shape)
+
+
+def of(*numbers: Any) -> Values:
+    return lambda rng, shape: np.array(numbers).reshape(shape)
+
+
+ODD = np.array([0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, np.nan, np.inf, -np.inf, 1e-30, -3, 3, 100, -100])
+
+
+def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.choice(ODD, shape)
+
+
+def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.random(shape) + 0.5
+
+
+def nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.choice([-3, -2, -1, 1, 2, 3], shape)
+
+
+FLOATS = (f16, bf16, f32, f64)
+UNARY = """Floor Ceil Round Exp Log Sqrt Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Reciprocal Erf Abs Neg
+Sign Relu LeakyRelu ThresholdedRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Swish Mish Softplus Softsign Gelu Shrink
+IsNaN IsInf Identity""".split()
+BINARY = "Add Sub Mul Div Equal Greater GreaterOrEqual Less LessOrEqual".split()
+
+CASES = [
+    *(case(name, t(64, e=e), values={0: odd}) for name in UNARY for e in FLOATS),
+    *(case(name, t(N, 3, e=e)) for name in ("Abs", "Neg", "Sign", "Relu", "Erf", "Shrink", "BitwiseNot") for e in (i8, i64)),
+    *(case(name, t(N, 3, e=u8)) for name in ("Abs", "Sign", "Erf", "Shrink", "BitwiseNot")),
+    case("Not", t(N, e=i1)),
+    case("Gelu", t(N, 3), approximate="tanh"),
+    case("IsInf", t(16), detect_positive=False, values={0: odd}),
+    case("IsInf", t(16), detect_negative=False, values={0: odd}),
+    case("IsInf", t(16), detect_negative=False, detect_positive=False, values={0: odd}),
+    case("Celu", t(N), alpha=2.0), case("Elu", t(N), alpha=0.5), case("Swish", t(N), alpha=1.5),
+    case("Shrink", t(N, 9), bias=1.5, lambd=0.2),
+    *(case("Cast", t(N, 3, e=a), to=b) for a in (*FLOATS, i1, i8, u8, i64) for b in (*FLOATS, i8, i32, i64, i1)),
+    *(case("Cast", t(N, 3, e=a), to=b, values={0: indices(0, 9)}) for a in (*FLOATS, i1, i64) for b in (u8, u64)),
+    *(case(name, t(N, 1, 3, e=e), t(M, 1, e=e), values={1: nonzero}) for name in BINARY for e in (*FLOATS, i8, i64)),
+    *(case(name, t(64), t(64), values={0: odd, 1: odd}) for name in BINARY),
+    *(case(name, t(N, 3, e=u8), t(3, e=u8), values={1: indices(1, 9)}) for name in (*BINARY, "Mod")),
+    *(case("Add", t(N, M), t(K, M), sizes=[dict(N=n, K=k, M=m) for n, k in ((1, 4), (4, 1), (4, 4), (1, 0)) for m in (1, 3)]),),
+    case("Add", t(), t()), case("Add", t(N), t()), case("Mul", t(N), t(3), sizes=[dict(N=1), dict(N=3)]),
+    *(case(name, t(N, e=i1), t(N, e=i1)) for name in ("And", "Or", "Xor", "Equal")),
+    *(case(name, t(N, e=e), t(N, e=e)) for name in ("BitwiseAnd", "BitwiseOr", "BitwiseXor") for e in (i32, u8)),
+    *(case("BitShift", t(64, e=e), t(64, e=e), direction=d, values={1: indices(0, 70)}) for e in (u8, u64) for d in ("LEFT", "RIGHT")),
+    *(case("Mod", t(64, e=e), t(64, e=e), fmod=f, values={1: nonzero}) for e in (i8, i64) for f in (True, False)),
+    *(case("Mod", t(64, e=e), t(64, e=e), fmod=True, values=v) for e in FLOATS for v in ({}, {0: odd, 1: odd})),
+    *(case("Pow", t(64, e=e), t(64, e=e), values={0: odd, 1: odd}) for e in FLOATS),
+    *(case("Pow", t(64, e=a), t(64, e=b), values={0: indices(-4, 5), 1: indices(0, 12)}) for a in (i32, i64, f32) for b in (i32, i64, f32, u8)),
+    case("Pow", t(32, e=i64), t(32, e=i64), values={0: indices(-1, 2), 1: indices(60, 140)}),
+    *(case(name, t(N, 1), t(M), t(), values={0: odd}) for name in ("Max", "Min", "Sum", "Mean")),
+    *(case(name, t(N, e=e), t(N, e=e)) for name in ("Max", "Min") for e in (u8, i64, bf16)),
+    case("Where", t(N, 1, e=i1), t(M, e=i64), t(e=i64)), case("Where", t(N, e=i1), t(N), t(1)),
+    case("PRelu", t(N, 3, H), t(3, 1)), case("PRelu", t(N, e=i32), t(N, e=i32)), case("PRelu", t(N, e=u8), t(N, e=u8)),
+    case("PRelu", t(N, 3), t(M), sizes=[dict(M=1), dict(M=3)]),
+    case("Clip", t(16), t(), t(), values={0: odd}), case("Clip", t(N), None, t()), case("Clip", t(N, e=i8), t(e=i8), None),
+    case("Clip", t(), t(1), None), case("Clip", t(N)), case("Clip", t(N, e=u8), t(e=u8), t(e=u8)),
+    # movement
+    case("Reshape", t(N, 3, 4), shape=[N, 12]), case("Reshape", t(N, 12), shape=[N, 3, 4]), case("Reshape", t(2, 6), shape=[3, 4]),
+    case("Reshape", t(N, H, W), shape=[N * H, W]), case("Reshape", t(N, 6), shape=[6, N]), case("Reshape", t(1), shape=[]),
+    case("Reshape", t(N, 1, 4), shape=[1, N, 4, 1]), case("Reshape", t(N, H), shape=[H, N]), case("Reshape", t(N, 0), shape=[0, 5]),
+    case("Reshape", t(N, M), shape=[K], sizes=[dict(N=2, M=3, K=6)]), case("Reshape", t(N, 3, 4, 5), shape=[N, 4, 3, 5]),
+    case("Reshape", t(N, H * 2, W), shape=[N, H, 2, W]), case("Reshape", t(N), shape=[N // 2, 2], sizes=[dict(N=6)]),
+    case("Transpose", t(N, 3, H), perm=[2, 0, 1]), case("Transpose", t(N, 3, e=i1), perm=[0, 1]),
+    case("Expand", t(3, 1), shape=[N, 1, M]), case("Expand", t(N), shape=[M], sizes=[dict(N=1), dict(M=1), dict(N=3)]),
+    case("Tile", t(N, 1, 3), repeats=[2, M, 1]), case("Tile", t(N, 2), repeats=[0, 1]),
+    case("Concat", t(N, 2), t(N, 3), t(N, H), axis=1), case("Concat", t(N, 2, e=i1), t(M, 2, e=i1), axis=-2),
+    case("Concat", t(0, 2), t(N, 2), axis=0), case("Concat", t(N), axis=0), case("Concat", t(N, e=u8), t(0, e=u8), axis=0),
+    case("Split", t(N, 7), axis=1, sizes_=[2, 4, 1]), case("Split", t(N + M), axis=-1, sizes_=[N, M]),
+    case("Slice", t(N, 9), starts=[0, 8], sizes_=[N, 4], steps=[1, -2]), case("Slice", t(N, 9), starts=[1, 2], sizes_=[N - 1, 3], steps=[1, 2]),
+    case("Slice", t(N), starts=[N - 1], sizes_=[N], steps=[-1]), case("Slice", t(N), starts=[0], sizes_=[0], steps=[1]),
+    *(case("Pad", t(5, W), pads=[1, 2, 0, 3], mode=mode) for mode in ("constant", "edge", "reflect", "wrap")),
+    *(case("Pad", t(5, W), pads=[-1, 2, 2, -2], mode=mode) for mode in ("constant", "edge", "reflect", "wrap")),
+    case("Pad", t(N, 3), t(), pads=[M, 0, 1, 1]), case("Pad", t(N, e=i1), pads=[1, 1]), case("Pad", t(H), pads=[-1, -1]),
+    case("Pad", t(H), pads=[0, 0]), case("Pad", t(H, e=i64), t(1, e=i64), pads=[0, 2]), case("Pad", t(3), pads=[4, 7], mode="wrap"),
+    *(case("DepthToSpace", t(N, 12, H, W), blocksize=2, mode=mode) for mode in ("DCR", "CRD")),
+    case("SpaceToDepth", t(N, 3, H * 2, 4), blocksize=2), case("SpaceToDepth", t(N, M, 4, 4), blocksize=2),
+    *(case("Trilu", t(N, M, 4, e=e), upper=u, k=k) for e in (f32, i64, i1) for u in (True, False) for k in (0, -1, 2)),
+    case("Trilu", t(M, 4), k=N, values={0: lambda rng, shape: np.full(shape, np.nan)}),
+    # contraction
+    case("MatMul", t(N, 4), t(4, M)), case("MatMul", t(K), t(K)), case("MatMul", t(N, 3, K), t(K)), case("MatMul", t(K), t(M, K, 3)),
+    case("MatMul", t(M, 1, N, K), t(3, K, 5)), case("MatMul", t(N, 0), t(0, M)), case("MatMul", t(N, M, K), t(H, K, 2), sizes=[dict(N=1), dict(H=2), dict(H=1)]),
+    *(case("MatMul", t(N, K, e=e), t(K, 3, e=e)) for e in (f16, bf16, f64, i32, i64, u8)),
+    case("Gemm", t(N, K), t(K, 3)), case("Gemm", t(K, N), t(3, K), t(3), trans_a=True, trans_b=True, alpha=0.5, beta=2.0),
+    case("Gemm", t(N, K), t(K, M), t(N, 1)), case("Gemm", t(N, K, e=f16), t(K, M, e=f16), t(e=f16)),
+    case("Gemm", t(N, K), t(K, M), t(H), sizes=[dict(H=1), dict(H=3)]), case("Gemm", t(N, K, e=i32), t(K, 3, e=i32), t(3, e=i32), alpha=1.5, beta=2.5),
+    case("Gemm", t(N, K, e=i32), t(K, 3, e=i32), t(3, e=i32)),
+    case("Conv", t(N, 3, H, W), t(8, 3, 3, 3), t(8), strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]),
+    case("Conv", t(N, 4, 9, W + 3), t(8, 2, 3, 2), t(8), strides=[2, 1], pads=[0, 1, 1, 0], dilations=[2, 3], group=2),
+    case("Conv", t(N, 4, 9), t(4, 1, 3), strides=[2], pads=[0, 0], dilations=[1], group=4),
+    case("Conv", t(N, 4, 9), t(8, 1, 3), t(8), strides=[2], pads=[1, 0], dilations=[1], group=4),
+    case("Conv", t(N, 2, 4, 4, H), t(3, 2, 1, 1, 2), strides=[1, 1, 1], pads=[0] * 6, dilations=[1, 1, 1]),
+    case("Conv", t(N, 2, H), t(3, 2, 3), strides=[1], pads=[-1, 0], dilations=[1]),
+    *(case("Conv", t(1, 2, 5, e=e), t(3, 2, 3, e=e), t(3, e=e), strides=[1], pads=[1, 1], dilations=[1]) for e in (f16, bf16, f64)),
+    case("Conv", t(1, 2, H), t(3, 2, K), strides=[1], pads=[K // 2, K // 2], dilations=[1]),
+    case("ConvTranspose", t(N, 3, H, W), t(3, 4, 3, 3), t(4), strides=[2, 1], pads=[1, 0, 0, 1], dilations=[1, 2], output_padding=[1, 0]),
+    case("ConvTranspose", t(N, 4, H), t(4, 3, 2), t(6), strides=[3], pads=[0, 0], dilations=[1], output_padding=[0], group=2),
+    case("ConvTranspose", t(N, 4, H), t(4, 1, 2), strides=[2], pads=[0, 0], dilations=[1], output_padding=[0], group=4),
+    # pools
+    *(
+        case(name, t(N, 3, H, W), kernel=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1], ceil_mode=ceil, **more)
+        for name, more in (
+            ("MaxPool", dict(dilations=[1, 2])), ("MaxPool", dict(dilations=[1, 1], indices=True)),
+            ("MaxPool", dict(dilations=[1, 1], indices=True, storage_order=1)),
+            ("AveragePool", dict(dilations=[1, 1])), ("AveragePool", dict(dilations=[2, 1], count_include_pad=True)),
+            ("LpPool", dict(dilations=[1, 1])), ("LpPool", dict(dilations=[1, 1], p=1)), ("LpPool", dict(dilations=[1, 1], p=3)),
+        )
+        for ceil in (False, True)
+    ),
+    case("MaxPool", t(1, 1, 8, e=u8), kernel=[2], strides=[2], pads=[1, 1], dilations=[1]),
+    case("MaxPool", t(1, 1, 8, e=i8), kernel=[2], strides=[2], pads=[0, 0], dilations=[1], indices=True),
+    case("MaxPool", t(1, 2, 16), kernel=[3], strides=[1], pads=[1, 1], dilations=[1], indices=True, values={0: odd}),
+    case("MaxPool", t(1, 2, 16, e=f16), kernel=[3], strides=[1], pads=[1, 1], dilations=[1]),
+    case("AveragePool", t(1, 2, 6, e=bf16), kernel=[3], strides=[1], pads=[0, 0], dilations=[1]),
+    *(case(name, t(N, 3, H, W, e=e)) for name in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool") for e in (f32, f16)),
+    case("GlobalAveragePool", t(N, 3)), case("GlobalLpPool", t(N, 3, 4), p=3), case("GlobalAveragePool", t(N, 3, 7)),
+    # reductions
+    *(
+        case(name, t(N, 3, H, e=e), axes=axes, keepdims=keep, values={0: indices(1, 4)})
+        for name in ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
+                     "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
+        for e, axes, keep in ((f32, [1], True), (f16, [-1, 0], False), (i32, [0, 1, 2], True), (u8, [], False), (i64, [2], False))
+    ),
+    *(case(name, t(16, 8), axes=[1], values={0: odd}) for name in ("ReduceMax", "ReduceMin", "ReduceLogSumExp", "ReduceMean")),
+    *(case(name, t(4, 0), axes=[1], keepdims=False) for name in ("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceLogSumExp")),
+    *(case(name, t(N, 3, e=i1), axes=axes) for name in ("ReduceMax", "ReduceMin") for axes in ([1], [0, 1], [])),
+    case("ReduceMin", t(4, 0, e=i1), axes=[1]), case("ReduceMax", t(4, 0, e=i1), axes=[1]), case("ReduceMax", t(4, 0, e=i8), axes=[1]),
+    case("ReduceMean", t(N, 5, e=i8), axes=[1]), case("ReduceSum", t(), axes=[]),
+    *(
+        case(name, t(N, 6, 3, e=e), axis=axis, keepdims=keep, select_last_index=last, values={0: value})
+        for name in ("ArgMax", "ArgMin") for last in (False, True)
+        for e, axis, keep, value in ((f32, 1, True, odd), (i64, -1, False, indices(0, 2)), (u8, 0, False, indices(0, 3)), (f16, 1, False, odd))
+    ),
+    *(case("TopK", t(N, 7, e=e), k=k, axis=axis, largest=largest, values={0: value}) for largest in (True, False)
+      for e, k, axis, value in ((f32, 3, 1, odd), (i64, 7, -1, indices(0, 3)), (f32, 1, 0, odd), (u8, M, 1, indices(0, 9)))),
+    *(case(name, t(N, 5, e=e), axis=axis, exclusive=x, reverse=r) for name in ("CumSum", "CumProd")
+      for e, axis in ((f32, 1), (i64, 0), (f16, -1)) for x in (True, False) for r in (True, False)),
+    # normalisation
+    *(case(name, t(N, 3, H, e=e), axis=axis) for name in ("Softmax", "LogSoftmax", "Hardmax", "LpNormalization") for e, axis in ((f32, 1), (f16, -1), (f64, 0))),
+    *(case(name, t(), axis=0) for name in ("Softmax", "LogSoftmax", "Hardmax", "LpNormalization")),
+    *(case(name, t(16, 4), values={0: odd}) for name in ("Softmax", "LogSoftmax", "Hardmax", "LpNormalization")),
+    case("LpNormalization", t(N, 4), p=1), case("LpNormalization", t(N, 4), values={0: lambda rng, shape: np.zeros(shape)}),
+    case("Softmax", t(N, 0)), case("LRN", t(N, 5, H, W), size=3), case("LRN", t(N, 5), size=2, alpha=0.5, beta=0.5, bias=2.0), case("LRN", t(N, 3, 2, e=f16), size=4),
+    case("BatchNormalization", t(N, 3, H), t(3), t(3), t(3), t(3), values={4: positive}),
+    case("BatchNormalization", t(N, 3, e=f16), t(3), t(3), t(3), t(3), values={4: positive}, epsilon=0.1),
+    case("InstanceNormalization", t(N, 3, H, W), t(3), t(3)), case("InstanceNormalization", t(N, M, 8, e=f16), t(M, e=f16), t(M, e=f16)),
+    case("LayerNormalization", t(N, 3, 8), t(8), t(8)), case("LayerNormalization", t(N, 3, 8), t(3, 8), axis=1), case("LayerNormalization", t(N, K, e=f16), t(K, e=f16), t(e=f16)),
+    case("RMSNormalization", t(N, 3, 8), t(8)), case("RMSNormalization", t(N, 3, 8, e=bf16), t(3, 1, e=bf16), axis=-2),
+    # known before the run
+    case("SizesOf", values_=[N, M * 2, 7], shape=[3]), case("SizesOf", values_=[N], shape=[]), case("SizesOf", values_=[N, M, K, 1], shape=[2, 2]), case("SizesOf", values_=[], shape=[0]),
+]  # fmt: skip
+
+
+def random(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype.kind in "iu":
+        return rng.integers(0 if dtype.kind == "u" else -5, 10, shape)
+    return rng.normal(0, 1.5, shape)
+
+
+def substituted(value: Any, symbols: Mapping[str, int]) -> Any:
+    """Sizes as numbers."""
+    match value:
+        case Expr():
+            return Expr.of(value.evaluate(symbols=symbols))
+        case TensorType():
+            return TensorType.of([substituted(s, symbols) for s in value.sizes], value.element_type)
+        case list():
+            return [substituted(v, symbols) for v in value]
+        case _:
+            return value
+
+
+def program(operator: type[GraphOp], operands: list[TensorType | None], properties: dict[str, Any]) -> ModuleOp:
+    main = func.FuncOp("main", ([t for t in operands if t is not None], []))
+    args = iter(main.body.block.args)
+    values: list[Any] = [None if t is None else next(args) for t in operands]
+    groups = [values] if operator in (BY_NAME["Concat"], BY_NAME["Max"], BY_NAME["Min"], BY_NAME["Sum"], BY_NAME["Mean"]) else values
+    op = operator.make(*groups, nodes=["node"], **properties)
+    main.body.block.add_ops([op, func.ReturnOp(*op.results)])
+    main.function_type = FunctionType.from_lists(main.function_type.inputs.data, [r.type for r in op.results])
+    module = ModuleOp([main])
+    module.verify()
+    return module
+
+
+def lowered(module: ModuleOp) -> ModuleOp:
+    """The module after the pass, verified, and printed and parsed again."""
+    found = module.clone()
+    assert GraphToTensor().run(found)
+    found.verify()
+    text = str(found)
+    assert "graph." not in text.replace("!graph.tensor", "")
+    ctx = Context()
+    for dialect in (builtin.Builtin, func.Func, Ir, arith.Arith, math.Math, Tensor):
+        ctx.load_dialect(dialect)
+    again = Parser(ctx, text).parse_module()
+    again.verify()
+    assert str(again) == text
+    return found
+
+
+def tolerance(dtype: np.dtype[Any]) -> float:
+    return {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype.name]
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert found.dtype == expected.dtype and found.shape == expected.shape
+    if expected.dtype.kind in "biu":
+        np.testing.assert_array_equal(found, expected)
+    else:
+        bound = tolerance(expected.dtype)
+        np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), bound, bound, equal_nan=True)
+
+
+@pytest.mark.parametrize("symbolic", [True, False], ids=["symbols", "numbers"])
+@pytest.mark.parametrize("given", CASES, ids=str)
+def test_rule_computes_what_the_operator_means(given: Case, symbolic: bool) -> None:
+    rng = np.random.default_rng(0)
+    operator = BY_NAME[given.operator]
+    properties = {k.removesuffix("_"): v for k, v in given.properties.items()}
+    for more in given.sizes:
+        symbols = SIZES | dict(more)
+        types = [None if t is None else substituted(t, symbols) for t in given.operands]
+        arrays: dict[str, Any] = {}
+        for i, type_ in enumerate(types):
+            if type_ is not None:
+                draw = given.values.get(i)
+                array = draw(rng, type_.static_shape) if draw else random(rng, type_.static_shape, type_.dtype)
+                arrays[f"input_{len(arrays)}"] = np.asarray(array).astype(type_.dtype)
+        if symbolic:
+            module = program(operator, given.operands, properties)
+        else:
+            module = program(operator, types, {k: substituted(v, symbols) for k, v in properties.items()})
+        with np.errstate(all="ignore"):
+            expected = evaluate(module, arrays) if not symbolic else with_symbols(module, arrays, symbols)
+            low = lowered(module)
+            found = evaluate(low, arrays) if not symbolic else with_symbols(low, arrays, symbols)
+        assert list(found) == list(expected)
+        for name in expected:
+            assert_same(found[name], expected[name])
+
+
+def with_symbols(module: ModuleOp, arrays: Mapping[str, Any], symbols: Mapping[str, int]) -> dict[str, Any]:
+    """`evaluate` with symbols that no input's size gives."""
+    main = next(iter(module.body.ops))
+    assert isinstance(main, func.FuncOp)
+    types = [TensorType.of([Expr.symbol(s)], i1) for s in symbols]
+    for i, type_ in enumerate(types):
+        main.body.block.insert_arg(type_, len(main.body.block.args))
+        arrays = {**arrays, f"input_{len(main.body.block.args) - 1}": np.zeros(list(symbols.values())[i], np.bool_)}
+    try:
+        return evaluate(module, arrays)
+    finally:
+        for arg in reversed(main.body.block.args[-len(types) :]):
+            main.body.block.erase_arg(arg)
+
+
+def test_every_operator_has_a_rule_or_a_reason() -> None:
+    lacking = {op.__name__ for op in graph.OPERATORS if op not in RULES}
+    assert lacking == set(UNSUPPORTED)
+    tested = {c.operator for c in CASES}
+    assert {op.__name__ for op in RULES} - tested == {"Constant"}
