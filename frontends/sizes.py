@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntAttr, ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -36,6 +36,21 @@ def inputs_of(module: ModuleOp) -> dict[str, TensorType | BufferType]:
     return {name: arg.type for name, arg in found if isinstance(arg.type, TensorType | BufferType)}
 
 
+def ports_of(module: ModuleOp) -> list[tuple[str, str, str]]:
+    """Inputs and outputs of a graph or tensor module: kind, name and type as `f32[N, 3]`."""
+    main = main_of(module)
+    if isinstance(main, Program):
+        raise IRError("the module is at level loop already")
+    args, results = main.body.block.arg_types, main.function_type.outputs.data
+    names = [*names_of(main.arg_attrs, len(args), "input_"), *names_of(main.res_attrs, len(results), "output_")]
+    kinds = ["input"] * len(args) + ["output"] * len(results)
+    types = [
+        f"{t.element_type}[{', '.join(map(str, t.sizes))}]" if isinstance(t, TensorType) else str(t)
+        for t in (*args, *results)
+    ]
+    return list(zip(kinds, names, types, strict=True))
+
+
 def fix_shapes(module: ModuleOp, shapes: Mapping[str, int | Sequence[int | str | None]]) -> None:
     """Fix sizes of a module of any level, in place: by input (`{"x": (1, 3, None, 224)}`) or by symbol (`{"N": 8}`).
 
@@ -45,6 +60,8 @@ def fix_shapes(module: ModuleOp, shapes: Mapping[str, int | Sequence[int | str |
     values: dict[str, Expr] = {}
     claims: list[tuple[str, Expr, Expr]] = []  # where, the module's size, the given one
     for name, given in shapes.items():
+        if isinstance(given, int) and name not in symbols and name in inputs:
+            given = (given,)  # of an input with one dimension
         if isinstance(given, int):
             if name not in symbols:
                 raise InputError(f"the module has no size '{name}'", hint=f"its sizes are {_listed(symbols)}")
@@ -92,5 +109,5 @@ def declare_ranges(module: ModuleOp, ranges: Mapping[str, tuple[int, int, int]])
     module.attributes[RANGES] = DictionaryAttr({n: ArrayAttr(map(IntAttr, r)) for n, r in ranges.items()})
 
 
-def _listed(names: object) -> str:
-    return ", ".join(sorted(map(str, names))) or "all fixed"  # pyright: ignore[reportCallIssue, reportArgumentType]
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "all fixed"

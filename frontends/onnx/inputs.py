@@ -30,6 +30,8 @@ class InputShapes:
         self.clean: dict[str, str] = {}  # the model's symbol -> ours
         symbols = {d for info in infos for d in declared(info) or () if isinstance(d, str)}
         for name, shape in given.items():
+            if isinstance(shape, int) and name not in symbols and any(name == info.name for info in infos):
+                shape = (shape,)  # of an input with one dimension
             if isinstance(shape, int):
                 if name not in symbols:
                     raise InputError(f"the model has no size '{name}'", hint=_known("sizes", symbols))

@@ -112,6 +112,34 @@ def power(n: Node) -> Value:
     return n.emit("Pow", x, y)
 
 
+def modulo(n: Node) -> Value:
+    a, b = n.input(0), n.input(1)
+    if n.attr("fmod", 0) or a.dtype.kind in "iu":
+        return n.emit("Mod", a, b, fmod=bool(n.attr("fmod", 0)))
+    # since opset 28 floats too have a remainder with b's sign: fmod's, plus b where the signs differ
+    rest, zero = n.emit("Mod", a, b, fmod=True), n.like(0, a)
+    below = n.emit("Less", b, zero)
+    other = n.emit("Xor", n.emit("Less", rest, zero), below)
+    nothing = n.emit("Where", below, n.like(-0.0, a), zero)
+    moved = n.emit("Where", other, n.emit("Add", rest, b), rest)
+    return n.emit("Where", n.emit("Equal", rest, zero), nothing, moved)
+
+
+def bit_shift(n: Node) -> Value:
+    x, y, direction = n.input(0), n.input(1), n.required("direction")
+    if x.dtype.kind != "i":
+        return n.emit("BitShift", x, y, direction=direction)
+    # signed since opset 28, on the bits of the unsigned type; to the right of a negative x come ones: ~(~x >> y)
+    bits = f"u{x.dtype.name}"
+    shift = n.cast(y, bits)
+    if direction == "LEFT":
+        return n.cast(n.emit("BitShift", n.cast(x, bits), shift, direction=direction), x.dtype)
+    negative = n.emit("Less", x, n.like(0, x))
+    magnitude = n.emit("Where", negative, n.emit("BitwiseNot", x), x)
+    moved = n.cast(n.emit("BitShift", n.cast(magnitude, bits), shift, direction=direction), x.dtype)
+    return n.emit("Where", negative, n.emit("BitwiseNot", moved), moved)
+
+
 def is_inf(n: Node) -> Value:
     flags = {k: bool(n.attr(k, 1)) for k in ("detect_positive", "detect_negative")}
     return n.emit("IsInf", n.input(0), **flags)
@@ -132,7 +160,7 @@ RULES: Mapping[str, Rule] = {
     **{operator: binary(operator) for operator in BINARY.split()},
     **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
     **{operator: no_result for operator in "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()},
-    "BitShift": plain("BitShift", direction=""),
+    "BitShift": bit_shift,
     "Cast": cast,
     "CastLike": cast_like,
     "Celu": plain("Celu", alpha=1.0),
@@ -144,7 +172,7 @@ RULES: Mapping[str, Rule] = {
     "Identity": identity,
     "IsInf": is_inf,
     "LeakyRelu": plain("LeakyRelu", alpha=0.01),
-    "Mod": plain("Mod", fmod=False),
+    "Mod": modulo,
     "PRelu": prelu,
     "Pow": power,
     "Selu": plain("Selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),

@@ -142,17 +142,21 @@ def space_to_depth(n: Node) -> Value:
 
 
 def trilu(n: Node) -> Value:
-    k = n.sizes(1, "k")[0] if n.has(1) else ZERO
-    return n.emit("Trilu", n.input(0), k=k, upper=bool(n.attr("upper", 1)))
+    x, upper = n.input(0), bool(n.attr("upper", 1))
+    if not n.has(1) or n.input(1).known is not None:
+        return n.emit("Trilu", x, k=n.sizes(1, "k")[0] if n.has(1) else ZERO, upper=upper)
+    if x.rank < 2:
+        raise ModelError(f"its input has {x.rank} dimensions, fewer than 2")
+    # a diagonal that is data: column - row >= k (or <= k) chooses between x and 0
+    zero, one, rows, columns = n.constant(0, "int64"), n.constant(1, "int64"), *x.sizes[-2:]
+    row = n.reshape(n.emit("Range", zero, one, size=rows), [rows, 1])
+    distance = n.emit("Sub", n.emit("Range", zero, one, size=columns), row)
+    diagonal = n.reshape(n.cast(n.input(1), "int64"), [])
+    kept = n.emit("GreaterOrEqual" if upper else "LessOrEqual", distance, diagonal)
+    return n.emit("Where", kept, x, n.like(0, x))
 
 
 # ---- places
-
-
-def indices(n: Node, position: int) -> Value:
-    """An integer input as int64, unless it is int32."""
-    value = n.input(position)
-    return value if value.dtype.kind == "i" and value.dtype.itemsize >= 4 else n.cast(value, "int64")
 
 
 def gather(operator: str) -> Rule:
@@ -171,7 +175,11 @@ def scatter_elements(n: Node) -> Value:
 
 
 def scatter_nd(n: Node) -> Value:
-    return n.emit("ScatterND", *n.inputs, reduction=n.attr("reduction", "none"))
+    x, indices, updates = n.inputs
+    if indices.rank and indices.sizes[-1].constant is None:
+        # the ranks tell how long the index vectors are
+        indices = n.reshape(indices, [*indices.sizes[:-1], indices.rank - 1 + x.rank - updates.rank])
+    return n.emit("ScatterND", x, indices, updates, reduction=n.attr("reduction", "none"))
 
 
 def one_hot(n: Node) -> Value:

@@ -92,11 +92,19 @@ def kernel_of(n: Node, w: Value) -> list[Expr]:
     return sizes
 
 
+def grouped(n: Node, w: Value) -> Value:
+    """The weights with a first size that the number of groups divides; for a symbolic one that is checked."""
+    group, size = n.attr("group", 1), w.sizes[0]
+    if group < 1:
+        raise ModelError(f"group is {group}")
+    return w if size.constant is not None or size % group == ZERO else n.reshape(w, [size // group * group, *w.sizes[1:]])
+
+
 def conv(n: Node) -> Value:
     x, w = n.input(0), n.input(1)
     spaces(n)
     found = windows(n, kernel_of(n, w), x.sizes[2:])
-    return n.emit("Conv", x, w, n.optional(2), group=n.attr("group", 1), **found)
+    return n.emit("Conv", x, grouped(n, w), n.optional(2), group=n.attr("group", 1), **found)
 
 
 def conv_transpose(n: Node) -> Value:
@@ -121,7 +129,7 @@ def conv_transpose(n: Node) -> Value:
         ]
         totals = [a - b for a, b in zip(full, wanted, strict=True)]
         found["pads"] = shared(totals, auto == "SAME_UPPER")
-    return n.emit("ConvTranspose", x, w, n.optional(2), group=n.attr("group", 1), output_padding=extra, **found)
+    return n.emit("ConvTranspose", x, grouped(n, w), n.optional(2), group=n.attr("group", 1), output_padding=extra, **found)
 
 
 def pool(operator: str, *, flags: Sequence[str] = (), numbers: Mapping[str, int] | None = None) -> Rule:
