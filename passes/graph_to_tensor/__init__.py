@@ -11,22 +11,12 @@ from ...dialects.graph.base import GraphOp
 from ...errors import Error, Issue, UnsupportedError
 from ...ir.nodes import nodes_of
 from ...ir.passes import Pass
-from . import contraction, elementwise, movement, normalization, pooling, reduction
+from . import contraction, elementwise, indexing, movement, normalization, pooling, reduction, resize
 from .rules import REFUSALS, RULES, Emitter
 
 __all__ = ["FAMILIES", "GraphToTensor", "supported"]
 
-FAMILIES = (
-    elementwise,
-    movement,
-    contraction,
-    pooling,
-    reduction,
-    normalization,
-)  # imported for the rules that they enter
-
-
-@dataclass(frozen=True)
+FAMILIES = (elementwise, movement, contraction, pooling, reduction, normalization, indexing, resize)
 class GraphToTensor(Pass):
     """Replace every operator of the graph dialect by `tensor.compute` and `tensor.constant`.
 

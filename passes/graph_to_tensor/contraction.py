@@ -7,14 +7,15 @@ later passes cancel against their neighbours or fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 from xdsl.dialects.builtin import f64
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.graph import contraction as graph
 from ...dialects.graph.base import GraphOp
 from ...dialects.tensor.builder import Body, Scalar
-from ...ir.expr import ONE, ZERO, Expr, ExprLike
+from ...ir.expr import ONE, ZERO, Expr, ExprLike, broadcast
 from ...ir.types import is_float
 from .movement import transposed
 from .rules import Emitter, broadcast_index, broadcast_read, element_type, lowers, sizes_of, type_of, wide, widened
@@ -208,3 +209,53 @@ def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
         return widened(b.read(weight, *taps, g * depth + c, m))
 
     return windowed(emit, op, kernel, group, depth, bias, tap, weight_at)
+
+
+# ---- Einstein's sum
+
+
+@lowers(graph.Einsum)
+def einsum(op: graph.Einsum, emit: Emitter) -> SSAValue:
+    """Operands are contracted two by two, from left to right; a letter that neither later operands nor the result name
+    is summed at once."""
+    given, out = op.axes()
+    result = type_of(op.results[0])
+    terms = [*zip(op.operands, given, strict=True)]
+    while True:
+        pair, terms = terms[:2], terms[2:]
+        later = {a for _, axes in terms for a in axes} | set(out)
+        kept = out if not terms else tuple(dict.fromkeys(a for _, axes in pair for a in axes if a in later))
+        found = contracted(emit, pair, kept, wide(result.element_type))
+        if not terms:
+            return emit.cast(found, result.element_type)
+        terms.insert(0, (found, kept))
+
+
+def contracted(
+    emit: Emitter, terms: Sequence[tuple[SSAValue, tuple[str, ...]]], kept: Sequence[str], element: Attribute
+) -> SSAValue:
+    """The product of one or two tensors, whose axes have names, summed over those that are not kept."""
+    sizes: dict[str, Expr] = {}
+    for x, axes in terms:
+        for axis, size in zip(axes, sizes_of(x), strict=True):
+            known = sizes.setdefault(axis, size)
+            if axis.startswith("."):
+                sizes[axis] = broadcast(known, size)
+            elif size.constant is not None:
+                sizes[axis] = size
+    summed = [a for a in sizes if a not in kept]
+
+    def body(b: Body, *dims: Expr) -> Scalar:
+        place = dict(zip((*kept, *summed), dims, strict=True))
+        factors: list[Scalar] = []
+        for x, axes in terms:
+            shape = sizes_of(x)
+            # only axes of `...` broadcast
+            index = [
+                broadcast_index(place[a], s, sizes[a]) if a.startswith(".") else place[a]
+                for a, s in zip(axes, shape, strict=True)
+            ]
+            factors.append(widened(b.read(x, *index)))
+        return reduce(Scalar.__mul__, factors)
+
+    return emit.compute([sizes[a] for a in kept], body, element, reduce=[sizes[a] for a in summed], combine="add")

@@ -151,6 +151,12 @@ def lowest(element: Attribute) -> float | int:
     return -math.inf if is_float(element) else int(np.iinfo(dtype).min)
 
 
+def highest(element: Attribute) -> float | int:
+    """The greatest value of an element type of numbers."""
+    dtype = TensorType.of([], element).dtype
+    return math.inf if is_float(element) else int(np.iinfo(dtype).max)
+
+
 def widened(x: Scalar) -> Scalar:
     """The scalar in the type in which arithmetic is done."""
     return x.cast(wide(x.element))

@@ -83,6 +83,7 @@ def nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
 
 
 FLOATS = (f16, bf16, f32, f64)
+VARIADIC = ("Concat", "Max", "Min", "Sum", "Mean", "Einsum")
 UNARY = """Floor Ceil Round Exp Log Sqrt Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Reciprocal Erf Abs Neg
 Sign Relu LeakyRelu ThresholdedRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Swish Mish Softplus Softsign Gelu Shrink
 IsNaN IsInf Identity""".split()
@@ -212,7 +213,44 @@ CASES = [
     case("InstanceNormalization", t(N, 3, H, W), t(3), t(3)), case("InstanceNormalization", t(N, M, 8, e=f16), t(M, e=f16), t(M, e=f16)),
     case("LayerNormalization", t(N, 3, 8), t(8), t(8)), case("LayerNormalization", t(N, 3, 8), t(3, 8), axis=1), case("LayerNormalization", t(N, K, e=f16), t(K, e=f16), t(e=f16)),
     case("RMSNormalization", t(N, 3, 8), t(8)), case("RMSNormalization", t(N, 3, 8, e=bf16), t(3, 1, e=bf16), axis=-2),
+    # indexing
+    *(case("Gather", t(N, 5, 3, e=e), t(*shape, e=i), axis=1, values={1: indices(-5, 5)}) for e, i, shape in ((f32, i64, (M,)), (i8, i32, ()), (u8, i64, (2, M)))),
+    case("Gather", t(N, 0), t(0, e=i64), axis=1), case("Gather", t(N), t(M, 2, e=i64), values={1: indices(-2, 2)}),
+    case("GatherElements", t(N, 5, 3), t(N, 2, 3, e=i64), axis=1, values={1: indices(-5, 5)}), case("GatherElements", t(5, 4), t(3, K, e=i32), axis=0, values={1: indices(-5, 5)}),
+    case("GatherND", t(4, 3, H), t(N, 2, e=i64), values={1: indices(-3, 3)}), case("GatherND", t(4, 3), t(N, M, 2, e=i64), values={1: indices(-3, 3)}),
+    case("GatherND", t(N, 3, H), t(N, M, 1, e=i64), batch_dims=1, values={1: indices(-3, 3)}),
+    *(case("ScatterElements", t(H, 4, e=e), t(3, 4, e=i64), t(3, 4, e=e), axis=0, reduction=r, values={1: v})
+      for e in (f32, i8, f16) for r, v in (("none", of(*range(4), *range(1, 5), *(-1, -2, -5, -5))), *((r, indices(-5, 5)) for r in ("add", "mul", "max", "min")))),
+    case("ScatterElements", t(N, 6), t(N, 2, e=i32), t(N, 2), axis=1, values={1: lambda rng, shape: [[0, -1]] * shape[0]}),
+    *(case("ScatterND", t(H, 4, e=e), t(3, depth, e=i64), t(*shape, e=e), reduction=r, values={1: v})
+      for e in (f32, i64) for depth, shape, unique in ((1, (3, 4), of(0, -1, 2)), (2, (3,), of(0, 1, -1, -2, 3, 3)))
+      for r, v in (("none", unique), *((r, indices(-4, 4)) for r in ("add", "mul", "max", "min")))),
+    case("ScatterND", t(4, H), t(N, 3, 2, e=i64), t(N, 3), values={1: of(*(v for i in range(6) for v in (i % 4, -1 - i % 5)))}),
+    *(case("OneHot", t(N, M, e=e), t(2, e=v), depth=d, axis=a, values={0: indices(-6, 7)}) for e, v, d, a in ((i64, f32, 5, -1), (f32, i64, H, 1), (u8, i1, 5, 0))),
+    *(case("ReverseSequence", t(4, 3, H), t(n, e=i64), batch_axis=b, time_axis=1 - b, values={1: indices(0, 4)}) for b, n in ((1, 3), (0, 4))),
+    # contraction by letters
+    *(case("Einsum", *operands, equation=e) for e, *operands in (
+        ("bij,bjk->bik", t(N, 3, K), t(N, K, 5)), ("ii->i", t(3, 3)), ("ij->ji", t(N, M)), ("ij->", t(N, M, e=i32)), ("i,j", t(N), t(M)),
+        ("...ij,...jk", t(N, 1, 3, K), t(M, K, 2)), ("bhqd,bhkd->bhqk", t(N, 2, 3, K, e=f16), t(N, 2, M, K, e=f16)), ("ij,jk,kl->il", t(N, 3), t(3, K), t(K, 2)), ("i->", t(K)), ("...->...", t(N, 3)))),
+    # resize
+    *(
+        case("Resize", t(N, 2, size, 6, e=e), sizes_=[N, 2, *new], mode=mode, coordinate_transformation_mode=c, **more)
+        for size, new in ((4, (7, 3)), (H, (W, 12)), (5, (5, 1)))
+        for mode, e, more in (
+            ("nearest", f32, {}), ("nearest", u8, dict(nearest_mode="floor")), ("nearest", i1, dict(nearest_mode="ceil")), ("nearest", f32, dict(nearest_mode="round_prefer_ceil")),
+            ("linear", f32, {}), ("linear", u8, {}), ("linear", f16, dict(exclude_outside=True)), ("cubic", f32, {}), ("cubic", f32, dict(exclude_outside=True, cubic_coeff_a=-0.5)),
+        )
+        for c in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
+    ),
+    *(case("Resize", t(N, 2, size, 8), sizes_=[N, 2, *new], mode=mode, antialias=True) for mode in ("linear", "cubic") for size, new in ((9, (4, 3)), (4, (7, 8)))),
+    *(case("Resize", t(1, size, 6), sizes_=[1, 7, 4], mode=mode, roi=[0.0, 0.2, 0.1, 1.0, 0.7, 1.4], coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=3.5)
+      for mode in ("nearest", "linear", "cubic") for size in (5, H)),
+    *(case("Resize", t(1, H, 6), sizes_=[1, H * 2, 15], scales=[1.0, 2.0, 2.5], mode=mode, nearest_mode=n, coordinate_transformation_mode=c)
+      for mode, n, c in (("nearest", "floor", "asymmetric"), ("nearest", "round_prefer_floor", "half_pixel"), ("linear", "floor", "half_pixel"), ("nearest", "ceil", "asymmetric"))),
+    case("Resize", t(1, H, 6), sizes_=[1, H * 3, 3], nearest_mode="floor", coordinate_transformation_mode="asymmetric"), case("Resize", t(N, 4), sizes_=[N, 0]),
     # known before the run
+    *(case("Range", t(e=e), t(e=e), size=N * 3) for e in (f32, i64, i32, f16)), case("Range", t(1), t(), size=0),
+    *(case("EyeLike", t(N, M), k=k, to=e) for k in (0, 1, -1) for e in (f32, i64, i1)),
     case("SizesOf", values_=[N, M * 2, 7], shape=[3]), case("SizesOf", values_=[N], shape=[]), case("SizesOf", values_=[N, M, K, 1], shape=[2, 2]), case("SizesOf", values_=[], shape=[0]),
 ]  # fmt: skip
 
@@ -242,7 +280,7 @@ def program(operator: type[GraphOp], operands: list[TensorType | None], properti
     main = func.FuncOp("main", ([t for t in operands if t is not None], []))
     args = iter(main.body.block.args)
     values: list[Any] = [None if t is None else next(args) for t in operands]
-    groups = [values] if operator in (BY_NAME["Concat"], BY_NAME["Max"], BY_NAME["Min"], BY_NAME["Sum"], BY_NAME["Mean"]) else values
+    groups = [values] if operator.__name__ in VARIADIC else values
     op = operator.make(*groups, nodes=["node"], **properties)
     main.body.block.add_ops([op, func.ReturnOp(*op.results)])
     main.function_type = FunctionType.from_lists(main.function_type.inputs.data, [r.type for r in op.results])
