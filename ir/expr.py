@@ -409,12 +409,24 @@ def _divide(a: Expr, b: Expr, ranges: Mapping[int, Range] | None = None) -> tupl
             inner = Expr({m: v // common for m, v in rest.terms.items()})
             q, r = _divide(inner, Expr.const(c // common), ranges)
             return quotient + q, r * common
-        # (x floordiv k) floordiv c = x floordiv (k * c)
-        if len(rest.terms) == 1 and (m := next(iter(rest.terms))) and len(m) == 1 and rest.terms[m] == 1:
-            if m[0].kind == "floordiv" and (k := m[0].args[1].constant) is not None and k > 0:
-                q = _divide(m[0].args[0], Expr.const(k * c), ranges)[0]
-                return quotient + q, Expr({(Atom("mod", (rest, b)),): 1})
+        if (inner := _flattened(rest)) is not None:  # (x floordiv k + e) floordiv c = (x + k*e) floordiv (k*c)
+            q = _divide(inner[0], Expr.const(inner[1] * c), ranges)[0]
+            return quotient + q, Expr({(Atom("mod", (rest, b)),): 1})
     return quotient + Expr({(Atom("floordiv", (rest, b)),): 1}), Expr({(Atom("mod", (rest, b)),): 1})
+
+
+def _flattened(a: Expr) -> tuple[Expr, int] | None:
+    """(x + k*e, k) when a = x floordiv k + e for a positive constant k, and e holds no other operation."""
+    operations = [(m, c) for m, c in a.terms.items() if any(x.kind not in ("symbol", "dim") for x in m)]
+    if len(operations) != 1:
+        return None
+    (monomial, coefficient), = operations  # fmt: skip
+    if coefficient != 1 or len(monomial) != 1 or monomial[0].kind != "floordiv":
+        return None
+    k = monomial[0].args[1].constant
+    if k is None or k <= 0:
+        return None
+    return monomial[0].args[0] + Expr({m: c * k for m, c in a.terms.items() if m != monomial}), k
 
 
 def _split(a: Expr, b: Expr) -> tuple[Expr, Expr]:

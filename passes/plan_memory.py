@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
-from ..dialects.loop import Alloc, Call, Kernel, Load, Program, Store
+from ..dialects.loop import ARENA, Alloc, Call, Kernel, Load, Program, Store
 from ..ir.expr import Expr, ceildiv
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr
@@ -108,7 +108,8 @@ def place(program: Program) -> None:
                 life[alloc] = (life.get(alloc, (i, i))[0], i)
     static = {a: _size(a.type) for a in life if a.type.bytes.constant is not None}
     end = _place_static({a: s.constant or 0 for a, s in static.items()}, life)
-    _place_symbolic({a: _size(a.type) for a in life if a not in static}, life, end)
+    total = _place_symbolic({a: _size(a.type) for a in life if a not in static}, life, end)
+    program.attributes[ARENA] = ExprAttr(total)
     for op in owner.values():
         if op not in life:  # never used
             op.properties["offset"] = ExprAttr(Expr.const(0))
@@ -135,8 +136,10 @@ def _place_static(sizes: dict[Alloc, int], life: dict[Alloc, tuple[int, int]]) -
     return max((stop for _, stop, _ in placed), default=0)
 
 
-def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]], start: int) -> None:
-    """In program order, each into a free slot that is provably large enough (the tightest found first), or a new one."""
+def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]], start: int) -> Expr:
+    """In program order, each into a free slot that is provably large enough (an exact one first), or a new one.
+
+    Returns the bytes used."""
     slots: list[tuple[Expr, int]] = []  # size, and when it is free again
     chosen: dict[Alloc, int] = {}
     for alloc in sorted(sizes, key=lambda a: life[a]):
@@ -157,3 +160,4 @@ def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]]
         offsets.append(offsets[-1] + size)
     for alloc, index in chosen.items():
         alloc.properties["offset"] = ExprAttr(offsets[index])
+    return offsets[-1]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from xdsl.ir import SSAValue
 
-from ...dialects.loop import Alloc, Call, Constant, Program
+from ...dialects.loop import ARENA, Alloc, Call, Constant, Program
 from ...errors import BackendError
-from ...ir.expr import Expr, maximum
-from ...ir.types import BufferType
+from ...ir.expr import Expr
+from ...ir.types import BufferType, ExprAttr
 from .text import Operand, Writer
 
 # byte offsets in runtime.device.DeviceTable and in the frame
@@ -68,13 +68,11 @@ def _buffer_type(value: SSAValue) -> BufferType:
 
 def arena_bytes(program: Program) -> Expr:
     """Bytes that all of the program's buffers take together."""
-    total = Expr.const(0)
     for op in program.body.block.ops:
-        if isinstance(op, Alloc):
-            if op.offset is None:
-                raise BackendError(f"buffer {op.label.data!r} has no place in memory", hint="run the pass plan-memory")
-            total = maximum(total, op.offset.data + op.type.bytes)
-    return total
+        if isinstance(op, Alloc) and op.offset is None:
+            raise BackendError(f"buffer {op.label.data!r} has no place in memory", hint="run the pass plan-memory")
+    size = program.attributes.get(ARENA)
+    return size.data if isinstance(size, ExprAttr) else Expr.const(0)
 
 
 def _plan(program: Program) -> str:

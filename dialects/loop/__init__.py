@@ -5,6 +5,6 @@ from xdsl.ir import Dialect
 from ...ir.types import BufferType
 from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store
-from .program import Call, Constant, Kernel, Program
+from .program import ARENA, Call, Constant, Kernel, Program
 
 Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Lanewise, Load, Program, Store], [BufferType])

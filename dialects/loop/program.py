@@ -30,6 +30,9 @@ from ...ir.weights import Weight, array_of
 from .ops import Alloc, For
 
 
+ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
+
+
 def _strings(values: Iterable[str]) -> ArrayAttr[StringAttr]:
     return ArrayAttr(StringAttr(v) for v in values)
 
