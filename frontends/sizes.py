@@ -97,7 +97,9 @@ def declare_ranges(module: ModuleOp, ranges: Mapping[str, tuple[int, int, int]])
         if name not in symbols:
             raise InputError(f"the model has no size '{name}'", hint=f"its sizes are {_listed(symbols)}")
         if not 0 <= least <= typical <= most:
-            raise InputError(f"{least}:{typical}:{most} is no range for '{name}'", hint="least:typical:most, as in 1:8:64")
+            raise InputError(
+                f"{least}:{typical}:{most} is no range for '{name}'", hint="least:typical:most, as in 1:8:64"
+            )
         size = Expr.symbol(name)
         checks.append(Check.of(minimum(size, least) - least, f"{name} is below {least}, the least it was compiled for"))
         checks.append(Check.of(maximum(size, most) - most, f"{name} is above {most}, the most it was compiled for"))
@@ -107,6 +109,17 @@ def declare_ranges(module: ModuleOp, ranges: Mapping[str, tuple[int, int, int]])
     old = place.get(name)
     place[name] = ArrayAttr([*(old if isinstance(old, ArrayAttr) else ()), *checks])
     module.attributes[RANGES] = DictionaryAttr({n: ArrayAttr(map(IntAttr, r)) for n, r in ranges.items()})
+
+
+def ranges_of(module: ModuleOp) -> dict[str, list[int]]:
+    """The ranges that were declared: least, typical and most by symbol."""
+    found = module.attributes.get(RANGES)
+    ranges = found.data if isinstance(found, DictionaryAttr) else {}
+    return {
+        name: [value.data for value in values if isinstance(value, IntAttr)]
+        for name, values in ranges.items()
+        if isinstance(values, ArrayAttr)
+    }
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -87,9 +87,10 @@ def _read(file: str, weight: str, folder: Path | None) -> np.ndarray[tuple[int, 
 def _shown(error: ParseError) -> str:
     """`line 3, column 8: expected ']'`, and the line itself."""
     span = error.span
-    before = span.input.content[: span.start]
+    content = str(span.input.content)
+    before = content[: span.start]
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-    source = span.input.content.splitlines()[line - 1 : line] or [""]
+    source = content.splitlines()[line - 1 : line] or [""]
     # a line may be a whole model: what stands around the place is enough
     start = max(0, column - 60)
     excerpt = source[0][start : column + 40]

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import ModelError, UnsupportedError
-from ...ir.expr import ONE, ZERO, Expr, ceildiv, maximum, product
+from ...ir.expr import ONE, ZERO, Expr, maximum, product
 from ...ir.types import TensorType, element_of
 from .builder import Value, constant
 from .node import Node, Result, Rule
-from .symbolic import LIMIT
+from .symbolic import LIMIT, Ratio, Undecided
 
 
 def known_sizes(sizes: Sequence[Expr], shape: Sequence[int]) -> Value:
@@ -77,14 +77,21 @@ def arange(n: Node) -> Value:
         if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
             raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
         return n.emit("Range", start, delta, size=Expr.const(max(math.ceil((b - a) / d), 0)))
-    if start.dtype.kind not in "iu":
+    if any(n.input(i).known is None for i in range(3)):
         raise UnsupportedError("the length of its result depends on data")
-    first, last = n.sizes(0, "the start")[0], n.sizes(1, "the limit")[0]
-    (step,) = n.ints(2, "the step")
-    if step == 0:
-        raise ModelError("the step is 0")
-    count = maximum(ceildiv(last - first, step) if step > 0 else ceildiv(first - last, -step), 0)
-    return n.emit("Range", start, delta, size=count)
+    try:  # bounds computed from sizes, in integers or in floats that hold them
+        first, last, step = (Ratio.of(known_element(n.input(i))) for i in range(3))
+        length = (last - first) / step if step.num.nonnegative() else (first - last) / (Ratio(ZERO) - step)
+    except Undecided:
+        raise UnsupportedError("the length of its result is no expression of the inputs' sizes") from None
+    return n.emit("Range", start, delta, size=maximum(length.ceil().num, 0))
+
+
+def known_element(value: Value) -> object:
+    """The one element of a known value."""
+    assert value.known is not None
+    found = value.known.reshape(-1)[0]
+    return found if value.known.dtype == object else Expr.const(int(found)) if value.dtype.kind in "iu" else found
 
 
 def eye_like(n: Node) -> Value:
