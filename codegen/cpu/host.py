@@ -17,7 +17,7 @@ from .text import Operand, Writer
 
 # byte offsets in runtime.device.DeviceTable and in the frame
 CONTEXT, LAUNCH, WAIT = 8, 16, 48
-PLAN, ARENA, WEIGHTS, INPUTS, OUTPUTS = 0, 8, 16, 24, 32
+FRAME = {"plan": 0, "arena": 8, "weights": 16, "inputs": 24, "outputs": 32}
 
 
 @dataclass
@@ -68,10 +68,10 @@ def _buffer_type(value: SSAValue) -> BufferType:
 
 def arena_bytes(program: Program) -> Expr:
     """Bytes that all of the program's buffers take together."""
-    for op in program.body.block.ops:
-        if isinstance(op, Alloc) and op.offset is None:
-            raise BackendError(f"buffer {op.label.data!r} has no place in memory", hint="run the pass plan-memory")
     size = program.attributes.get(ARENA)
+    for op in program.body.block.ops:
+        if isinstance(op, Alloc) and (op.offset is None or not isinstance(size, ExprAttr)):
+            raise BackendError(f"buffer {op.label.data!r} has no place in memory", hint="run the pass plan-memory")
     return size.data if isinstance(size, ExprAttr) else Expr.const(0)
 
 
@@ -99,7 +99,7 @@ def _plan(program: Program) -> str:
 
 def _main(program: Program, place_constant: Callable[[Constant], int]) -> str:
     writer = _HostWriter(set())
-    frame = {n: writer.word("%frame", o // 8, "ptr") for n, o in (("plan", PLAN), ("arena", ARENA), ("weights", WEIGHTS), ("inputs", INPUTS), ("outputs", OUTPUTS))}  # fmt: skip
+    frame = {name: writer.word("%frame", offset // 8, "ptr") for name, offset in FRAME.items()}
     for i, name in enumerate(program.symbols):
         writer.sizes[name] = writer.word(frame["plan"], i)
         writer.placed[writer.sizes[name]] = 0
