@@ -239,9 +239,9 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
     return loop.Kernel(kernel_name(nodes_of(op), kind), names, 1, Region(block), nodes=nodes_of(op))
 
 
-def copy_kernel(type_: BufferType) -> loop.Kernel:
-    """out = in0, for buffers of this shape."""
-    block = kernel_block([type_, BufferType.of(type_.sizes, type_.element_type)], ["in0", "out"])
+def copy_kernel(type_: BufferType, target: BufferType | None = None) -> loop.Kernel:
+    """out = in0, for buffers of this shape; `target` may be in another layout."""
+    block = kernel_block([type_, target or BufferType.of(type_.sizes, type_.element_type)], ["in0", "out"])
     inner, variables = block, []
     for i, size in enumerate(type_.sizes):
         loop_op = block_add(inner, loop.For((0, size), f"i{i}", "parallel"))

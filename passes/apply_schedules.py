@@ -1,0 +1,128 @@
+"""Carry out the schedules that stand on kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation, SSAValue
+
+from ..dialects.loop import Alloc, Call, Constant, Kernel
+from ..errors import PassError
+from ..ir.expr import Expr
+from ..ir.nodes import nodes_of
+from ..ir.passes import Pass
+from ..ir.target import Target
+from ..ir.types import BufferType, ExprAttr
+from ..schedules.nest import nest_of
+from ..schedules.script import Schedule
+from ..schedules.strategy import Case, select
+from .tensor_to_loop import copy_kernel
+
+
+@dataclass(frozen=True)
+class ApplySchedules(Pass):
+    """Apply each kernel's schedule to it, and let the program hand it buffers in the layouts that it asks for.
+
+    A constant takes on the layout (a copy of it does, where others use it); anything else is packed by a kernel that
+    goes before the call."""
+
+    name = "apply-schedules"
+
+    def run(self, module: ModuleOp) -> bool:
+        changed = False
+        for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
+            if kernel.schedule is None:
+                continue
+            text = kernel.schedule.data
+            Schedule.parse(text).apply(kernel)
+            del kernel.properties["schedule"]
+            kernel.properties["applied"] = StringAttr(text)
+            changed = True
+        if changed:
+            _Packing(module).run()
+        return changed
+
+
+@dataclass
+class _Packing:
+    """Brings the operands of calls into the layouts of their kernels."""
+
+    module: ModuleOp
+    constants: dict[tuple[Operation, BufferType], SSAValue] = field(default_factory=dict[tuple[Operation, BufferType], SSAValue])
+    copies: dict[BufferType, str] = field(default_factory=dict[BufferType, str])
+
+    def run(self) -> None:
+        for call in [op for op in self.module.walk() if isinstance(op, Call)]:
+            self.reconcile(call)
+        for op in [op for op in self.module.walk() if isinstance(op, Constant)]:
+            if op.buffer.first_use is None:
+                op.detach()
+                op.erase()
+
+    def reconcile(self, call: Call) -> None:
+        kernel = call.find()
+        values = call.bound(kernel)
+        written = set(kernel.written)
+        for position, (given, arg) in enumerate(zip(call.buffers, kernel.args, strict=True)):
+            wanted = expected(arg, values)
+            if given.type == wanted:
+                continue
+            if arg in written:
+                raise PassError(
+                    f"kernel {call.callee} writes {kernel.arg_names[position]!r} in another layout than its users expect"
+                )
+            new = self.constant(given.owner, wanted) if isinstance(given.owner, Constant) else self.packed(call, given, wanted)
+            call.operands = [new if i == position else v for i, v in enumerate(call.operands)]
+
+    def constant(self, op: Constant, wanted: BufferType) -> SSAValue:
+        """The constant in another layout: a new one, shared by all who want it so."""
+        key = (op, wanted)
+        if key not in self.constants:
+            new = Constant(op.value, wanted)
+            new.attributes |= op.attributes
+            new.buffer.name_hint = op.buffer.name_hint
+            assert op.parent is not None
+            op.parent.insert_ops_before([new], op)
+            self.constants[key] = new.buffer
+        return self.constants[key]
+
+    def packed(self, call: Call, given: SSAValue, wanted: BufferType) -> SSAValue:
+        """A copy of a buffer in another layout, made before the call."""
+        assert isinstance(given.type, BufferType) and call.parent is not None
+        name = self.copies.get(wanted) or self.copies.setdefault(wanted, self.copy(given.type, wanted))
+        alloc = Alloc(f"{given.name_hint or 'buffer'}.packed", wanted)
+        sizes = [Expr.symbol(s) for s in self.kernel(name).sizes]
+        call.parent.insert_ops_before([alloc, Call(name, [given, alloc.buffer], sizes, nodes_of(call))], call)
+        return alloc.buffer
+
+    def copy(self, source: BufferType, target: BufferType) -> str:
+        """The name of a new kernel that copies from one layout to another, scheduled."""
+        kernel = copy_kernel(source, target)
+        taken = {op.sym_name.data for op in self.module.body.ops if isinstance(op, Kernel)}
+        name, count = "pack", 1
+        while name in taken:
+            count += 1
+            name = f"pack_{count}"
+        kernel.properties["sym_name"] = StringAttr(name)
+        nest = nest_of(kernel)
+        chosen = None if nest is None else select(Case(nest, Target.of(self.module)))
+        if chosen is not None:
+            kernel.properties["strategy"] = StringAttr(chosen[0].name)
+            Schedule.parse(chosen[1]).apply(kernel)
+            kernel.properties["applied"] = StringAttr(chosen[1])
+        last = [op for op in self.module.body.ops if isinstance(op, Kernel)][-1]
+        self.module.body.block.insert_ops_after([kernel], last)
+        return name
+
+    def kernel(self, name: str) -> Kernel:
+        return next(op for op in self.module.body.ops if isinstance(op, Kernel) and op.sym_name.data == name)
+
+
+def expected(arg: SSAValue, values: dict[str, Expr]) -> BufferType:
+    """The type of a kernel's argument in a call that passes these sizes."""
+    type_ = arg.type
+    assert isinstance(type_, BufferType)
+    layout = type_.layout.data.substitute(symbols=values) if isinstance(type_.layout, ExprAttr) else None
+    sizes = [s.substitute(symbols=values) for s in type_.sizes]
+    return BufferType.of(sizes, type_.element_type, type_.space.data, layout)

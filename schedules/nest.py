@@ -1,0 +1,191 @@
+"""A naive kernel as strategies see it: its dims, what it reads and where, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from xdsl.dialects import arith, math
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from ..dialects.loop.ops import Alloc, For, Index, Load, Store
+from ..dialects.loop.program import Kernel
+from ..ir.expr import Expr, product
+from ..ir.types import BufferType, dtype_of
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A loop of the naive nest."""
+
+    label: str
+    extent: Expr
+    reduction: bool
+
+    @property
+    def size(self) -> int | None:
+        """The extent, when it is a number."""
+        return self.extent.constant
+
+
+@dataclass(frozen=True)
+class Read:
+    """A load or store: its index over the nest's dims, by their position in `Nest.dims`."""
+
+    buffer: str
+    type: BufferType
+    index: tuple[Expr, ...]
+    guarded: bool = False  # it may be outside of the buffer
+    data: bool = False  # the index depends on data
+
+    @cached_property
+    def dims(self) -> frozenset[int]:
+        """The dims that it depends on."""
+        return frozenset().union(*(e.dims for e in self.index))
+
+    def step(self, dim: int) -> tuple[int, ...] | None:
+        """How far each index goes when a dim goes by one, when that is constant."""
+        steps: list[int] = []
+        for e in self.index:
+            step = (e.substitute({dim: Expr.dim(dim) + 1}) - e).constant
+            if step is None:
+                return None
+            steps.append(step)
+        return tuple(steps)
+
+    def contiguous(self, dim: int) -> bool:
+        """Whether neighbours in a dim are neighbours in the (row-major) buffer."""
+        step = self.step(dim)
+        return step is not None and len(step) > 0 and step[-1] == 1 and not any(step[:-1])
+
+    @property
+    def bytes(self) -> Expr:
+        return self.type.bytes
+
+
+@dataclass(frozen=True)
+class Nest:
+    """A kernel as tensor-to-loop makes it: start value, accumulation and finish as nests of their own, or one nest.
+
+    `reads` are those of the body that runs once per point of all dims, `finish_reads` those of the finish."""
+
+    kernel: Kernel
+    dims: tuple[Dim, ...]  # parallel ones first
+    reads: tuple[Read, ...]
+    finish_reads: tuple[Read, ...]
+    store: Read
+    phases: int  # nests at the top of the kernel
+    operations: int  # arithmetic per point
+    functions: int  # of which calls such as exp, and divisions, in all phases
+
+    @property
+    def parallel(self) -> tuple[int, ...]:
+        return tuple(i for i, d in enumerate(self.dims) if not d.reduction)
+
+    @property
+    def reduction(self) -> tuple[int, ...]:
+        return tuple(i for i, d in enumerate(self.dims) if d.reduction)
+
+    @property
+    def element(self) -> Attribute:
+        """The element type that is computed with: the result's."""
+        return self.store.type.element_type
+
+    @property
+    def lane_bytes(self) -> int:
+        return dtype_of(self.element).itemsize
+
+    @property
+    def points(self) -> Expr:
+        """Iterations of the innermost body."""
+        return product(d.extent for d in self.dims)
+
+    @property
+    def flops(self) -> Expr:
+        """Arithmetic operations in the body; a multiplication and an addition are two."""
+        return self.points * max(self.operations, 1)
+
+    @property
+    def traffic(self) -> Expr:
+        """Bytes of all buffers, each once."""
+        buffers = {r.buffer: r for r in (*self.reads, *self.finish_reads, self.store)}
+        return sum((r.bytes for r in buffers.values()), Expr.const(0))
+
+
+def nest_of(kernel: Kernel) -> Nest | None:
+    """The kernel as a naive nest; None for one of another form (scheduled, scalar, several outputs)."""
+    tops = list(kernel.body.block.ops)
+    if not tops or kernel.outputs.data != 1 or not all(isinstance(op, For) for op in tops):
+        return None
+    chains = [chain for op in tops if isinstance(op, For) and (chain := _chain(op)) is not None]
+    if len(chains) != len(tops):
+        return None
+    loops, body = max(chains, key=lambda c: len(c[0]))
+    dims = tuple(Dim(x.tag, x.upper, not x.is_parallel) for x in loops)
+    plain = all(x.lower.constant == 0 and x.stride == 1 and x.run.data == "serial" and not x.upper.dims for x in loops)
+    parallel = [x.tag for x in loops if x.is_parallel]
+    ordered = [d.reduction for d in dims] == sorted(d.reduction for d in dims)
+    if not plain or not ordered or not parallel or len({d.label for d in dims}) != len(dims):
+        return None
+    out = kernel.written[0]
+    reads: list[Read] = []
+    finish: list[Read] = []
+    stores: list[Read] = []
+    functions = 0
+    for other, block in chains:
+        main = block is body
+        if not main and [x.tag for x in other] != parallel:
+            return None
+        position = {x.iv: i for i, x in enumerate(other)}
+        for op in block.ops:
+            functions += _is_function(op)
+            if isinstance(op, For | Alloc) or (isinstance(op, Load | Store) and op.lanes > 1):
+                return None
+            if isinstance(op, Load) and op.buf is not out:
+                (reads if main else finish).append(_read(kernel, op, position))
+            elif isinstance(op, Store) and main:
+                stores.append(_read(kernel, op, position))
+    if len(stores) != 1:
+        return None
+    arithmetic = sum(_is_arithmetic(op) for op in body.ops)
+    return Nest(kernel, dims, tuple(reads), tuple(finish), stores[0], len(tops), arithmetic, functions)
+
+
+def _chain(loop: For) -> tuple[list[For], Block] | None:
+    """The loops of a perfect nest and its innermost block."""
+    loops = [loop]
+    while True:
+        block = loops[-1].body.block
+        inner = [op for op in block.ops if isinstance(op, For)]
+        if not inner:
+            return loops, block
+        if len(inner) != 1 or block.first_op is not block.last_op:
+            return None
+        loops.append(inner[0])
+
+
+def _read(kernel: Kernel, op: Load | Store, position: dict[SSAValue, int]) -> Read:
+    values = {i: position.get(v) for i, v in enumerate(op.indices)}
+    mapping = {i: Expr.dim(len(position) + i if p is None else p) for i, p in values.items()}
+    name = next((n for n, a in zip(kernel.arg_names, kernel.args, strict=True) if a is op.buf), "")
+    guarded = isinstance(op, Load) and op.otherwise is not None
+    return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), guarded, None in values.values())
+
+
+def _is_function(op: Operation) -> bool:
+    return isinstance(op, arith.DivfOp | math.PowFOp) or (op.name.startswith("math.") and not isinstance(op, math.FmaOp))
+
+
+def _is_arithmetic(op: Operation) -> bool:
+    return not isinstance(op, Load | Store | Index | arith.ConstantOp) and op.name.startswith(("arith.", "math."))
+
+
+def at_least(size: Expr, number: int, unknown: bool = True) -> bool:
+    """Whether an extent is at least a number; `unknown` where that depends on symbols."""
+    return size.constant >= number if size.constant is not None else unknown
+
+
+def names(nest: Nest, dims: Sequence[int]) -> str:
+    """The labels of dims, as they stand in a line."""
+    return " ".join(nest.dims[d].label for d in dims)

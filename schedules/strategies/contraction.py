@@ -1,0 +1,228 @@
+"""Matrix products and convolutions: a tile of the result in registers, one operand by vectors, the other broadcast.
+
+After Goto and van de Geijn (Anatomy of high-performance matrix multiplication, 2008) with the whole reduction in one block:
+panels of the vector operand are stored one after the other as the kernel reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...ir.expr import Expr, ceildiv, product
+from ..nest import Nest, Read, at_least
+from ..strategy import Case, Choice, Choices, Strategy, power_at_least, reordered, sizes
+
+PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is worth it
+MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The roles of a contraction's dims."""
+
+    lanes: int  # dim of the vectors: neighbours in the result
+    panels: tuple[Read, ...]  # what is read by vectors
+    broadcast: tuple[Read, ...]  # what is the same for all lanes
+    rows: tuple[int, ...]  # dims that the panels do not depend on, innermost first
+    others: tuple[int, ...]  # parallel dims that panels depend on too: batches
+    reduction: tuple[int, ...]
+    single: tuple[int, ...]  # dims of extent 1
+
+
+def shape_of(nest: Nest) -> Shape | None:
+    """The roles of the dims, None where the nest is no contraction."""
+    single = tuple(i for i, d in enumerate(nest.dims) if d.size == 1)
+    parallel = [i for i in nest.parallel if i not in single]
+    reduction = tuple(i for i in nest.reduction if i not in single)
+    if not parallel or not reduction or not nest.store.contiguous(parallel[-1]) or any(r.data for r in nest.reads):
+        return None
+    lanes = parallel[-1]
+    panels = tuple(r for r in nest.reads if lanes in r.dims)
+    broadcast = tuple(r for r in nest.reads if lanes not in r.dims)
+    if not panels or not any(r.dims & set(reduction) for r in broadcast):
+        return None
+    used = frozenset().union(*(r.dims for r in panels))
+    rows = tuple(i for i in reversed(parallel[:-1]) if i not in used)
+    others = tuple(i for i in parallel[:-1] if i in used)
+    return Shape(lanes, panels, broadcast, rows, others, reduction, single)
+
+
+class Contraction(Strategy):
+    """Register tiles of `rows` × `vectors`; the reduction unrolled by `unroll`; rows blocked for the L2 cache."""
+
+    name = "contraction"
+    rank = 10
+
+    def choices(self, case: Case) -> Choices | None:
+        nest = case.nest
+        shape = shape_of(nest)
+        if shape is None:
+            return None
+        pack = [r for r in shape.panels if self.packing(case, shape, r, 2 * case.lanes) is not None]
+        if any(not r.contiguous(shape.lanes) and r not in pack for r in shape.panels):
+            return None
+        registers = case.target.vector_registers
+        tile = 8 if registers >= 32 else 6 if case.target.fma else 4
+        rows, second = self.rows(nest, shape, tile)
+        width = nest.dims[shape.lanes].size
+        vectors = 2 if rows * second > 1 else 4
+        if width is not None:
+            vectors = min(vectors, -(-width // case.lanes))
+        block = self.block(case, shape, rows)
+        depth = nest.dims[shape.reduction[-1]].size
+        unroll = 4 if depth is None else min(4, depth)
+        return {
+            "rows": Choice(rows, tuple(sorted({*range(1, 15), rows}))),
+            "second": Choice(second, tuple(sorted({1, 2, 3, 4, second}))),
+            "vectors": Choice(vectors, tuple(sorted({1, 2, 3, 4, vectors}))),
+            "unroll": Choice(unroll, tuple(sorted({1, 2, 4, 8, unroll}))),
+            "block": Choice(block, tuple(sorted({0, 64, 128, 256, block}))),
+            "pack": Choice(int(bool(pack)), (0, 1)),
+            "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
+        }
+
+    def rows(self, nest: Nest, shape: Shape, tile: int) -> tuple[int, int]:
+        """Extents of the tile in the innermost row dim and in the next one."""
+        if not shape.rows:
+            return 1, 1
+        size = nest.dims[shape.rows[0]].size
+        if size is None:
+            return tile, 1
+        if size <= tile:
+            first = size
+        else:  # the tile that covers the extent with the fewest idle rows
+            first = min(range(tile, tile // 2, -1), key=lambda t: (-(-size // t) * t - size, -t))
+            if len(shape.rows) == 1 and size >= 4 * tile:
+                first = tile
+        second = 1
+        if len(shape.rows) > 1 and 2 * first <= tile:
+            limit = nest.dims[shape.rows[1]].size
+            second = min(tile // first, limit or tile // first)
+        return first, second
+
+    def block(self, case: Case, shape: Shape, rows: int) -> int:
+        """Rows whose broadcast operand fits in the L2 cache beside a panel; 0 for all of them."""
+        if len(shape.rows) != 1 or len(shape.broadcast) != 1:
+            return 0
+        dim = case.nest.dims[shape.rows[0]]
+        depth = product(case.nest.dims[d].extent for d in shape.reduction if d in shape.broadcast[0].dims).constant
+        row = (depth or 1024) * case.nest.lane_bytes
+        fitting = case.target.l2 // MOVED_BLOCK // row
+        block = next((b for b in (256, 128, 64) if b <= fitting and b % rows == 0), 0)
+        return block if block and at_least(dim.extent, 2 * block) else 0
+
+    def panels_outside(self, case: Case, shape: Shape, block: int) -> bool:
+        """Whether the loop over panels stands outside of the rows' loops: where the panels do not all fit in L2."""
+        if block:
+            return False
+        size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
+        others = product(case.nest.dims[d].extent for d in shape.others).constant
+        if size is None or len(shape.rows) < 2:
+            return True
+        return size // (others or 1) > case.target.l2 // MOVED_BLOCK
+
+    def packing(self, case: Case, shape: Shape, read: Read, width: int) -> Expr | None:
+        """The layout of panels `width` wide, None where it is impossible or does not pay."""
+        at = [i for i, e in enumerate(read.index) if shape.lanes in e.dims]
+        if len(at) != 1 or read.index[at[0]] != Expr.dim(shape.lanes) or read.guarded:
+            return None
+        if read.buffer not in case.constants:
+            uses = product(case.nest.dims[d].extent for d in shape.rows)
+            few = not at_least(uses, PACKING_PAYS, unknown=not read.contiguous(shape.lanes))
+            if few or at_least(product(case.nest.dims[d].extent for d in shape.others), 2, unknown=False) and (
+                read.contiguous(shape.lanes)
+            ):
+                return None
+        batch = [i for i, e in enumerate(read.index) if i != at[0] and not e.dims & set(shape.reduction)]
+        inner = [i for i in range(read.type.rank) if i != at[0] and i not in batch]
+        inner.sort(key=lambda i: min(read.index[i].dims & set(shape.reduction)))
+        column = Expr.dim(at[0])
+        offset = Expr.const(0)
+        for i in batch:
+            offset = offset * read.type.sizes[i] + Expr.dim(i)
+        offset = offset * ceildiv(read.type.sizes[at[0]], width) + column // width
+        for i in inner:
+            offset = offset * read.type.sizes[i] + Expr.dim(i)
+        return offset * width + column % width
+
+    def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
+        nest = case.nest
+        shape = shape_of(nest)
+        assert shape is not None
+        label = [d.label for d in nest.dims]
+        v, k = label[shape.lanes], [label[d] for d in shape.reduction]
+        width = nest.dims[shape.lanes].size
+        lanes = case.lanes if width is None else min(case.lanes, power_at_least(width))
+        wide = values["vectors"] * lanes
+        lines = [f"inline {label[d]}" for d in shape.single]
+        if values["pack"]:
+            for read in {r.buffer: r for r in shape.panels}.values():
+                offset = self.packing(case, shape, read, wide)
+                if offset is not None:
+                    dims = ", ".join(f"d{i}" for i in range(read.type.rank))
+                    lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
+        order = [label[d] for d in nest.parallel if d not in shape.single]
+        if nest.phases > 1:
+            lines += [f"fuse {x}" for x in order]
+        rows = [label[d] for d in shape.rows[:2]]
+        if values["block"] and rows:
+            size = nest.dims[shape.rows[0]].size
+            whole = size is not None and size % values["block"] == 0
+            how = "split" if whole else "block"
+            lines.append(f"{how} {rows[0]} {values['block']} -> {rows[0]}b {rows[0]}")
+            order.insert(order.index(rows[0]), f"{rows[0]}b")
+        lines.append(f"split {v} {self.columns(width, wide, lanes)} -> {v} {v}t")
+        outer = self.outer(case, shape, order, values)
+        lines += reordered(order, outer)
+        tiles: list[str] = []
+        inside = outer[-1]
+        if rows and values["rows"] * values["second"] > 1:
+            known = nest.dims[shape.rows[0]].size
+            if values["block"] and known is not None and known % values["block"]:
+                known = None
+            lines.append(f"split {rows[0]} {sizes(known, values['rows'])} -> {rows[0]} {rows[0]}t")
+            tiles.append(f"{rows[0]}t")
+            if values["second"] > 1:
+                far = nest.dims[shape.rows[1]].size
+                lines.append(f"split {rows[1]} {sizes(far, values['second'])} -> {rows[1]} {rows[1]}t")
+                lines.append(f"sink {rows[1]}t past {' '.join(outer[outer.index(rows[1]) + 1 :])} {rows[0]}t")
+                tiles.append(f"{rows[1]}t")
+        lines.append(f"sink {v}t past {' '.join(k)}")
+        lines += [f"sink {t} past {' '.join(k)}" for t in reversed(tiles)]
+        unrolled = [*tiles, f"{v}t"]
+        if values["unroll"] > 1:
+            depth = nest.dims[shape.reduction[-1]].size
+            cover = sizes(depth, values["unroll"]) if depth is not None else f"{values['unroll']}|1"
+            lines.append(f"split {k[-1]} {cover} -> {k[-1]} {k[-1]}u")
+            unrolled.append(f"{k[-1]}u")
+        if lanes > 1:
+            lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
+            lines.append(f"vectorize {v}l {lanes}")
+        lines.append(f"unroll {' '.join(unrolled)}")
+        lines.append(f"stage {nest.store.buffer} at {inside} in register as acc")
+        if case.worth_sharing:
+            lines.append(f"parallel {outer[0]}")
+        return lines
+
+    def columns(self, width: int | None, wide: int, lanes: int) -> str:
+        """Sizes that cover the lanes' dim; of an unknown extent, what a vector does not fill goes by few."""
+        if width is not None:
+            return sizes(width, wide)
+        parts = [wide, *(w for w in (2 * lanes, lanes, lanes // 4) if 1 < w < wide), 1]
+        return "|".join(map(str, parts))
+
+    def outer(self, case: Case, shape: Shape, order: Sequence[str], values: Mapping[str, int]) -> list[str]:
+        """The order of the loops around the tile: the innermost row loop last, so that a panel stays in the cache."""
+        nest = case.nest
+        label = [d.label for d in nest.dims]
+        v = label[shape.lanes]
+        rows = [label[d] for d in reversed(shape.rows)]
+        others = [label[d] for d in shape.others]
+        others.sort(key=lambda x: -(nest.dims[label.index(x)].size or 1 << 20))
+        blocks = [x for x in order if x not in (*rows, *others, v)]
+        inner = rows[-1:]
+        around = rows[:-1]
+        if values["panels_outside"]:
+            return [*others, *blocks, v, *around, *inner]
+        return [*others, *blocks, *around, v, *inner]
