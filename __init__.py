@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .compiler import compile, lower
+    from .compiler import compile, emit, lower
     from .errors import Error
     from .ir.pipeline import Pipeline
     from .runtime.engine import Engine, load
+    from .runtime.examples import example_inputs
+    from .runtime.file import is_engine
+    from .runtime.profile import profile
 
     onnx_backend: Any
 
-__all__ = ["Engine", "Error", "Pipeline", "__version__", "compile", "load", "lower", "onnx_backend"]
+__all__ = [
+    "Engine", "Error", "Pipeline", "__version__", "compile", "emit", "example_inputs", "is_engine", "load", "lower",
+    "onnx_backend", "profile",
+]  # fmt: skip
 
 # The one deferred import of the code base: public name -> the module that defines it.
 _PLACES = {
@@ -30,8 +36,12 @@ _PLACES = {
     "Error": ".errors",
     "Pipeline": ".ir.pipeline",
     "compile": ".compiler",
+    "emit": ".compiler",
+    "example_inputs": ".runtime.examples",
+    "is_engine": ".runtime.file",
     "load": ".runtime.engine",
     "lower": ".compiler",
+    "profile": ".runtime.profile",
 }
 
 

@@ -3,8 +3,8 @@
     model.onnx ─ import ─▶ graph ─ GRAPH ─▶ graph-ir ─ TENSOR ─▶ tensor-ir ─ LOOP ─▶ loop-ir ─ backend ─▶ llvm-ir, asm,
                                                                                                         obj, engine
 
-A module remembers which passes it has seen, in its attribute `ircc.passes`: printed and read again it goes on from there,
-and ends as the same engine, byte for byte.
+A module remembers which passes it has seen, in its attribute `ircc.passes`: printed and read again it goes on from
+there, and ends as the same engine, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from . import __version__
 from .codegen.backend import Backend, find_backend
 from .dialects.loop import Call, Kernel
-from .errors import BackendError, InputError, IRError, Issue, ModelError, PassError, UnsupportedError
+from .dialects.reference import main_of
+from .errors import BackendError, Error, InputError, Issue, ModelError, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import Report, check_model, import_model
-from .frontends.sizes import declare_ranges, fix_shapes, main_of
+from .frontends.sizes import declare_ranges, fix_shapes, ports_of, ranges_of
 from .frontends.text import is_text, read_text, write_text
 from .ir.check_each import CheckEach
 from .ir.nodes import nodes_of
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
+from .ir.target import ATTRIBUTE
 from .runtime.artifact import Artifact
 from .runtime.engine import Engine
 from .runtime.file import MAGIC, write_engine
 
-__all__ = ["STAGES", "Compilation", "Report", "check_model", "compile", "emit", "lower", "write_engine"]
+__all__ = ["STAGES", "Compilation", "Verdict", "check", "compile", "emit", "lower", "run", "write_engine"]
 
 Model: TypeAlias = "OnnxModel | ModuleOp"
 Shapes: TypeAlias = "Mapping[str, int | Sequence[int | str | None]]"
@@ -59,9 +61,11 @@ TENSOR = """
 # When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
 LOOP = """
     tensor-to-loop,
+    plan-memory,
 """
 
 STAGES: Mapping[str, str] = {"graph-ir": GRAPH, "tensor-ir": TENSOR, "loop-ir": LOOP}
+DEFAULT = "cpu"  # the backend where nothing says another
 LEVELS = ("graph", "tensor", "loop")  # the dialect of each stage's result
 
 # ---- the public functions -----------------------------------------------------------------------------------------
@@ -75,6 +79,7 @@ def compile(
     shapes: Shapes | None = None,
     precision: str = "f32",
     passes: str | Pipeline | None = None,
+    instruments: Iterable[Instrument] = (),
 ) -> Engine:
     """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
 
@@ -82,8 +87,8 @@ def compile(
     `target`: `cpu` (this machine), `cpu:x86-64-v3` ...; None takes $IRCC_TARGET. `shapes` fixes sizes, by input
     (`{"x": (1, 3, 224, 224)}`) or by symbol (`{"N": 8}`). `passes` replaces every pass from the level of the model on.
     Raises Error: ModelError, UnsupportedError with all obstacles, IRError, PassError, BackendError, InputError."""
-    way = Compilation(target=target, shapes=shapes or {}, precision=precision, passes=passes)
-    return Engine(way.build(model), threads)
+    way = Compilation(target, shapes or {}, {}, precision, passes, tuple(instruments))
+    return way.engine(model, threads)
 
 
 def lower(
@@ -114,11 +119,62 @@ def emit(
     instruments: Iterable[Instrument] = (),
     inline_weights: bool = False,
 ) -> str | bytes:
-    """What `ircc MODEL --emit=TO` writes: the text of a stage, or what the backend makes (llvm-ir, asm: text; obj: bytes).
+    """What `ircc MODEL --emit=TO` writes: the text of a stage, or what the backend makes of it (obj: bytes, else text).
 
     Raises what `compile` raises; InputError for an unknown stage."""
     way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
     return way.emit(model, to, inline_weights=inline_weights)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model can be compiled. `ports` are its inputs and outputs: kind, name and type, where known."""
+
+    report: Report
+    ports: Sequence[tuple[str, str, str]]
+    exit_status: int
+
+    @property
+    def issues(self) -> Sequence[Issue]:
+        return self.report.issues
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence."""
+        nodes = self.report.supported.total() + self.report.expanded.total()
+        if not self.issues:
+            return f"ircc can compile it, all {nodes} nodes"
+        operators = sorted({issue.operator for issue in self.issues if issue.operator})
+        what = f" ({', '.join(operators)})" if operators else ""
+        count = f"{len(self.issues)} obstacle{'' if len(self.issues) == 1 else 's'}"
+        return f"ircc cannot compile it: {count}{what}; {nodes} nodes could be"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        ports = [{"kind": kind, "name": name, "type": type_} for kind, name, type_ in self.ports]
+        return {**self.report.to_dict(), "ports": ports}
+
+
+def check(model: OnnxModel, *, shapes: Shapes | None = None) -> Verdict:
+    """Everything in an ONNX model that ircc cannot compile. A broken model is a verdict too: nothing is raised."""
+    report = check_model(model, shapes=shapes)
+    try:
+        if report.issues:
+            import_model(model, shapes=shapes)  # says by its error whether the model or ircc is to blame
+        module = lower(model, "tensor-ir", shapes=shapes)
+    except UnsupportedError as error:
+        report.issues += [i for i in error.issues or [_issue(error)] if i not in report.issues]
+    except Error as error:
+        if not report.issues:
+            report.issues.append(_issue(error))
+        return Verdict(report, (), error.exit_status)
+    else:
+        return Verdict(report, ports_of(module), 0)
+    return Verdict(report, (), UnsupportedError.exit_status)
+
+
+def _issue(error: Error) -> Issue:
+    return Issue(error.node or "", error.operator or "", 0, error.message, error.hint or "")
 
 
 # ---- one way down -------------------------------------------------------------------------------------------------
@@ -145,15 +201,17 @@ class Compilation:
 
     def backend(self) -> Backend:
         """The backend of the target. Raises BackendError."""
-        return find_backend(self.target_spec)
+        return find_backend(self._target or DEFAULT)
 
     @property
-    def target_spec(self) -> str:
-        return self.target or os.environ.get("IRCC_TARGET") or "cpu"
+    def _target(self) -> str | None:
+        return self.target or os.environ.get("IRCC_TARGET") or None
 
     def lower(self, model: Model, to: str) -> ModuleOp:
         """The model at a stage of STAGES."""
         module = self.open(model)
+        if to == "loop-ir" and (self._target or ATTRIBUTE not in module.attributes):
+            self.backend().describe(self._target).attach(module)
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
         run(pipeline, module, self.instruments)
@@ -167,6 +225,10 @@ class Compilation:
     def build(self, model: Model) -> Artifact:
         """The model as what an engine file holds."""
         return self.finish(self.lower(model, "loop-ir"))
+
+    def engine(self, model: Model, threads: int | None = None) -> Engine:
+        """The model, ready to run in this process."""
+        return Engine(self.build(model), threads)
 
     def finish(self, module: ModuleOp) -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
@@ -194,7 +256,7 @@ class Compilation:
         if isinstance(model, ModuleOp):
             module = model.clone()
         elif text is not None:
-            path = None if isinstance(model, bytes) else Path(os.fspath(model))  # pyright: ignore[reportArgumentType]
+            path = Path(model) if isinstance(model, str | os.PathLike) else None
             module = read_text(text, name=str(path or "-"), folder=path.parent if path else None)
         else:
             log.info("importing the model")
@@ -285,6 +347,7 @@ def provenance(module: ModuleOp) -> dict[str, Any]:
     return {
         "model": {key: value.data for key, value in sorted(model.items()) if isinstance(value, StringAttr)},
         "passes": remembered(module),
+        "ranges": ranges_of(module),
         "versions": {"ircc": __version__, **{name: version(name) for name in ("xdsl", "onnx", "numpy")}},
     }
 

@@ -17,18 +17,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.loop import Kernel
 from ..errors import BackendError, Error
+from ..ir.target import Target
 from ..runtime.artifact import Artifact
 
-if TYPE_CHECKING:
-    from ..ir.target import Target
-
-PACKAGE = __package__
+PACKAGE = __name__.rpartition(".")[0]
 GROUP = "ircc.backends"
 TEXTS = ("llvm-ir", "asm")  # kinds of output that are text
 
@@ -85,10 +83,8 @@ def find_backend(spec: str) -> Backend:
         return _made(name, found)
     names = backend_names()
     near = difflib.get_close_matches(name, names, 1)
-    raise BackendError(
-        f"unknown target {spec!r}",
-        hint=f"did you mean {near[0]}?" if near else f"backends are {', '.join(names) or 'none'}; `ircc targets` lists them",
-    )
+    known = f"backends are {', '.join(names) or 'none'}; `ircc targets` lists them"
+    raise BackendError(f"unknown target {spec!r}", hint=f"did you mean {near[0]}?" if near else known)
 
 
 def _made(name: str, make: object) -> Backend:

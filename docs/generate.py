@@ -8,8 +8,6 @@ their fields, docs/cli.md from the command's own parser. The other pages of docs
 
 import argparse
 import dataclasses
-import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -19,6 +17,7 @@ from typing import Any
 
 from xdsl.irdl import IRDLOperation, OptionalDef, VariadicDef
 
+from ircc.cli.parser import parsers
 from ircc.testing import inventory
 
 DOCS = Path(__file__).resolve().parent
@@ -144,25 +143,18 @@ def passes_page() -> str:
 # --- the command ------------------------------------------------------------------------------------------
 
 
-def command_section(parser: argparse.ArgumentParser, depth: int) -> Iterator[str]:
+def command_section(parser: argparse.ArgumentParser) -> Iterator[str]:
     """From the parser's own data, because the layout of --help differs between versions of Python."""
-    yield f"{'#' * depth} {parser.prog}"
-    yield inspect.cleandoc(parser.description or "")
+    yield f"## {parser.prog}"
+    yield f"```\n{inspect.cleandoc(parser.description or '')}\n```"
     rows: list[list[str]] = []
-    subcommands: list[argparse.ArgumentParser] = []
     for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
-        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
-            subcommands += action.choices.values()
-        elif action.help != argparse.SUPPRESS:
-            choices = "|".join(map(str, action.choices or []))
-            value = "" if action.nargs == 0 else f" {action.metavar or choices or action.dest}"
+        if action.help != argparse.SUPPRESS:
+            value = "" if action.nargs == 0 else f" {action.metavar or action.dest}"
             names = ", ".join(option + value for option in action.option_strings) or value.strip()
             rows.append([f"`{names}`", (action.help or "") % {**vars(action), "prog": parser.prog}])
     yield table(["argument", "meaning"], rows)
-    if parser.epilog:
-        yield f"```\n{inspect.cleandoc(parser.epilog)}\n```"
-    for subcommand in subcommands:
-        yield from command_section(subcommand, depth + 1)
+    yield f"```\n{inspect.cleandoc(parser.epilog or '')}\n```"
 
 
 # --- all of them ------------------------------------------------------------------------------------------
@@ -172,9 +164,8 @@ def pages() -> dict[Path, str]:
     """Every generated page: its file and its text."""
     found = {DOCS / "dialects" / f"{level}.md": dialect_page(level) for level in inventory.LEVELS}
     found[DOCS / "passes.md"] = passes_page()
-    if importlib.util.find_spec("ircc.cli"):
-        parser = importlib.import_module("ircc.cli").build_parser()
-        found[DOCS / "cli.md"] = page(["# The command", NOTE, *command_section(parser, 2)])
+    sections = [part for parser in parsers() for part in command_section(parser)]
+    found[DOCS / "cli.md"] = page(["# The command", NOTE, *sections])
     return found
 
 

@@ -5,35 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntAttr, ModuleOp
-from xdsl.dialects.func import FuncOp
 
 from ..dialects.loop import Program
+from ..dialects.reference import inputs_of, main_of
 from ..errors import InputError, IRError
 from ..ir.evaluator import names_of
 from ..ir.expr import Expr, maximum, minimum
-from ..ir.types import BufferType, Check, TensorType
+from ..ir.types import Check, TensorType
 from ..passes.fix_sizes import FixSizes
 
 RANGES = "ircc.ranges"  # of a module: symbol -> least, typical, most
-
-
-def main_of(module: ModuleOp) -> FuncOp | Program:
-    """The function or host program that a module of any level computes. Raises IRError without one."""
-    for op in module.body.ops:
-        if isinstance(op, FuncOp | Program):
-            return op
-    raise IRError("the module computes nothing: it has no func.func and no loop.program")
-
-
-def inputs_of(module: ModuleOp) -> dict[str, TensorType | BufferType]:
-    """The inputs by name."""
-    main = main_of(module)
-    if isinstance(main, Program):
-        found = zip(main.arg_names, main.inputs, strict=False)
-    else:
-        args = main.body.block.args
-        found = zip(names_of(main.arg_attrs, len(args), "input_"), args, strict=True)
-    return {name: arg.type for name, arg in found if isinstance(arg.type, TensorType | BufferType)}
 
 
 def ports_of(module: ModuleOp) -> list[tuple[str, str, str]]:

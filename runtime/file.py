@@ -80,6 +80,15 @@ def write_engine(artifact: Artifact, path: str | os.PathLike[str]) -> None:
         raise EngineError(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def is_engine(path: str | os.PathLike[str]) -> bool:
+    """True for a file that begins as an engine does; False for another, or for none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
 def read_engine(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
     """The engine of the file, its weights memory-mapped.
 

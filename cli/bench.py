@@ -1,0 +1,101 @@
+"""`ircc bench MODEL`: where the time goes, kernel by kernel, against what this machine can do."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from argparse import Namespace
+from typing import Any
+
+from .. import example_inputs, profile
+from . import console
+from .engines import open_engine
+
+
+def run(args: Namespace) -> int:
+    """Measure, and print a table or JSON."""
+    engine = open_engine(args)
+    inputs = example_inputs(engine, shapes=dict(args.shape))
+    for note in inputs.notes:
+        console.say(note)
+    with console.progress(f"measuring on {engine.threads} threads"):
+        found = report(engine, inputs.arrays, args.rounds)
+    found["model"] = args.model
+    if args.json:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    else:
+        show(found)
+    return 0
+
+
+def report(engine: Any, arrays: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """The measurements as JSON has them. Times are seconds, medians over the rounds; a kernel's are per run."""
+    measured = profile(engine, arrays, rounds)
+    total = statistics.median(measured.runs)
+    limit = sum(measured.limit(kernel) for kernel in measured.kernels)
+    spent = sum(kernel.median for kernel in measured.kernels)
+    return {
+        "backend": engine.artifact.backend,
+        "threads": measured.threads,
+        "inputs": {name: list(array.shape) for name, array in arrays.items()},
+        "rounds": rounds,
+        "seconds": total,
+        "seconds_in_kernels": spent,
+        "peak_percent": 100 * limit / total if limit and total else None,
+        "limits": {
+            "flops_per_second": measured.peak_flops,
+            "bytes_per_second": {str(size): rate for size, rate in measured.peak_bytes.items()},
+        },
+        "kernels": [
+            {
+                "name": kernel.name,
+                "nodes": list(kernel.nodes),
+                "strategy": kernel.strategy,
+                "calls": kernel.calls,
+                "seconds": kernel.median,
+                "share_percent": 100 * kernel.median / spent if spent else None,
+                "peak_percent": measured.peak_percent(kernel),
+                "flops": kernel.flops,
+                "bytes": kernel.bytes,
+            }
+            for kernel in measured.kernels
+        ],
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """The report as a table, the slowest kernel first."""
+    rows = [
+        (
+            console.seconds(kernel["seconds"]),
+            percent(kernel["share_percent"]),
+            percent(kernel["peak_percent"]),
+            kernel["name"],
+            kernel["strategy"] or "-",
+            shortened(kernel["nodes"]),
+        )
+        for kernel in sorted(found["kernels"], key=lambda kernel: -kernel["seconds"])
+    ]
+    console.table((">time", ">of all", ">of limit", "kernel", "strategy", "ONNX nodes"), rows)
+    limits = found["limits"]
+    reads = ", ".join(
+        f"{rate / 1e9:.0f} GB/s at {console.size(int(size))}" for size, rate in limits["bytes_per_second"].items()
+    )
+    console.say("")
+    console.say(
+        f"one run takes {console.seconds(found['seconds'])} on {found['threads']} threads, "
+        f"{percent(found['peak_percent'])} of this machine's limit"
+    )
+    if limits["flops_per_second"]:
+        console.say(f"limits: {limits['flops_per_second'] / 1e9:.0f} GFLOP/s, reading {reads}")
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} %"
+
+
+def shortened(nodes: list[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(nodes[:3])
+    return f"{shown} and {len(nodes) - 3} more" if len(nodes) > 3 else shown

@@ -1,0 +1,30 @@
+"""`ircc check MODEL`: everything in a model that cannot be compiled, in one report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+
+from ..compiler import check
+from . import console
+
+
+def run(args: Namespace) -> int:
+    """Print the report; its exit status."""
+    with console.progress("reading the model"):
+        model = sys.stdin.buffer.read() if args.model == "-" else args.model
+        found = check(model, shapes=dict(args.shape))
+    if args.json:
+        sys.stdout.write(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        return found.exit_status
+    if found.issues:
+        rows = [(i.node, i.operator, str(i.opset or ""), i.reason, i.hint) for i in found.issues]
+        console.table(("node", "operator", ">opset", "reason", "hint"), rows)
+        console.say("")
+    if found.ports:
+        rows = [(kind, name, type_) for kind, name, type_ in found.ports]
+        console.table(("", "name", "type"), rows)
+        console.say("")
+    console.say(f"{args.model}: {found.verdict}")
+    return found.exit_status

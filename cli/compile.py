@@ -1,0 +1,156 @@
+"""`ircc MODEL`: compile a model into an engine, or stop on the way and print."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.status import Status
+from xdsl.dialects.builtin import ModuleOp
+
+from .. import Engine
+from ..compiler import Compilation, Model, write_engine
+from ..dialects.reference import evaluate, inputs_of
+from ..errors import InputError
+from ..ir.check_each import CheckEach
+from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
+from ..ir.passes import find_pass
+from ..ir.pipeline import Instrument, Step
+from . import console
+
+SUFFIXES = {"engine": ".engine", "obj": ".o"}  # what is not text goes to a file
+
+
+def run(args: Namespace) -> int:
+    """Compile, and write what was asked for."""
+    start = time.perf_counter()
+    to = args.emit
+    out = args.output or (str(_beside(args.model, SUFFIXES[to])) if to in SUFFIXES else "-")
+    with compiling(args) as way:
+        model = source(args.model)
+        if to != "engine":
+            made = way.emit(model, to, inline_weights=args.inline_weights)
+        elif out == "-":
+            raise InputError("an engine is a file, it cannot go to stdout", hint="name it: -o OUT")
+        else:
+            artifact = way.build(model)
+            write_engine(artifact, out)
+            count = len(artifact.kernels)
+            made = f"{count} kernel{'' if count == 1 else 's'}"
+    if to != "engine":
+        write(made, out)
+    else:
+        passed = console.seconds(time.perf_counter() - start)
+        console.say(f"{out}: {made}, {console.size(Path(out).stat().st_size)}, compiled in {passed}")
+    return 0
+
+
+def engine(args: Namespace) -> Engine:
+    """The model of a command as an engine, for `run` and `bench`."""
+    with compiling(args) as way:
+        return way.engine(source(args.model), args.threads)
+
+
+@contextmanager
+def compiling(args: Namespace) -> Generator[Compilation]:
+    """The choices of the command line, with progress while they are carried out and the times of passes behind."""
+    chosen = instruments(args)
+    way = Compilation(
+        target=args.target,
+        shapes=dict(args.shape),
+        ranges=dict(getattr(args, "shape_range", ())),
+        precision=getattr(args, "precision", "f32"),
+        passes=args.passes,
+    )
+    quiet = any(isinstance(i, PrintAfter) for i in chosen)  # both would write to the terminal
+    with console.progress("reading the model", show=not quiet) as status:
+        yield replace(way, instruments=(*chosen, Progress(status)))
+    report_times(chosen)
+
+
+def source(name: str) -> Model:
+    """What a MODEL argument stands for."""
+    return sys.stdin.buffer.read() if name == "-" else name
+
+
+def write(data: str | bytes, out: str) -> None:
+    """Write to a file; `-` is stdout."""
+    content = data.encode() if isinstance(data, str) else data
+    if out == "-":
+        sys.stdout.buffer.write(content) if hasattr(sys.stdout, "buffer") else sys.stdout.write(content.decode())
+        return
+    Path(out).write_bytes(content)
+
+
+def _beside(model: str, suffix: str) -> Path:
+    """model.onnx → model.engine, in the same folder."""
+    if model == "-":
+        raise InputError("a model from stdin has no name to call its engine by", hint="name it: -o OUT")
+    return Path(model).with_suffix(suffix)
+
+
+# ---- instruments
+
+
+@dataclass
+class Progress(Instrument):
+    """Shows which pass is running, on a terminal."""
+
+    status: Status | None
+
+    def before(self, step: Step) -> None:
+        if self.status is not None:
+            self.status.update(f"{step}")
+
+    def end(self, module: ModuleOp) -> None:
+        if self.status is not None:
+            self.status.update("making code")
+
+
+@dataclass
+class Times(TimePasses):
+    """The times of passes, with the operations there are after each."""
+
+    operations: list[int] = field(default_factory=list[int])
+
+    def after(self, step: Step) -> None:
+        super().after(step)
+        self.operations.append(sum(1 for _ in step.module.walk()))
+
+
+def instruments(args: Namespace, *, seed: int = 0) -> list[Instrument]:
+    """What looks on while passes run, as the options ask. Raises PassError for the name of no pass."""
+    found: list[Instrument] = []
+    for option in vars(args).get("print_ir_after", ()):
+        for name in option.split(","):
+            find_pass(name)
+    if vars(args).get("time_passes"):
+        found.append(Times())
+    if vars(args).get("verify_each"):
+        found.append(VerifyEach())
+    if vars(args).get("check_each"):
+        found.append(CheckEach(seed, evaluator=evaluate, signature=inputs_of))
+    if vars(args).get("print_ir_tree"):
+        found.append(PrintTree(args.print_ir_tree))
+    if vars(args).get("print_ir_after_all") or vars(args).get("print_ir_after_changed"):
+        found.append(PrintAfter(changed=not args.print_ir_after_all))
+    elif names := [name for option in vars(args).get("print_ir_after", ()) for name in option.split(",")]:
+        found.append(PrintAfter(names))
+    return found
+
+
+def report_times(chosen: list[Instrument]) -> None:
+    """The table of --time-passes, on stderr."""
+    for times in (i for i in chosen if isinstance(i, Times)):
+        total = sum(s for _, s, _ in times.seconds)
+        rows = [
+            [f"{1e3 * s:.1f}", f"{100 * s / max(total, 1e-9):.0f}", name, str(count), "" if changed else "no change"]
+            for (name, s, changed), count in zip(times.seconds, times.operations, strict=True)
+        ]
+        rows.append([f"{1e3 * total:.1f}", "100", "all passes", "", ""])
+        console.table((">ms", ">%", "pass", ">operations", ""), rows, stderr=True)

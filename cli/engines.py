@@ -1,0 +1,18 @@
+"""The engine that `run` and `bench` work on: loaded where MODEL is one, without the compiler; else compiled."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from .. import Engine, is_engine, load
+from ..errors import InputError
+from . import command
+
+
+def open_engine(args: Namespace) -> Engine:
+    """The engine that MODEL names."""
+    if args.model == "-" or not is_engine(args.model):
+        return command("compile").engine(args)
+    if args.passes is not None or args.target is not None:
+        raise InputError(f"{args.model} is compiled already", hint="--passes and --target need the model")
+    return load(args.model, args.threads)

@@ -1,0 +1,258 @@
+"""What can be said on the command line. Imports nothing of the compiler, so that --help is there at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+
+STAGES = "graph-ir, tensor-ir, loop-ir, llvm-ir, asm, obj, engine"
+
+MAIN = """\
+Compile a neural network in ONNX to native code, or stop on the way and print it.
+
+MODEL is an ONNX file, textual IR of any level, or - for stdin. It becomes MODEL.engine; text goes to stdout.
+
+other commands (ircc COMMAND --help):
+{commands}"""
+
+MAIN_EXAMPLES = """\
+examples:
+  ircc model.onnx                                  compile into model.engine
+  ircc model.onnx --shape x=1x3x224x224            ... for one shape; --shape N=8 fixes a symbol
+  ircc model.onnx --shape-range N=1:8:64           ... for all of them, tuned for 8
+  ircc model.onnx --emit=graph-ir                  print a level: graph-ir, tensor-ir, loop-ir, llvm-ir, asm
+  ircc model.onnx --emit=tensor-ir > m.mlir        ... edit m.mlir ...
+  ircc m.mlir -o model.engine                      ... and go on from there
+  ircc model.onnx --emit=loop-ir --check-each      compare the numbers before and after every pass
+  ircc model.onnx --print-ir-tree ir/              a file for every pass that changed something
+
+environment:
+  IRCC_TARGET   the target where --target says none
+  IRCC_CACHE    where constants that passes made are kept for printed IR (~/.cache/ircc)
+  IRCC_LOG      debug, info: messages on stderr; perf: tell Linux perf the names of kernels
+
+exit status: 0 done, 1 the model or an input is wrong, 2 usage, 3 the model cannot be compiled, 70 a bug in ircc"""
+
+OPT = """\
+Run passes on textual IR of any level: text in, text out. Replays the reproducers that --check-each writes."""
+
+OPT_EXAMPLES = """\
+examples:
+  ircc opt m.mlir --passes='eliminate-dead-code,fuse-elementwise'
+  ircc opt m.mlir --passes='fix-sizes{sizes="N=8"}' -o m8.mlir
+  ircc model.onnx --emit=graph-ir | ircc opt - --passes=graph-to-tensor --verify-each
+  ircc opt check-each-fold-constants.mlir --passes=fold-constants --check-each
+  ircc opt --list                                  every pass and what it does"""
+
+RUN = """\
+Run an engine, or compile a model and run it. Inputs that are not given are drawn: normal floats, integers 0 and 1."""
+
+RUN_EXAMPLES = """\
+examples:
+  ircc run model.engine --input x=x.npy --output results/    results/NAME.npy for every output
+  ircc run model.onnx --input x=x.npy                        a table of the outputs
+  ircc run model.engine --shape N=4 --seed 1                 on random numbers"""
+
+BENCH = """\
+Measure an engine, or compile a model and measure it: for each kernel its time, how near it comes to the limit of this
+machine (measured in the same run), the ONNX nodes it computes and the strategy it was scheduled by."""
+
+BENCH_EXAMPLES = """\
+examples:
+  ircc bench model.onnx --threads 1
+  ircc bench model.engine --shape x=8x3x224x224 --json
+
+The limit of a kernel is the least time that its arithmetic takes at the peak of multiply-adds, or its data at the
+bandwidth of the smallest cache that holds it: 100 % is as fast as this machine can."""
+
+CHECK = """\
+Say whether ircc can compile a model: every unsupported operator, type and shape, in one report.
+Leaves with 0 when it can, 3 when it cannot, 1 when the model itself is broken."""
+
+CHECK_EXAMPLES = """\
+examples:
+  ircc check model.onnx
+  ircc check model.onnx --json | jq '.issues[].operator'"""
+
+TARGETS = "List what code can be made for, and what this machine is."
+TARGETS_EXAMPLES = """\
+examples:
+  ircc targets
+  ircc model.onnx --target=cpu:x86-64-v3           code for any machine with AVX2"""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments as a namespace whose `command` names the subcommand. Exits with 2 on wrong usage."""
+    name = arguments[0] if arguments and arguments[0] in SUBCOMMANDS else "compile"
+    if name == "compile" and not arguments:
+        arguments = ["--help"]
+    parser = make_parser(name)
+    return parser.parse_args(arguments[1:] if name in SUBCOMMANDS else arguments, argparse.Namespace(command=name))
+
+
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of a subcommand; `compile` is what runs without one."""
+    description, examples, add = SUBCOMMANDS.get(name) or (MAIN, MAIN_EXAMPLES, _compile)
+    lines = [f"  {name:9}{text.splitlines()[0].split(':')[0].rstrip('.')}" for name, (text, *_) in SUBCOMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="ircc" if name == "compile" else f"ircc {name}",
+        description=description.replace("{commands}", "\n".join(lines)),
+        epilog=examples,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    add(parser)
+    return parser
+
+
+def parsers() -> list[argparse.ArgumentParser]:
+    """All of them, for the documentation."""
+    return [make_parser(name) for name in ("compile", *SUBCOMMANDS)]
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+# ---- the subcommands
+
+
+def _compile(parser: argparse.ArgumentParser) -> None:
+    _model(parser, "an ONNX file, textual IR of any level, or - for stdin")
+    parser.add_argument("--version", action="version", version=f"ircc {__version__}")
+    making = parser.add_argument_group("what to make")
+    making.add_argument("-o", "--output", metavar="OUT", help="the file to write; - is stdout")
+    making.add_argument("--emit", metavar="STAGE", default="engine", help=f"stop at a stage: {STAGES} (the default)")
+    making.add_argument("--inline-weights", action="store_true", help="print constants in full, not as references")
+    _choices(making)
+    making.add_argument(
+        "--shape-range", type=_range, action="append", default=[], metavar="N=1:8:64",
+        help="least, typical and most value of a size that stays open",
+    )  # fmt: skip
+    making.add_argument("--precision", default="f32", metavar="P", help="f32, the only one yet: float32 stays float32")
+    _passes(parser.add_argument_group("passes"))
+
+
+def _opt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="FILE", nargs="?", help="textual IR of any level, or - for stdin")
+    parser.add_argument("--list", action="store_true", help="list all passes and their options")
+    parser.add_argument("-o", "--output", metavar="OUT", default="-", help="the file to write (default: stdout)")
+    parser.add_argument("--inline-weights", action="store_true", help="print constants in full, not as references")
+    passes = parser.add_argument_group("passes")
+    passes.add_argument("--passes", metavar="PIPELINE", default="", help="the passes to run: 'a,b{size=64}'")
+    _passes(passes)
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    _model(parser, "an engine, an ONNX file, or textual IR")
+    parser.add_argument(
+        "--input", type=_assignment, action="append", default=[], metavar="NAME=FILE.npy", help="the array for an input"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write every output to DIR/NAME.npy")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the numbers drawn for other inputs")
+    _choices(parser)
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    _model(parser, "an engine, an ONNX file, or textual IR")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--rounds", type=_positive, default=10, metavar="N", help="medians over so many (default: 10)")
+    _choices(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="an ONNX file, or - for stdin")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    _shape(parser)
+
+
+def _targets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "opt": (OPT, OPT_EXAMPLES, _opt),
+    "run": (RUN, RUN_EXAMPLES, _run),
+    "bench": (BENCH, BENCH_EXAMPLES, _bench),
+    "check": (CHECK, CHECK_EXAMPLES, _check),
+    "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
+}
+
+# ---- what they share
+
+
+def _model(parser: Any, help: str) -> None:
+    parser.add_argument("model", metavar="MODEL", help=help)
+
+
+def _choices(group: Any) -> None:
+    group.add_argument(
+        "--target", metavar="T", help="what to make code for, see `ircc targets` (default: this machine)"
+    )
+    group.add_argument("--threads", type=_positive, metavar="N", help="threads to run on (default: all cores)")
+    _shape(group)
+    group.add_argument(
+        "--passes", metavar="PIPELINE", help="replaces every pass from the level of MODEL to the stage: 'a,b{size=64}'"
+    )
+
+
+def _shape(group: Any) -> None:
+    group.add_argument(
+        "--shape", type=_shape_of, action="append", default=[], metavar="x=1x3x224x224",
+        help="fix the shape of an input (? leaves a size open), or a size: N=8",
+    )  # fmt: skip
+
+
+def _passes(group: Any) -> None:
+    group.add_argument(
+        "--print-ir-after", action="append", default=[], metavar="PASS", help="print the IR to stderr after this pass"
+    )
+    group.add_argument("--print-ir-after-all", action="store_true", help="... after every pass")
+    group.add_argument("--print-ir-after-changed", action="store_true", help="... after every pass that changed it")
+    group.add_argument("--print-ir-tree", type=Path, metavar="DIR", help="... into a folder, a file for each")
+    group.add_argument("--verify-each", action="store_true", help="check the structure after every pass")
+    group.add_argument(
+        "--check-each", action="store_true", help="check the numbers after every pass; a reproducer for the guilty one"
+    )
+    group.add_argument("--time-passes", action="store_true", help="a table of how long each pass took")
+
+
+# ---- values
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _shape_of(text: str) -> tuple[str, int | tuple[int | None, ...]]:
+    """`x=1x3x?x224` is a shape, `N=8` a size."""
+    name, _, value = text.rpartition("=")
+    if not name or not re.fullmatch(r"(\d+|\?)([x,](\d+|\?))*", value):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a shape, x=1x3x224x224, nor a size, N=8")
+    sizes = [None if size == "?" else int(size) for size in re.split("[x,]", value)]
+    only = sizes[0]
+    return name, only if len(sizes) == 1 and only is not None else tuple(sizes)
+
+
+def _range(text: str) -> tuple[str, tuple[int, int, int]]:
+    name, _, value = text.rpartition("=")
+    found = re.fullmatch(r"(\d+):(\d+):(\d+)", value)
+    if not name or not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range: least, typical and most, N=1:8:64")
+    least, typical, most = map(int, found.groups())
+    return name, (least, typical, most)
