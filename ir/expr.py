@@ -51,6 +51,7 @@ class Atom(NamedTuple):
 Monomial: TypeAlias = "tuple[Atom, ...]"  # a product, sorted; () is 1
 
 
+@lru_cache(maxsize=1 << 16)  # asked for in every product and every text
 def _key(atom: Atom) -> tuple[int, int, str]:
     if atom.kind == "dim":
         return (0, atom.args[0], "")
@@ -308,6 +309,10 @@ class Expr:
     # ---- text and identity
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return self.text(str)
 
     def text(self, name: Callable[[Atom], str]) -> str:
