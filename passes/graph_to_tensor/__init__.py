@@ -16,7 +16,19 @@ from .rules import REFUSALS, RULES, Emitter
 
 __all__ = ["FAMILIES", "GraphToTensor", "supported"]
 
-FAMILIES = (elementwise, movement, contraction, pooling, reduction, normalization, indexing, resize)
+FAMILIES = (
+    elementwise,
+    movement,
+    contraction,
+    pooling,
+    reduction,
+    normalization,
+    indexing,
+    resize,
+)  # they enter the rules
+
+
+@dataclass(frozen=True)
 class GraphToTensor(Pass):
     """Replace every operator of the graph dialect by `tensor.compute` and `tensor.constant`.
 
