@@ -48,9 +48,8 @@ class Content:
     def sha256(self) -> str:
         if self._sha is None:
             assert self._array is not None
-            self._sha = hashlib.sha256(
-                np.ascontiguousarray(self._array).data.cast("B") if self._array.size else b""
-            ).hexdigest()
+            flat = np.ascontiguousarray(self._array).reshape(-1)
+            self._sha = hashlib.sha256(flat.view(np.uint8).data).hexdigest()
         return self._sha
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

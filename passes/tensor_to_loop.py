@@ -19,10 +19,10 @@ from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..errors import PassError
 from ..ir.evaluator import main_function, names_of
-from ..ir.expr import Expr
+from ..ir.expr import Expr, product
 from ..ir.nodes import merged, nodes_of, set_nodes
 from ..ir.passes import Pass
-from ..ir.types import BufferType, TensorType, is_bool, is_float, is_unsigned, signless
+from ..ir.types import BufferType, ExprAttr, TensorType, is_bool, is_float, is_unsigned, signless
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,27 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
     else:
         nest(rank, lambda at, variables: store(at, value_of(at, variables), variables))
     kind = "reduction" if op.is_reduction else "map"
-    return loop.Kernel(kernel_name(nodes_of(op), kind), names, 1, Region(block), nodes=nodes_of(op))
+    kernel = loop.Kernel(kernel_name(nodes_of(op), kind), names, 1, Region(block), nodes=nodes_of(op))
+    if (work := flops(op)) != 0:
+        kernel.attributes["flops"] = ExprAttr(work)
+    return kernel
+
+
+def flops(op: tensor.Compute) -> Expr:
+    """Floating-point operations of a compute: of its body, of each step of its reduction, of its finish."""
+
+    def count(block: Block) -> int:
+        return sum(
+            1
+            for o in block.ops
+            if o.name.startswith(("arith.", "math.")) and o.name != "arith.constant" and is_float(o.results[0].type)
+        )
+
+    steps = count(op.body.block) + (1 if op.is_reduction and is_float(op.yielded.type) else 0)
+    total = product(op.sizes) * steps
+    if op.finish.blocks:
+        total = total + product(op.sizes[: op.rank]) * count(op.finish.block)
+    return total
 
 
 def copy_kernel(type_: BufferType, target: BufferType | None = None) -> loop.Kernel:

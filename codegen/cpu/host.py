@@ -1,4 +1,4 @@
-"""loop.program → LLVM text: `ircc_plan` (sizes, checks, output shapes) and `ircc_main` (one run), see runtime/artifact.py."""
+"""loop.program → LLVM text: `ircc_plan` (sizes, checks, output shapes), `ircc_main` (one run); see runtime/artifact.py."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def _main(program: Program, place_constant: Callable[[Constant], int]) -> str:
                     slot = writer.put(f"getelementptr i64, ptr {args}, i64 {i}")
                     writer.run(f"store {value}, ptr {slot}, align 8")
                 status = writer.fresh()
-                writer.run(
-                    f"{status} = call i32 {launch}(ptr {context}, i32 {number}, ptr {args}, i64 {len(values)})"
-                )
+                writer.run(f"{status} = call i32 {launch}(ptr {context}, i32 {number}, ptr {args}, i64 {len(values)})")
                 failed = writer.put(f"icmp ne i32 {status}, 0")
                 writer.branch_if(failed, status)
                 number += 1

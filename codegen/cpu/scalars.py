@@ -27,7 +27,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Operation
 
 from ...errors import BackendError
-from ...ir.types import dtype_of, is_float
+from ...ir.types import dtype_of
 
 Put = Callable[[str], str]  # an instruction's text → the value that holds its result
 
@@ -92,7 +92,7 @@ def is_literal(operand: str) -> bool:
     return not operand.startswith("%")
 
 
-def splat(value: str, scalar: str, lanes: int) -> str:
+def splat(value: str, scalar: str) -> str:
     """A constant vector with one value in all lanes."""
     return f"splat ({scalar} {value})"
 
@@ -133,7 +133,7 @@ class ScalarEmitter:
             case math.RsqrtOp():
                 root = self._intrinsic("sqrt", t, [(t, args[0])], put)
                 one = literal(1.0, _scalar(type_))
-                return put(f"fdiv {t} {one if t[0] != '<' else splat(one, llvm_type(_scalar(type_)), 0)}, {root}")
+                return put(f"fdiv {t} {one if t[0] != '<' else splat(one, llvm_type(_scalar(type_)))}, {root}")
             case math.AbsIOp():
                 return self._intrinsic("abs", t, [(t, args[0]), ("i1", "false")], put)
             case arith.MaximumfOp() | arith.MinimumfOp() if any(map(is_literal, args)):
@@ -141,6 +141,10 @@ class ScalarEmitter:
             case _:
                 if (word := _BINARY.get(type(op))) is not None:
                     return put(f"{word} {t} {args[0]}, {args[1]}")
+                if isinstance(op, arith.TruncFOp) and isinstance(_scalar(type_), BFloat16Type):
+                    return self._to_bfloat(llvm_type(op.operands[0].type), t, args[0], put)
+                if isinstance(op, arith.ExtFOp) and isinstance(_scalar(op.operands[0].type), BFloat16Type):
+                    return self._from_bfloat(t, args[0], put)
                 if (word := _CASTS.get(type(op))) is not None:
                     return put(f"{word} {llvm_type(op.operands[0].type)} {args[0]} to {t}")
                 if (word := _INTRINSIC.get(type(op))) is not None:
@@ -161,7 +165,7 @@ class ScalarEmitter:
         assert isinstance(type_, VectorType)
         s, t, lanes = llvm_type(source), llvm_type(type_), type_.get_shape()[0]
         if is_literal(value):
-            return splat(value, s, lanes)
+            return splat(value, s)
         first = put(f"insertelement {t} poison, {s} {value}, i64 0")
         return put(f"shufflevector {t} {first}, {t} poison, <{lanes} x i32> zeroinitializer")
 
@@ -201,6 +205,31 @@ class ScalarEmitter:
         word = "ogt" if isinstance(op, arith.MaximumfOp) else "olt"
         test = put(f"fcmp {word} {t} {constant}, {x}")
         return put(f"select {_bool_like(t)} {test}, {t} {constant}, {t} {x}")
+
+    def _to_bfloat(self, source: str, t: str, x: str, put: Put) -> str:
+        """float → bfloat, to nearest even, on the bits: LLVM would call a library for most targets."""
+        n = _lanes(t)
+        f, i, half, c = _as(n, "float"), _as(n, "i32"), _as(n, "i16"), _bool_like(t)
+        if source != f:
+            x = put(f"fptrunc {source} {x} to {f}")
+        bits = put(f"bitcast {f} {x} to {i}")
+        high = put(f"lshr {i} {bits}, {_ones(i, 16)}")
+        even = put(f"and {i} {high}, {_ones(i, 1)}")
+        bias = put(f"add {i} {even}, {_ones(i, 0x7FFF)}")
+        rounded = put(f"lshr {i} {put(f'add {i} {bits}, {bias}')}, {_ones(i, 16)}")
+        quiet = put(f"or {i} {high}, {_ones(i, 0x40)}")
+        nan = put(f"fcmp uno {f} {x}, {x}")
+        chosen = put(f"select {c} {nan}, {i} {quiet}, {i} {rounded}")
+        return put(f"bitcast {half} {put(f'trunc {i} {chosen} to {half}')} to {t}")
+
+    def _from_bfloat(self, t: str, x: str, put: Put) -> str:
+        """bfloat → float or double: the bits, shifted."""
+        n = _lanes(t)
+        f, i, half = _as(n, "float"), _as(n, "i32"), _as(n, "i16")
+        narrow = put(f"bitcast {_as(n, 'bfloat')} {x} to {half}")
+        wide = put(f"zext {half} {narrow} to {i}")
+        value = put(f"bitcast {i} {put(f'shl {i} {wide}, {_ones(i, 16)}')} to {f}")
+        return value if t == f else put(f"fpext {f} {value} to {t}")
 
     def _index_cast(self, source: str, target: str, x: str, put: Put) -> str:
         a, b = _bits(source), _bits(target)
@@ -252,6 +281,11 @@ def _lanes(t: str) -> int:
     return int(t[1:].split()[0]) if t[0] == "<" else 0
 
 
+def _as(lanes: int, scalar: str) -> str:
+    """A scalar type, or a vector of it."""
+    return f"<{lanes} x {scalar}>" if lanes else scalar
+
+
 def _mangled(t: str) -> str:
     """`<16 x float>` → `v16f32`, as in the names of intrinsics."""
     scalar = t[1:-1].split(" x ")[1] if t[0] == "<" else t
@@ -268,7 +302,4 @@ def _bits(t: str) -> int:
 
 def _ones(t: str, value: int) -> str:
     """The integer in every lane of an integer type."""
-    return str(value) if t[0] != "<" else splat(str(value), t[1:-1].split(" x ")[1], 0)
-
-
-__all__ = ["ScalarEmitter", "is_float", "is_literal", "literal", "llvm_type", "splat"]
+    return str(value) if t[0] != "<" else splat(str(value), t[1:-1].split(" x ")[1])
