@@ -1,4 +1,7 @@
-"""loop.program → LLVM text: `ircc_plan` (sizes, checks, output shapes), `ircc_main` (one run); see runtime/artifact.py."""
+"""loop.program → LLVM text: `ircc_plan` (sizes, checks, output shapes) and `ircc_main` (one run).
+
+Their ABI is described in runtime/artifact.py.
+"""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation
 
+from ...dialects.loop import Lanewise
 from ...errors import BackendError
 from ...ir.types import dtype_of
 
@@ -106,24 +107,27 @@ class ScalarEmitter:
     def emit(self, op: Operation, args: Sequence[str], put: Put) -> str:
         """The operand that holds the result of `op` on these operands. Raises BackendError for an unknown operation."""
         type_ = op.results[0].type
+        types = [o.type for o in op.operands]
+        if isinstance(op, Lanewise):
+            op = op.scalar
         t = llvm_type(type_)
         match op:
             case arith.ConstantOp():
                 return self._constant(op)
             case vector.BroadcastOp():
-                return self.broadcast(args[0], op.source.type, type_, put)
+                return self.broadcast(args[0], types[0], type_, put)
             case arith.CmpiOp() | arith.CmpfOp():
                 word, names = ("icmp", _COMPARE_INTEGERS) if isinstance(op, arith.CmpiOp) else ("fcmp", _COMPARE_FLOATS)
-                return put(f"{word} {names[op.predicate.value.data]} {llvm_type(op.lhs.type)} {args[0]}, {args[1]}")
+                return put(f"{word} {names[op.predicate.value.data]} {llvm_type(types[0])} {args[0]}, {args[1]}")
             case arith.SelectOp():
-                c = llvm_type(op.cond.type)
+                c = llvm_type(types[0])
                 return put(f"select {c} {args[0]}, {t} {args[1]}, {t} {args[2]}")
             case arith.NegfOp():
                 return put(f"fneg {t} {args[0]}")
             case arith.IndexCastOp():
-                return self._index_cast(llvm_type(op.input.type), t, args[0], put)
+                return self._index_cast(llvm_type(types[0]), t, args[0], put)
             case arith.FPToSIOp() | arith.FPToUIOp():
-                s = llvm_type(op.input.type)
+                s = llvm_type(types[0])
                 kind = "fptosi" if isinstance(op, arith.FPToSIOp) else "fptoui"
                 return self._intrinsic(f"{kind}.sat", t, [(s, args[0])], put, suffix=f"{_mangled(t)}.{_mangled(s)}")
             case arith.DivSIOp() | arith.DivUIOp() | arith.RemSIOp() | arith.RemUIOp():
@@ -142,11 +146,11 @@ class ScalarEmitter:
                 if (word := _BINARY.get(type(op))) is not None:
                     return put(f"{word} {t} {args[0]}, {args[1]}")
                 if isinstance(op, arith.TruncFOp) and isinstance(_scalar(type_), BFloat16Type):
-                    return self._to_bfloat(llvm_type(op.operands[0].type), t, args[0], put)
-                if isinstance(op, arith.ExtFOp) and isinstance(_scalar(op.operands[0].type), BFloat16Type):
+                    return self._to_bfloat(llvm_type(types[0]), t, args[0], put)
+                if isinstance(op, arith.ExtFOp) and isinstance(_scalar(types[0]), BFloat16Type):
                     return self._from_bfloat(t, args[0], put)
                 if (word := _CASTS.get(type(op))) is not None:
-                    return put(f"{word} {llvm_type(op.operands[0].type)} {args[0]} to {t}")
+                    return put(f"{word} {llvm_type(types[0])} {args[0]} to {t}")
                 if (word := _INTRINSIC.get(type(op))) is not None:
                     return self._intrinsic(word, t, [(t, a) for a in args], put)
                 if (word := _LIBRARY.get(type(op))) is not None:
