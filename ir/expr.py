@@ -510,8 +510,12 @@ def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable
             yield ZERO
         case "floordiv" if lower and args[0].nonnegative(ranges) and args[1].nonnegative(ranges):
             yield ZERO
-        case "floordiv" if not lower and args[0].nonnegative(ranges) and (args[1] - 1).nonnegative(ranges):
-            yield args[0]
+        case "floordiv" if not lower and (args[1] - 1).nonnegative(ranges):
+            highest = (-args[0])._lowest(ranges)  # pyright: ignore[reportPrivateUsage]
+            if highest is not None:
+                yield -highest // args[1]
+            elif args[0].nonnegative(ranges):
+                yield args[0]
         case _:
             return
 

@@ -52,7 +52,7 @@ def splice(
     """Copy the body `source` in front of `before`, with its first arguments, the index variables, replaced by `exprs`
     over `operands`; the value that it yields. Indices are simplified by what `ranges` says about operands.
 
-    `known` maps other values of the source, which are then not copied; `otherwise` becomes the `else` of reads that have none."""
+    `known` maps other values of the source, which are not copied; `otherwise` is the `else` of reads without one."""
     mapped = dict(known or {})
     position = {arg: k for k, arg in enumerate(source.args[: len(exprs)])}
     block = before.parent

@@ -320,8 +320,9 @@ class Load(Access, IRDLOperation):
         return 1
 
     def resegment(self, count: int) -> None:
-        segments = [1, count, int(self.otherwise is not None)]
-        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, segments)
+        segments = self.properties["operandSegmentSizes"]  # the operands have changed: ask what was
+        assert isinstance(segments, DenseArrayBase)
+        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [1, count, segments.get_values()[2]])
 
     def verify_(self) -> None:
         self.verify_access(self.value.type)

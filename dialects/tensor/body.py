@@ -78,9 +78,9 @@ class Read(Indexed, IRDLOperation):
         return 1
 
     def resegment(self, count: int) -> None:
-        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(
-            i32, [1, count, int(self.otherwise is not None)]
-        )
+        segments = self.properties["operandSegmentSizes"]  # the operands have changed: ask what was
+        assert isinstance(segments, DenseArrayBase)
+        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [1, count, segments.get_values()[2]])
 
     def verify_(self) -> None:
         assert isinstance(self.tensor.type, TensorType)
