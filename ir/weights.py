@@ -133,9 +133,10 @@ def _encode(array: np.ndarray[Any, Any]) -> tuple[str, ...]:
     if flat.dtype.kind == "b":
         return tuple("true" if v else "false" for v in flat)
     bits = flat.view(f"u{flat.dtype.itemsize}")
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        numbers = flat.astype(np.float64)
     return tuple(
-        repr(float(v)) if np.isfinite(v) else f'"0x{int(b):x}"'
-        for v, b in zip(flat.astype(np.float64), bits, strict=True)
+        repr(float(v)) if np.isfinite(v) else f'"0x{int(b):x}"' for v, b in zip(numbers, bits, strict=True)
     )
 
 

@@ -7,6 +7,7 @@ becomes an `Issue`, the node's results become unknown, and the walk goes on, so 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,8 @@ from .report import Report
 from .rules import RULES
 from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_prefix, weight_name
 
+log = logging.getLogger(__name__)
+UNEXPECTED = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 MAX_EXPANDED = 50_000  # nodes that come from function bodies: a few lines of functions in functions could be billions
 
 
@@ -182,6 +185,10 @@ class Importer:
             self._bind(scope, proto, found)
         except Error as error:
             self._issue(name, shown, opset, error)
+            self._poison(scope, proto)
+        except UNEXPECTED as error:  # a rule met what no valid model has
+            log.debug("node %s", name, exc_info=True)
+            self._issue(name, shown, opset, ModelError(f"it makes no sense: {type(error).__name__}: {error}"))
             self._poison(scope, proto)
 
     def _bind(self, scope: Scope, proto: NodeProto, found: Sequence[Value | None]) -> None:

@@ -94,7 +94,7 @@ def scales_of(n: Node, position: int) -> list[Scale]:
     known = n.input(position).known
     if known is None:
         raise UnsupportedError("its scales depend on data", hint="give them as constants, or as sizes")
-    return [s if isinstance(s, Ratio) else float(s) for s in known.reshape(-1)]
+    return [Ratio.of(s) if isinstance(s, Ratio | Expr) else float(s) for s in known.reshape(-1)]
 
 
 def scaled(n: Node, axes: Sequence[int], scales: Sequence[Scale], how: Mapping[str, Any], nearest: bool = False) -> Value:
