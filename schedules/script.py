@@ -11,12 +11,13 @@ from ..errors import ScheduleError
 from .layout import Layout
 from .loops import Block, Fuse, Inline, Parallel, Peel, Sink, Split, Unroll
 from .primitive import Primitive
+from .reassociate import Reassociate
 from .stage import Stage
 from .vectorize import Vectorize
 
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
-    for cls in (Block, Fuse, Inline, Layout, Parallel, Peel, Sink, Split, Stage, Unroll, Vectorize)
+    for cls in (Block, Fuse, Inline, Layout, Parallel, Peel, Reassociate, Sink, Split, Stage, Unroll, Vectorize)
 }  # fmt: skip
 
 

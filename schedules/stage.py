@@ -28,7 +28,7 @@ class Stage(Primitive):
 
     Legal when all accesses there name windows that are the same or apart: index = base (outer variables, equal for all)
     + offset (inner loops with constant bounds, lanes). Nothing is copied in where the first access stores the whole
-    window, nothing out where nothing is stored. In space `register`, the loops that move within the window must be
+    window, nothing out where nothing is stored or the buffer ends with the iteration (it moves then). In space `register`, the loops that move within the window must be
     unrolled already. Copy loops are named `name.label`, after the loops whose window they copy.
 
     `combine`: start from 0 and add to the buffer at the end. Legal where the window is only added to; it reassociates
@@ -149,15 +149,21 @@ class _Window:
         alloc = Alloc(self.primitive.name, BufferType.of(sizes, type_.element_type, self.primitive.space))
         head: list[Operation] = [alloc]
         tail: list[Operation] = []
+        owner = self.buffer.owner
+        moves = isinstance(owner, Alloc) and self.loop.is_ancestor(owner)
         for group in self.groups:
             stored = any(isinstance(op, Store) for op in group.ops)
             otherwise = self.otherwise(group, stored)
             if not self.filled_first(group):
+                require(not moves or not self.primitive.combine, self.what, "is private to the iteration")
                 head += self.copy(group, alloc, otherwise, out=False)
-            if stored:
+            if stored and not moves:
                 tail += self.copy(group, alloc, None, out=True)
         for op in self.ops:
             self.redirect(op, alloc)
+        if moves and self.buffer.first_use is None:
+            assert isinstance(owner, Alloc)
+            erase(owner)
         first = self.loop.body.block.first_op
         assert first is not None
         before(first, head)

@@ -20,7 +20,8 @@ from .rewrite import before, erase, replace_variable
 
 @dataclass(frozen=True)
 class Vectorize(Primitive):
-    """An innermost `for l in lo..lo + t`, t <= width → operations on `width` lanes, the first t of them active.
+    """An innermost `for l in lo..lo + t`, t <= width → operations on lanes, as many as the power of two that holds t (at
+    most `width`), the first t of them active.
 
     Legal for parallel loops whose variable steps through buffers evenly (each index has a constant coefficient of it) and
     does not go through data: an index that is itself computed lane by lane is refused. Loads that do not name the
@@ -57,17 +58,17 @@ class Vectorize(Primitive):
         if not trip:
             erase(loop)
             return
-        if self.width == 1:
+        if trip == 1:
             lanes_of_one(loop)
             return
-        body = _Body(self, loop, trip)
+        body = _Body(self.label, min(self.width, 1 << (trip - 1).bit_length()), loop)
         for op in list(loop.body.block.ops):
             body.op(op)
         erase(loop)
 
 
 def lanes_of_one(loop: For) -> None:
-    """Vectors of one lane are scalars: the loop's body, once."""
+    """The loop's body, once: vectors of one lane are scalars."""
     replace_variable(loop.iv, loop.lower, [])
     for op in list(loop.body.block.ops):
         op.detach()
@@ -78,9 +79,9 @@ def lanes_of_one(loop: For) -> None:
 class _Body:
     """The ops of one loop, moved in front of it one by one as operations on lanes."""
 
-    def __init__(self, primitive: Vectorize, loop: For, trip: int) -> None:
-        self.loop, self.width, self.label = loop, primitive.width, primitive.label
-        self.active = trip if trip < primitive.width else None
+    def __init__(self, label: str, width: int, loop: For) -> None:
+        self.loop, self.width, self.label = loop, width, label
+        self.active = loop.trip if loop.trip != width else None
         self.vectors: dict[SSAValue, SSAValue] = {}  # what varies by lane, or has been broadcast
 
     def put(self, op: Operation) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ...ir.expr import Expr, ceildiv, product
 from ..nest import Nest, Read, at_least
-from ..strategy import Case, Choice, Choices, Strategy, power_at_least, reordered, sizes
+from ..strategy import Case, Choice, Choices, Strategy
+from ..tile import Tile, begin, singles, tile_lines, vector_width
 
 PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is worth it
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
@@ -27,12 +28,11 @@ class Shape:
     rows: tuple[int, ...]  # dims that the panels do not depend on, innermost first
     others: tuple[int, ...]  # parallel dims that panels depend on too: batches
     reduction: tuple[int, ...]
-    single: tuple[int, ...]  # dims of extent 1
 
 
 def shape_of(nest: Nest) -> Shape | None:
     """The roles of the dims, None where the nest is no contraction."""
-    single = tuple(i for i, d in enumerate(nest.dims) if d.size == 1)
+    single = singles(nest)
     parallel = [i for i in nest.parallel if i not in single]
     reduction = tuple(i for i in nest.reduction if i not in single)
     if not parallel or not reduction or not nest.store.contiguous(parallel[-1]) or any(r.data for r in nest.reads):
@@ -45,7 +45,7 @@ def shape_of(nest: Nest) -> Shape | None:
     used = frozenset().union(*(r.dims for r in panels))
     rows = tuple(i for i in reversed(parallel[:-1]) if i not in used)
     others = tuple(i for i in parallel[:-1] if i in used)
-    return Shape(lanes, panels, broadcast, rows, others, reduction, single)
+    return Shape(lanes, panels, broadcast, rows, others, reduction)
 
 
 class Contraction(Strategy):
@@ -150,79 +150,29 @@ class Contraction(Strategy):
         nest = case.nest
         shape = shape_of(nest)
         assert shape is not None
-        label = [d.label for d in nest.dims]
-        v, k = label[shape.lanes], [label[d] for d in shape.reduction]
-        width = nest.dims[shape.lanes].size
-        lanes = case.lanes if width is None else min(case.lanes, power_at_least(width))
-        wide = values["vectors"] * lanes
-        lines = [f"inline {label[d]}" for d in shape.single]
+        lines = begin(nest)
         if values["pack"]:
+            wide = values["vectors"] * vector_width(case, shape.lanes)
             for read in {r.buffer: r for r in shape.panels}.values():
                 offset = self.packing(case, shape, read, wide)
                 if offset is not None:
                     dims = ", ".join(f"d{i}" for i in range(read.type.rank))
                     lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
-        order = [label[d] for d in nest.parallel if d not in shape.single]
-        if nest.phases > 1:
-            lines += [f"fuse {x}" for x in order]
-        rows = [label[d] for d in shape.rows[:2]]
-        if values["block"] and rows:
-            size = nest.dims[shape.rows[0]].size
-            whole = size is not None and size % values["block"] == 0
-            how = "split" if whole else "block"
-            lines.append(f"{how} {rows[0]} {values['block']} -> {rows[0]}b {rows[0]}")
-            order.insert(order.index(rows[0]), f"{rows[0]}b")
-        lines.append(f"split {v} {self.columns(width, wide, lanes)} -> {v} {v}t")
-        outer = self.outer(case, shape, order, values)
-        lines += reordered(order, outer)
-        tiles: list[str] = []
-        inside = outer[-1]
-        if rows and values["rows"] * values["second"] > 1:
-            known = nest.dims[shape.rows[0]].size
-            if values["block"] and known is not None and known % values["block"]:
-                known = None
-            lines.append(f"split {rows[0]} {sizes(known, values['rows'])} -> {rows[0]} {rows[0]}t")
-            tiles.append(f"{rows[0]}t")
-            if values["second"] > 1:
-                far = nest.dims[shape.rows[1]].size
-                lines.append(f"split {rows[1]} {sizes(far, values['second'])} -> {rows[1]} {rows[1]}t")
-                lines.append(f"sink {rows[1]}t past {' '.join(outer[outer.index(rows[1]) + 1 :])} {rows[0]}t")
-                tiles.append(f"{rows[1]}t")
-        lines.append(f"sink {v}t past {' '.join(k)}")
-        lines += [f"sink {t} past {' '.join(k)}" for t in reversed(tiles)]
-        unrolled = [*tiles, f"{v}t"]
-        if values["unroll"] > 1:
-            depth = nest.dims[shape.reduction[-1]].size
-            cover = sizes(depth, values["unroll"]) if depth is not None else f"{values['unroll']}|1"
-            lines.append(f"split {k[-1]} {cover} -> {k[-1]} {k[-1]}u")
-            unrolled.append(f"{k[-1]}u")
-        if lanes > 1:
-            lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
-            lines.append(f"vectorize {v}l {lanes}")
-        lines.append(f"unroll {' '.join(unrolled)}")
-        lines.append(f"stage {nest.store.buffer} at {inside} in register as acc")
-        if case.worth_sharing:
-            lines.append(f"parallel {outer[0]}")
-        return lines
+        rows = tuple(zip(shape.rows, (values["rows"], values["second"]), strict=False))
+        blocks = ((shape.rows[0], values["block"]),) if values["block"] and shape.rows else ()
+        outer = self.outer(case, shape, values)
+        return lines + tile_lines(
+            case, Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks)
+        )
 
-    def columns(self, width: int | None, wide: int, lanes: int) -> str:
-        """Sizes that cover the lanes' dim; of an unknown extent, what a vector does not fill goes by few."""
-        if width is not None:
-            return sizes(width, wide)
-        parts = [wide, *(w for w in (2 * lanes, lanes, lanes // 4) if 1 < w < wide), 1]
-        return "|".join(map(str, parts))
-
-    def outer(self, case: Case, shape: Shape, order: Sequence[str], values: Mapping[str, int]) -> list[str]:
+    def outer(self, case: Case, shape: Shape, values: Mapping[str, int]) -> list[str]:
         """The order of the loops around the tile: the innermost row loop last, so that a panel stays in the cache."""
         nest = case.nest
         label = [d.label for d in nest.dims]
-        v = label[shape.lanes]
         rows = [label[d] for d in reversed(shape.rows)]
-        others = [label[d] for d in shape.others]
-        others.sort(key=lambda x: -(nest.dims[label.index(x)].size or 1 << 20))
-        blocks = [x for x in order if x not in (*rows, *others, v)]
-        inner = rows[-1:]
-        around = rows[:-1]
+        others = [label[d] for d in sorted(shape.others, key=lambda d: -(nest.dims[d].size or 1 << 20))]
+        blocks = [f"{rows[-1]}b"] if values["block"] and rows else []
+        inner, around, v = rows[-1:], rows[:-1], label[shape.lanes]
         if values["panels_outside"]:
             return [*others, *blocks, v, *around, *inner]
         return [*others, *blocks, *around, v, *inner]

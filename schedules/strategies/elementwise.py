@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
-from ..strategy import Case, Choice, Choices, Strategy, power_at_least, sizes
+from ..strategy import Case, Choice, Choices, Strategy
+from ..tile import columns, vector_width
 
 CHUNK = 16 << 10  # elements that one chunk of a single loop takes
 
@@ -28,7 +29,7 @@ class Elementwise(Strategy):
         nest = case.nest
         dim = nest.dims[lane_dim(nest)]
         v, size = dim.label, dim.size
-        lanes = case.lanes if size is None else min(case.lanes, power_at_least(size))
+        lanes = vector_width(case, lane_dim(nest))
         wide = lanes * values["vectors"]
         lines: list[str] = []
         outermost = nest.dims[0].label
@@ -45,14 +46,6 @@ class Elementwise(Strategy):
         if case.worth_sharing and nest.dims[0].size != 1:
             lines.append(f"parallel {outermost}")
         return lines
-
-
-def columns(width: int | None, wide: int, lanes: int) -> str:
-    """Sizes that cover the lanes' dim; of an unknown extent, what a vector does not fill goes by few."""
-    if width is not None:
-        return sizes(width, wide)
-    parts = [wide, *(w for w in (2 * lanes, lanes, lanes // 4) if 1 < w < wide), 1]
-    return "|".join(map(str, parts))
 
 
 def lane_dim(nest: Nest) -> int:

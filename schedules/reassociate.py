@@ -1,0 +1,168 @@
+"""The primitive reassociate: a reduction in several partial results, combined in a fixed order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from ..dialects.loop.ops import Alloc, For, Load, Store
+from ..dialects.loop.program import Kernel
+from ..ir.expr import Expr
+from ..ir.types import BufferType, is_float
+from .analysis import accesses, loops_of, require
+from .primitive import Primitive, sizes_of
+from .rewrite import before, erase, move_body
+
+NEUTRAL: dict[type[Operation], Any] = {
+    arith.AddfOp: 0.0, arith.MulfOp: 1.0, arith.MaximumfOp: -np.inf, arith.MinimumfOp: np.inf,
+    arith.AddiOp: 0, arith.MuliOp: 1, arith.OrIOp: 0, arith.AndIOp: -1, arith.MaxUIOp: 0, arith.MinUIOp: -1,
+    arith.MaxSIOp: None, arith.MinSIOp: None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reassociate(Primitive):
+    """`for k {out = out + f(k)}` → n partial results, where n (a power of two) is the first size:
+
+        for i {name[i] = 0}
+        for outer in k step n { for i {name[i] = name[i] + f(outer + i)} }
+        for i {name.sum[i] = name[i]}
+        for h in 0..n/2 {name.sum[h] += name.sum[h + n/2]}, and so on down to one; out = out + name.sum[0]
+
+    What n does not divide is added to `out` one by one before: sizes are `n` or `n|1`. All loops over i are called inner,
+    those over h `name.half`. With `at` another loop, around k and reductions between: the partial results live there.
+    This is the one primitive that changes the order of a reduction, so results may differ by rounding; the order is
+    fixed. Legal where the loop does nothing but combine into one element, by + * max min, `or` or `and`."""
+
+    label: str
+    sizes: tuple[int | str, ...]
+    at: str
+    outer: str
+    inner: str
+    name: str
+    form: ClassVar[str] = "reassociate <label> <sizes> at <at> -> <outer> <inner> as <name>"
+
+    @classmethod
+    def of(cls, values: dict[str, str | tuple[str, ...] | bool]) -> Self:
+        return cls(**(values | {"sizes": sizes_of(str(values["sizes"]), "reassociate")}))  # pyright: ignore
+
+    def apply(self, kernel: Kernel) -> None:
+        first = self.sizes[0]
+        plain = isinstance(first, int) and first & (first - 1) == 0 and first > 1 and self.sizes[1:] in ((), (1,))
+        require(plain, f"reassociate: sizes are a power of two, or that and 1, not {self.spell(self.sizes)}")
+        require(self.name not in kernel.buffers(), f"reassociate: a buffer is named {self.name} already")
+        for loop in loops_of(kernel, self.label):
+            _Partial(self, loop, int(first)).run()
+
+
+class _Partial:
+    """One reduction loop."""
+
+    def __init__(self, primitive: Reassociate, loop: For, count: int) -> None:
+        self.primitive, self.loop, self.count = primitive, loop, count
+        self.what = f"reassociate: loop {primitive.label}"
+        require(not loop.is_parallel, f"{self.what} is no reduction")
+        require(loop.stride == 1 and loop.run.data == "serial", f"{self.what} has a step or is {loop.run.data}")
+        self.top = loop
+        while self.top.tag != primitive.at:
+            parent = self.top.parent_op()
+            alone = isinstance(parent, For) and parent.body.block.first_op is parent.body.block.last_op
+            require(alone, f"{self.what} does not stand alone in {primitive.at}")
+            assert isinstance(parent, For)
+            require(not parent.is_parallel, f"{self.what}: {parent.tag} is no reduction")
+            self.top = parent
+        stores = [op for op in accesses(loop) if isinstance(op, Store)]
+        require(len(stores) == 1 and stores[0].parent_op() is loop, f"{self.what} does more than combine into one element")
+        self.store = stores[0]
+        combine = self.store.value.owner
+        require(isinstance(combine, Operation) and type(combine) in NEUTRAL, f"{self.what} does not combine by + * max min")
+        assert isinstance(combine, Operation)
+        self.combine = combine
+        require(combine.parent_op() is loop and self.store.value.has_one_use(), f"{self.what}: the result is used again")
+        old = [op for op in accesses(loop, self.store.buffer) if isinstance(op, Load)]
+        same = len(old) == 1 and old[0].exprs == self.store.exprs and list(old[0].indices) == list(self.store.indices)
+        require(same and old[0].value.has_one_use() and old[0].value in combine.operands, f"{self.what} reads the result")
+        self.old = old[0]
+        within = {x.iv for x in self.top.walk() if isinstance(x, For)}
+        require(not any(v in within for v in self.store.indices), f"{self.what} combines into several elements")
+        self.result = self.store.buffer
+        self.element = self.store.type.element_type
+        self.scalar = self.store.value.type
+
+    def run(self) -> None:
+        p, loop, count = self.primitive, self.loop, self.count
+        length = loop.upper - loop.lower
+        whole = length // count * count
+        if whole == 0:
+            require(len(p.sizes) > 1, f"{self.what} is shorter than {count}")
+            return
+        require(whole == length or len(p.sizes) > 1, f"{self.what} is not a multiple of {count}: let the sizes end in 1")
+        end = loop.lower + whole
+        partial = Alloc(p.name, BufferType.of([count], self.element, "stack"))
+        total = Alloc(f"{p.name}.sum", BufferType.of([count], self.element, "stack"))
+        start = For((0, count), p.inner, "parallel")
+        before(self.top, [partial, total, start])
+        neutral = arith.ConstantOp(self.neutral())
+        start.body.block.add_ops([neutral, Store(neutral.result, partial.buffer, ([Expr.dim(0)], [start.iv]))])
+        if whole != length:
+            rest = self.top.clone()  # what is left over, one by one
+            before(self.top, [rest])
+            left = next(x for x in rest.walk() if isinstance(x, For) and x.tag == loop.tag)
+            left.set_indices((end, loop.upper), list(loop.indices))
+            left.properties["label"] = type(left.label)(f"{p.outer}.rest")
+        outer = loop.like(bounds=(loop.lower, end), step=count, label=p.outer)
+        inner = For((0, count), p.inner, "parallel")
+        before(loop, [outer])
+        outer.body.block.add_op(inner)
+        move_body(loop, inner, Expr.dim(0) + Expr.dim(1), [outer.iv, inner.iv])
+        erase(loop)
+        top = outer if self.top is loop else self.top
+        lane = ([Expr.dim(0)], [inner.iv])
+        mine = Load(partial.buffer, lane)
+        before(self.old, [mine])
+        indices = ([*self.old.exprs], list(self.old.indices))
+        self.old.value.replace_all_uses_with(mine.value)
+        erase(self.old)
+        before(self.store, [Store(self.store.value, partial.buffer, lane)])
+        erase(self.store)
+        assert top.parent is not None
+        top.parent.insert_ops_after(self.finish(partial.buffer, total.buffer, indices), top)
+
+    def finish(self, partial: SSAValue, total: SSAValue, indices: tuple[list[Expr], list[SSAValue]]) -> list[Operation]:
+        """Combine the partial results, half with half, and the last one with the result."""
+        p, count = self.primitive, self.count
+        copy = For((0, count), p.inner, "parallel")
+        at = ([Expr.dim(0)], [copy.iv])
+        value = Load(partial, at)
+        copy.body.block.add_ops([value, Store(value.value, total, at)])
+        ops: list[Operation] = [copy]
+        while (count := count // 2) > 0:
+            half = For((0, count), f"{p.name}.half", "parallel")
+            a, b = Load(total, ([Expr.dim(0)], [half.iv])), Load(total, ([Expr.dim(0) + count], [half.iv]))
+            new = self.combined(a.value, b.value)
+            half.body.block.add_ops([a, b, new, Store(new.results[0], total, ([Expr.dim(0)], [half.iv]))])
+            ops.append(half)
+        old, last = Load(self.result, indices), Load(total, ([Expr.const(0)], []))
+        new = self.combined(old.value, last.value)
+        return [*ops, old, last, new, Store(new.results[0], self.result, indices)]
+
+    def combined(self, a: SSAValue, b: SSAValue) -> Operation:
+        return type(self.combine).create(
+            operands=[a, b], result_types=[self.scalar], properties=dict(self.combine.properties)
+        )
+
+    def neutral(self) -> Attribute:
+        """The value that changes nothing."""
+        value = NEUTRAL[type(self.combine)]
+        if is_float(self.scalar):
+            return FloatAttr(float(value), self.scalar)  # pyright: ignore
+        assert isinstance(self.scalar, IntegerType)
+        bits = self.scalar.width.data
+        if value is None:
+            value = -(1 << bits - 1) if isinstance(self.combine, arith.MaxSIOp) else (1 << bits - 1) - 1
+        return IntegerAttr(value, self.scalar)

@@ -1,0 +1,74 @@
+"""Reductions whose result has contiguous lanes in all that is read: depthwise convolution, pooling, sums over outer dims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...ir.expr import product
+from ..nest import Nest
+from ..strategy import Case, Choice, Choices, Strategy
+from ..tile import Tile, begin, singles, tile_lines
+
+UNROLLED = 25  # points of a window that are written out: a loop's worth of loads serves several results then
+BODIES = 256  # at most so many bodies in the unrolled tile
+
+
+class Window(Strategy):
+    """Vectors of the innermost dim; tiles of `rows` × `second` results, whose windows share what they read."""
+
+    name = "window"
+    rank = 20
+
+    def choices(self, case: Case) -> Choices | None:
+        nest = case.nest
+        single = singles(nest)
+        parallel = [d for d in nest.parallel if d not in single]
+        if not nest.reduction or not parallel or case.lanes < 2:
+            return None
+        lanes = parallel[-1]
+        reads = (*nest.reads, *nest.finish_reads)
+        steps = [lanes in r.dims for r in nest.reads]
+        if not any(steps) or not nest.store.contiguous(lanes):
+            return None
+        if any(r.data and lanes in r.dims or (lanes in r.dims and r.step(lanes) is None) for r in reads):
+            return None
+        if not all(r.contiguous(lanes) for r in nest.reads if lanes in r.dims):
+            return None
+        points = product(nest.dims[d].extent for d in nest.reduction).constant
+        small = points is not None and points <= UNROLLED
+        accumulators = case.target.vector_registers // 3
+        width = nest.dims[lanes].size
+        most = 8 if width is None else max(1, -(-width // case.lanes))
+        rows, second, vectors = 1, 1, min(most, accumulators, 8)
+        if small and len(parallel) > 1:
+            near = nest.dims[parallel[-2]].size
+            vectors = 1
+            rows = 4 if near is None or near >= 4 else near
+            if len(parallel) > 2 and self.overlaps(nest, parallel[-3]):
+                far = nest.dims[parallel[-3]].size
+                second = 2 if far is None or far >= 2 else 1
+            limit = max(1, min(accumulators, BODIES // (points or 1)))
+            while rows * second > limit:
+                rows, second = (rows, second // 2) if second > 1 else (max(1, rows // 2), 1)
+        unroll = 0 if small else 4 if vectors <= 4 else 2
+        return {
+            "rows": Choice(rows, tuple(sorted({1, 2, 4, 7, 8, rows}))),
+            "second": Choice(second, tuple(sorted({1, 2, 4, second}))),
+            "vectors": Choice(vectors, tuple(sorted({1, 2, 4, 8, vectors}))),
+            "unroll": Choice(unroll, tuple(sorted({*((0,) if small else ()), 1, 2, 4, unroll}))),
+        }
+
+    def overlaps(self, nest: Nest, dim: int) -> bool:
+        """Whether neighbouring results in a dim read from a common window."""
+        return any(dim in e.dims and e.dims & set(nest.reduction) for r in nest.reads for e in r.index)
+
+    def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
+        nest = case.nest
+        single = singles(nest)
+        *around, lanes = [d for d in nest.parallel if d not in single]
+        near = [*reversed(around)]
+        rows = tuple(zip(near, (values["rows"], values["second"]), strict=False))
+        # channels outside of the innermost rows: the window's weights stay in registers and cache
+        outer = [nest.dims[d].label for d in (*around[:-1], lanes, *around[-1:])]
+        tile = Tile(lanes, values["vectors"], rows, tuple(outer), values["unroll"])
+        return begin(nest) + tile_lines(case, tile)

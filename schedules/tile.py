@@ -1,0 +1,106 @@
+"""What strategies with register tiles share: the lines that make a tile of the result and keep it in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .nest import Nest
+from .strategy import Case, power_at_least, reordered, sizes
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of the result: `vectors` vectors of the dim `lanes` × so many of each row dim (the innermost first).
+
+    `outer`: the loops around the tile, outermost first: labels of the parallel dims that are more than one, and of
+    blocks. `blocks`: (dim, size) of loops that are cut once more before. `unroll`: of the innermost reduction; 0 unrolls
+    all reductions."""
+
+    lanes: int
+    vectors: int
+    rows: tuple[tuple[int, int], ...]
+    outer: tuple[str, ...]
+    unroll: int
+    blocks: tuple[tuple[int, int], ...] = ()
+
+
+def vector_width(case: Case, dim: int) -> int:
+    """Lanes of the vectors over a dim: fewer than the target has where the dim is shorter."""
+    size = case.nest.dims[dim].size
+    return case.lanes if size is None else min(case.lanes, power_at_least(size))
+
+
+def singles(nest: Nest) -> tuple[int, ...]:
+    """Dims of extent 1."""
+    return tuple(i for i, d in enumerate(nest.dims) if d.size == 1)
+
+
+def begin(nest: Nest) -> list[str]:
+    """Lines that take the loops of one trip away and make one nest of the phases."""
+    single = singles(nest)
+    lines = [f"inline {nest.dims[d].label}" for d in single]
+    if nest.phases > 1:
+        lines += [f"fuse {nest.dims[d].label}" for d in nest.parallel if d not in single]
+    return lines
+
+
+def columns(width: int | None, wide: int, lanes: int) -> str:
+    """Sizes that cover the lanes' dim; of an unknown extent, what a vector does not fill goes by few."""
+    if width is not None:
+        return sizes(width, wide)
+    parts = [wide, *(w for w in (2 * lanes, lanes, lanes // 4) if 1 < w < wide), 1]
+    return "|".join(map(str, dict.fromkeys(parts)))
+
+
+def tile_lines(case: Case, tile: Tile) -> list[str]:
+    """The schedule after `begin` and layouts: split, reorder, vectorize, unroll, stage, share."""
+    nest = case.nest
+    label = [d.label for d in nest.dims]
+    single = singles(nest)
+    v = label[tile.lanes]
+    k = [label[d] for d in nest.reduction if d not in single]
+    order = [label[d] for d in nest.parallel if d not in single]
+    lanes = vector_width(case, tile.lanes)
+    lines: list[str] = []
+    cut: set[int] = set()
+    for dim, block in tile.blocks:
+        size = nest.dims[dim].size
+        whole = size is not None and size % block == 0
+        lines.append(f"{'split' if whole else 'block'} {label[dim]} {block} -> {label[dim]}b {label[dim]}")
+        order.insert(order.index(label[dim]), f"{label[dim]}b")
+        if not whole:
+            cut.add(dim)
+    width = nest.dims[tile.lanes].size
+    lines.append(f"split {v} {columns(width, tile.vectors * lanes, lanes)} -> {v} {v}t")
+    lines += reordered(order, tile.outer)
+    tiles: list[str] = []
+    for dim, size in tile.rows:
+        if size <= 1:
+            continue
+        x = label[dim]
+        known = None if dim in cut else dict(tile.blocks).get(dim, nest.dims[dim].size)
+        lines.append(f"split {x} {sizes(known, size)} -> {x} {x}t")
+        if past := [*tile.outer[tile.outer.index(x) + 1 :], *tiles[::-1]]:
+            lines.append(f"sink {x}t past {' '.join(past)}")
+        tiles.append(f"{x}t")
+    if k:
+        lines.append(f"sink {v}t past {' '.join(k)}")
+        lines += [f"sink {t} past {' '.join(k)}" for t in reversed(tiles)]
+    unrolled = [*tiles, f"{v}t"]
+    if not tile.unroll:
+        unrolled += k
+    elif k and tile.unroll > 1:
+        depth = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
+        cover = f"{tile.unroll}|1" if depth is None else sizes(depth, tile.unroll)
+        lines.append(f"split {k[-1]} {cover} -> {k[-1]} {k[-1]}u")
+        unrolled.append(f"{k[-1]}u")
+    if lanes > 1:
+        lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
+        lines.append(f"vectorize {v}l {lanes}")
+    lines.append(f"unroll {' '.join(unrolled)}")
+    if nest.reduction:
+        lines.append(f"stage {nest.store.buffer} at {tile.outer[-1]} in register as acc")
+    if case.worth_sharing:
+        lines.append(f"parallel {tile.outer[0]}")
+    return lines
