@@ -195,7 +195,9 @@ class Expr:
         dims, symbols = dims or {}, symbols or {}
         if not (self.dims & dims.keys() or self.symbols & symbols.keys()):
             return self
+        return _substituted(self, tuple(dims.items()), tuple(symbols.items()))
 
+    def _substituted(self, dims: Mapping[int, ExprLike], symbols: Mapping[str, ExprLike]) -> Expr:
         def replaced(atom: Atom) -> Expr:
             match atom.kind:
                 case "symbol":
@@ -360,6 +362,13 @@ class Expr:
         if (k := self.constant) is None:
             raise TypeError(f"the size {self} is not a constant")
         return k
+
+
+@lru_cache(maxsize=1 << 14)
+def _substituted(
+    e: Expr, dims: tuple[tuple[int, ExprLike], ...], symbols: tuple[tuple[str, ExprLike], ...]
+) -> Expr:
+    return e._substituted(dict(dims), dict(symbols))  # pyright: ignore[reportPrivateUsage]
 
 
 ZERO, ONE = Expr.const(0), Expr.const(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from xdsl.ir import SSAValue
 from xdsl.parser import AttrParser, Parser, UnresolvedOperand
@@ -111,15 +112,22 @@ def canonical_indices(exprs: Iterable[Expr], operands: Sequence[SSAValue]) -> tu
     """The same expressions over the operands in the order in which their text names them, each once.
 
     Two ops that print alike are then alike, so text round-trips."""
-    values, order = list(exprs), list(operands)
+    distinct = list(dict.fromkeys(operands))
+    values, order = _canonical(tuple(exprs), tuple(distinct.index(v) for v in operands))
+    return list(values), [distinct[i] for i in order]
+
+
+@lru_cache(maxsize=1 << 14)
+def _canonical(exprs: tuple[Expr, ...], operands: tuple[int, ...]) -> tuple[tuple[Expr, ...], tuple[int, ...]]:
+    values, order = exprs, operands
     for _ in range(4):
         seen: list[int] = []
         for e in values:
             if e.dims:
                 seen += [d for part in e.text(_marked).split("\0")[1::2] if (d := int(part)) not in seen]
-        distinct = list(dict.fromkeys(order[d] for d in seen))
+        distinct = tuple(dict.fromkeys(order[d] for d in seen))
         position = {d: Expr.dim(distinct.index(order[d])) for d in seen}
         if order == distinct and all(e == Expr.dim(d) for d, e in position.items()):
             break
-        values, order = [e.substitute(position) for e in values], distinct
+        values, order = tuple(e.substitute(position) for e in values), distinct
     return values, order
