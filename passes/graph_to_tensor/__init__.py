@@ -16,16 +16,8 @@ from .rules import REFUSALS, RULES, Emitter
 
 __all__ = ["FAMILIES", "GraphToTensor", "supported"]
 
-FAMILIES = (
-    elementwise,
-    movement,
-    contraction,
-    pooling,
-    reduction,
-    normalization,
-    indexing,
-    resize,
-)  # they enter the rules
+# their rules are entered when they are imported
+FAMILIES = (elementwise, movement, contraction, pooling, reduction, normalization, indexing, resize)
 
 
 @dataclass(frozen=True)

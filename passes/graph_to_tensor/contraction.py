@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Any
 
 from xdsl.dialects.builtin import f64
 from xdsl.ir import Attribute, SSAValue
@@ -18,7 +19,7 @@ from ...dialects.tensor.builder import Body, Scalar
 from ...ir.expr import ONE, ZERO, Expr, ExprLike, broadcast
 from ...ir.types import is_float
 from .movement import transposed
-from .rules import Emitter, broadcast_index, broadcast_read, element_type, lowers, sizes_of, type_of, wide, widened
+from .rules import Emitter, broadcast_index, broadcast_read, lowers, sizes_of, type_of, wide, widened
 
 
 @lowers(graph.MatMul)
@@ -118,14 +119,12 @@ def conv(op: GraphOp, emit: Emitter) -> SSAValue:
     weight = transposed(emit, w, [*range(2, 2 + n), 1, 0])  # [kernel..., C / group, M]
     *kernel, depth, channels = sizes_of(weight)
 
-    def tap(b: Body, batch: Expr, space: Sequence[Expr], taps: Sequence[Expr], channel: Expr) -> Scalar:
+    def term(b: Body, i: Expr, space: Sequence[Expr], taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
         place = [s * t + k * d for s, k, t, d in zip(space, taps, strides, dilations, strict=True)]
-        return widened(b.read(source, batch, *place, channel))
+        value = widened(b.read(source, i, *place, g * depth + c))
+        return value * widened(b.read(weight, *taps, c, g * (channels // group) + m))
 
-    def weight_at(b: Body, taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
-        return widened(b.read(weight, *taps, c, g * (channels // group) + m))
-
-    return windowed(emit, op, kernel, group, depth, bias, tap, weight_at)
+    return windowed(emit, op, kernel, group, depth, bias, term)
 
 
 def windowed(
@@ -135,59 +134,50 @@ def windowed(
     group: int,
     depth: Expr,
     bias: SSAValue | None,
-    tap: Callable[..., Scalar],
-    weight: Callable[..., Scalar],
+    term: Callable[..., Scalar],
 ) -> SSAValue:
     """The sum over a window and over `depth` channels of a group: `[N, M, space...]`, M in `group` groups.
 
-    `tap(b, n, space, window position, channel)` reads the input, and `weight(b, window position, g, c, m)` the weight
-    for input channel c and output channel m of group g."""
+    `term(b, n, place, window position, g, c, m)` is the product for input channel c and output channel m of group g."""
     out = type_of(op.results[0])
     batch, channels, *space = out.sizes
-    n, accumulator = len(space), wide(out.element_type)
+    n, element = len(space), wide(out.element_type)
     width = channels // group
 
-    def finish(b: Body, *given: Expr | Scalar) -> Scalar:
+    def finish(b: Body, *given: Any) -> Scalar:
         *dims, total = given
-        assert bias is not None and isinstance(total, Scalar)
-        m = dims[n + 1] if len(dims) == n + 2 else dims[n + 1] * width + dims[n + 2]  # pyright: ignore[reportOperatorIssue]
+        m = dims[n + 1] if len(dims) == n + 2 else dims[n + 1] * width + dims[n + 2]
         return total + widened(b.read(bias, m))  # pyright: ignore[reportArgumentType]
 
-    end = None if bias is None else finish
+    def contraction(shape: Sequence[Expr], body: Callable[..., Scalar], reduce: Sequence[Expr]) -> SSAValue:
+        end = None if bias is None else finish
+        found = emit.compute(shape, body, element, reduce=reduce, combine="add", finish=end)
+        return emit.cast(found, out.element_type)
+
     if group == 1:
 
         def dense(b: Body, i: Expr, *dims: Expr) -> Scalar:
-            s, m, taps, c = dims[:n], dims[n], dims[n + 1 : -1], dims[-1]
-            return tap(b, i, s, taps, c) * weight(b, taps, ZERO, c, m)
+            return term(b, i, dims[:n], dims[n + 1 : -1], ZERO, dims[-1], dims[n])
 
-        found = emit.compute(
-            [batch, *space, channels], dense, accumulator, reduce=[*kernel, depth], combine="add", finish=end
-        )
-    elif depth == ONE and width == ONE:
+        return channels_first(emit, contraction([batch, *space, channels], dense, [*kernel, depth]))
+    if depth == ONE and width == ONE:
 
         def depthwise(b: Body, i: Expr, *dims: Expr) -> Scalar:
-            s, c, taps = dims[:n], dims[n], dims[n + 1 :]
-            return tap(b, i, s, taps, c) * weight(b, taps, c, ZERO, ZERO)
+            return term(b, i, dims[:n], dims[n + 1 :], dims[n], ZERO, ZERO)
 
-        found = emit.compute(
-            [batch, *space, channels], depthwise, accumulator, reduce=kernel, combine="add", finish=end
-        )
-    else:
+        return channels_first(emit, contraction([batch, *space, channels], depthwise, kernel))
 
-        def grouped(b: Body, i: Expr, *dims: Expr) -> Scalar:
-            s, g, m, taps, c = dims[:n], dims[n], dims[n + 1], dims[n + 2 : -1], dims[-1]
-            return tap(b, i, s, taps, g * depth + c) * weight(b, taps, g, c, m)
+    def grouped(b: Body, i: Expr, *dims: Expr) -> Scalar:
+        return term(b, i, dims[:n], dims[n + 2 : -1], dims[n], dims[-1], dims[n + 1])
 
-        shape = [batch, *space, Expr.const(group), width]
-        found = emit.compute(shape, grouped, accumulator, reduce=[*kernel, depth], combine="add", finish=end)
-        found = emit.cast(found, element_type(op.results[0]))
-        return emit.move(out.sizes, found, lambda i, m, *dims: [i, *dims, m // width, m % width])
-    return channels_first(emit, emit.cast(found, element_type(op.results[0])))
+    found = contraction([batch, *space, Expr.const(group), width], grouped, [*kernel, depth])
+    return emit.move(out.sizes, found, lambda i, m, *dims: [i, *dims, m // width, m % width])
 
 
 @lowers(graph.ConvTranspose)
 def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
-    """Gathered: output o takes tap k from input `(o + before - k dilation) / stride`, where that is a whole number."""
+    """Gathered: output o takes tap k from input `(o + before - k dilation) / stride`, where that is a whole number and
+    inside; elsewhere there is no term, not one of 0 times a weight that may be infinite."""
     (x, w, bias), out = op.inputs, type_of(op.results[0])
     assert x is not None and w is not None
     strides, dilations, pads, group = (op.get(n) for n in ("strides", "dilations", "pads", "group"))
@@ -197,18 +187,19 @@ def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
     *kernel, channels, _ = sizes_of(weight)
     depth = channels // group
 
-    def tap(b: Body, batch: Expr, space: Sequence[Expr], taps: Sequence[Expr], channel: Expr) -> Scalar:
+    def term(b: Body, i: Expr, space: Sequence[Expr], taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
         far = [o + p - k * d for o, p, k, d in zip(space, pads, taps, dilations, strict=False)]
-        found = b.read(source, batch, *(f // s for f, s in zip(far, strides, strict=True)), channel, otherwise=0)
-        for f, s in zip(far, strides, strict=True):
+        place = [f // s for f, s in zip(far, strides, strict=True)]
+        channel = g * depth + c
+        found = widened(b.read(source, i, *place, channel, otherwise=0)) * widened(b.read(weight, *taps, channel, m))
+        for f, s, p, size in zip(far, strides, place, sizes_of(source)[1:-1], strict=True):
+            there = b.from_index(p).ge(0) & b.from_index(p).lt(b.from_index(size))
             if s != 1:
-                found = b.from_index(f % s).eq(0).where(found, 0)
-        return widened(found)
+                there = there & b.from_index(f % s).eq(0)
+            found = there.where(found, 0)
+        return found
 
-    def weight_at(b: Body, taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
-        return widened(b.read(weight, *taps, g * depth + c, m))
-
-    return windowed(emit, op, kernel, group, depth, bias, tap, weight_at)
+    return windowed(emit, op, kernel, group, depth, bias, term)
 
 
 # ---- Einstein's sum
