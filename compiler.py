@@ -45,8 +45,11 @@ log = logging.getLogger(__name__)
 
 # ---- the stages ---------------------------------------------------------------------------------------------------
 
-# What the model computes, with less of it: constants folded, operators that do nothing gone.
+# What the model computes, with less of it: operators that do nothing gone, constants folded, equal things once.
 GRAPH = """
+    eliminate-identities,
+    canonicalize,
+    fold-constants,
     eliminate-common-subexpressions,
     eliminate-dead-code,
 """
@@ -54,6 +57,14 @@ GRAPH = """
 # How each value is computed: every operator as a computation per element, then fused.
 TENSOR = """
     graph-to-tensor,
+    canonicalize,
+    fold-constants,
+    eliminate-identities,
+    eliminate-common-subexpressions,
+    fuse-elementwise,
+    canonicalize,
+    fuse-epilogues,
+    canonicalize,
     eliminate-common-subexpressions,
     eliminate-dead-code,
 """
@@ -61,6 +72,8 @@ TENSOR = """
 # When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
 LOOP = """
     tensor-to-loop,
+    select-schedules,
+    apply-schedules,
     plan-memory,
 """
 
@@ -215,10 +228,11 @@ class Compilation:
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
         run(pipeline, module, self.instruments)
-        if above := [level for level in levels_of(module) if level not in LEVELS[list(STAGES).index(to) :]]:
+        wanted = LEVELS[list(STAGES).index(to)]
+        if above := [level for level in LEVELS[: LEVELS.index(wanted)] if level in levels_of(module)]:
             raise PassError(
                 f"after these passes the module still has operations of level {above[0]}, so it is not {to}",
-                hint=f"--passes replaces them all; by default they are {Pipeline.parse(','.join(STAGES.values()))}",
+                hint=f"--passes replaces all passes: {above[0]}-to-{LEVELS[LEVELS.index(above[0]) + 1]} has to be among them",
             )
         return module
 
@@ -276,14 +290,13 @@ class Compilation:
         if self.passes is not None:
             return self.passes if isinstance(self.passes, Pipeline) else Pipeline.parse(self.passes)
         stages = self.backend().pipeline(STAGES)
-        parsed = [Pipeline.parse(stages[name]).passes for name in names]
-        end = sum(map(len, parsed[: names.index(to) + 1]))
+        parsed = [Pipeline.parse(stages[name]).passes for name in names[: names.index(to) + 1]]
         everything = [p for passes in parsed for p in passes]
         seen = remembered(module)
         if seen and [text_of(p) for p in everything[: len(seen)]] == seen:
-            return Pipeline(tuple(everything[len(seen) : end]))
+            return Pipeline(tuple(everything[len(seen) :]))
         start = sum(map(len, parsed[: LEVELS.index(level_of(module))]))
-        return Pipeline(tuple(everything[start:end]))
+        return Pipeline(tuple(everything[start:]))
 
     def _able(self, module: ModuleOp) -> Backend:
         """The backend, if it can run every kernel of the module. Raises UnsupportedError with those it cannot."""

@@ -78,7 +78,7 @@ class InputShapes:
         if isinstance(dim, int):
             return Expr.const(dim)
         if isinstance(dim, str):
-            return self.bound.get(dim) or Expr.symbol(self._symbol(dim, dim))
+            return self.bound[dim] if dim in self.bound else Expr.symbol(self._symbol(dim, dim))
         if isinstance(given, str):
             return Expr.symbol(given)
         if given is not None and given >= 0:
