@@ -183,9 +183,8 @@ class GraphBuilder:
         self.block.add_op(ReturnOp(*results))
         types = [a.type for a in self.block.args], [r.type for r in results]
         names = [DictionaryAttr({"ircc.name": StringAttr(f"y{i}")}) for i in range(len(results))]
-        main = FuncOp(
-            "main", types, Region(self.block), arg_attrs=ArrayAttr(self.arg_attrs), res_attrs=ArrayAttr(names)
-        )
+        arg_attrs = ArrayAttr(self.arg_attrs) if self.arg_attrs else None
+        main = FuncOp("main", types, Region(self.block), arg_attrs=arg_attrs, res_attrs=ArrayAttr(names))
         if checks:
             main.attributes["ircc.checks"] = ArrayAttr(dict.fromkeys(checks))
         example = {name: IntegerAttr(size, i64) for name, size in self.symbols.items()}

@@ -40,12 +40,12 @@ STEEP = frozenset({
     "Sinh", "Cosh", "ThresholdedRelu", "Shrink", "IsNaN", "IsInf", "Div", "Mod", "Pow", "Hardmax", "Sin", "Cos",
 })  # fmt: skip
 PROPERTIES: dict[str, dict[str, Sequence[Any]]] = {
-    "LeakyRelu": {"alpha": (0.01, 0.25, -0.5)},
+    "LeakyRelu": {"alpha": (0.0625, 0.25, -0.5)},
     "ThresholdedRelu": {"alpha": (1.0, 0.5, 0.0)},
-    "Elu": {"alpha": (1.0, 0.3)},
+    "Elu": {"alpha": (1.0, 0.25)},
     "Selu": {"alpha": (1.67326319217681884765625, 2.0), "gamma": (1.05070102214813232421875, 0.5)},
     "Celu": {"alpha": (1.0, 2.0)},
-    "HardSigmoid": {"alpha": (0.2, 0.7), "beta": (0.5, 0.1)},
+    "HardSigmoid": {"alpha": (0.25, 0.75), "beta": (0.5, 0.125)},
     "Swish": {"alpha": (1.0, 1.5)},
     "Gelu": {"approximate": ("none", "tanh")},
     "Shrink": {"bias": (0.0, 0.5), "lambd": (0.5, 1.25)},
@@ -129,7 +129,7 @@ for _op in OPERATORS:
     elif issubclass(_op, Variadic):
         RECIPES[_op.__name__] = variadic(_op)
     elif issubclass(_op, GlobalPool):
-        RECIPES[_op.__name__] = simple(_op, (2, 3, 4, 5), "f")
+        RECIPES[_op.__name__] = simple(_op, (3, 4, 5), "f")
     elif issubclass(_op, AlongAxis):
         RECIPES[_op.__name__] = simple(_op, (1, 2, 3, 4), "f", axis=True)
 
@@ -355,14 +355,14 @@ def batch_normalization(g: GraphBuilder) -> GraphOp:
     x = g.tensor("f", (2, 3, 4, 5))
     channels, element = [type_of(x).sizes[1]], type_of(x).element_type
     vectors = [g.shaped(channels, element) for _ in range(3)]
-    return make("BatchNormalization", x, *vectors, g.input(channels, element, 1, 2), epsilon=1e-3)
+    return make("BatchNormalization", x, *vectors, g.input(channels, element, 1, 2), epsilon=2**-10)
 
 
 @recipe
 def instance_normalization(g: GraphBuilder) -> GraphOp:
     x = g.tensor("f", (3, 4, 5))
     vectors = [g.shaped([type_of(x).sizes[1]], type_of(x).element_type) for _ in range(2)]
-    return make("InstanceNormalization", x, *vectors, epsilon=0.01)
+    return make("InstanceNormalization", x, *vectors, epsilon=2**-7)
 
 
 @recipe
@@ -371,7 +371,7 @@ def layer_normalization(g: GraphBuilder) -> GraphOp:
     axis = axis_of(g, type_of(x).rank)
     shape, element = type_of(x).sizes[axis:], type_of(x).element_type
     bias = g.shaped(shape, element) if g.flip() else None
-    return make("LayerNormalization", x, g.shaped(shape, element), bias, axis=axis, epsilon=0.01)
+    return make("LayerNormalization", x, g.shaped(shape, element), bias, axis=axis, epsilon=2**-7)
 
 
 @recipe
@@ -379,13 +379,15 @@ def rms_normalization(g: GraphBuilder) -> GraphOp:
     x = g.tensor("f", (1, 2, 3, 4))
     axis = axis_of(g, type_of(x).rank)
     return make(
-        "RMSNormalization", x, g.shaped(type_of(x).sizes[axis:], type_of(x).element_type), axis=axis, epsilon=0.01
+        "RMSNormalization", x, g.shaped(type_of(x).sizes[axis:], type_of(x).element_type), axis=axis, epsilon=2**-7
     )
 
 
 @recipe
 def lrn(g: GraphBuilder) -> GraphOp:
-    return make("LRN", g.tensor("f", (2, 3, 4)), size=g.rng.randint(1, 5), alpha=g.rng.choice((1e-4, 0.5)))
+    return make(
+        "LRN", g.tensor("f", (2, 3, 4, 4, 4)), size=g.rng.choice((1, 2, 3, 3, 5)), alpha=g.rng.choice((1e-4, 0.5))
+    )
 
 
 # ---- movement

@@ -163,7 +163,8 @@ class GraphOp(IRDLOperation):
     def interpret(self, env: Environment) -> None:
         """The reference evaluator's step."""
         inputs = [None if v is None else env.values[v] for v in self.inputs]
-        env.values.update(zip(self.results, self.evaluate(inputs, env.size), strict=True))
+        with np.errstate(all="ignore"):
+            env.values.update(zip(self.results, self.evaluate(inputs, env.size), strict=True))
 
     def checks(self) -> Sequence[Check]:
         """Conditions on symbolic sizes that must hold at run time."""
