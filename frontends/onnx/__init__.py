@@ -15,7 +15,7 @@ from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 from ...errors import Issue, ModelError, UnsupportedError
-from .check import check_structure, check_types
+from .check import check_structure, contradicts_itself
 from .importer import UNEXPECTED, Importer
 from .inputs import Shapes
 from .report import Report
@@ -34,10 +34,10 @@ def import_model(source: Model, *, shapes: Shapes | None = None) -> ModuleOp:
     ircc cannot compile, InputError for sizes that contradict the model."""
     loaded, importer, module = _imported(source, shapes)
     if module is None:
-        if importer.doubtful:
-            check_types(loaded.model)
         if importer.invalid is not None:
             raise importer.invalid
+        if (doubt := importer.doubt) is not None and contradicts_itself(loaded.model):
+            raise ModelError(doubt.message, node=doubt.node, operator=doubt.operator, hint=doubt.hint)
         raise UnsupportedError(issues=importer.report.issues)
     return module
 

@@ -17,6 +17,7 @@ from ...dialects.graph.data import Constant, SizesOf
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import Expr
 from ...ir.types import Check, TensorType, element_of
+from ...ir.weights import INLINE
 from . import symbolic
 from .source import MAX_RANK, Array
 
@@ -154,6 +155,8 @@ class Builder:
         count = sum(a.size for a in arrays if a is not None)
         if None in shapes or count + sum(int(np.prod(s, dtype=float)) for s in shapes) > symbolic.LIMIT:
             return None
+        if any(symbolic.is_float(r.type.dtype) and np.prod(s) > INLINE for r, s in zip(op.results, shapes, strict=True)):
+            return None  # weights keep their names; the pass fold-constants sees to them
         found = symbolic.evaluate(op, arrays)
         if found is None or any(f.shape != s for f, s in zip(found, shapes, strict=True)):
             return None

@@ -33,6 +33,10 @@ UNEXPECTED = (ArithmeticError, AssertionError, AttributeError, LookupError, Memo
 MAX_EXPANDED = 50_000  # nodes that come from function bodies: a few lines of functions in functions could be billions
 
 
+class Hopeless(ModelError):
+    """A model that is not worth another look: the walk ends."""
+
+
 class Unknown:
     """The result of a node that cannot be compiled: what uses it is not looked at again."""
 
@@ -72,7 +76,7 @@ class Scope:
     def inside(self, **fields: Any) -> Scope:
         """A scope within this one."""
         if self.depth >= DEPTH:
-            raise ModelError(f"graphs or functions lie in one another more than {DEPTH} deep")
+            raise Hopeless(f"graphs or functions lie in one another more than {DEPTH} deep")
         return replace(self, depth=self.depth + 1, **fields)
 
 
@@ -87,7 +91,7 @@ class Importer:
         self.functions = local_functions(self.model)
         self.shapes = InputShapes(self.model.graph, shapes or {})
         self.invalid: Error | None = None  # the first obstacle that is the model's fault
-        self.doubtful = False  # an operator's constraints did not hold
+        self.doubt: Error | None = None  # the first that may be: an operator's constraints did not hold
         self.expanded = 0
 
     # ---- the module
@@ -183,6 +187,8 @@ class Importer:
                 return
             found = self._import(scope, proto, name, domain, opset, [v for v in values if not isinstance(v, Unknown)], wanted)
             self._bind(scope, proto, found)
+        except Hopeless as error:
+            raise error.at(name, shown) from None
         except Error as error:
             self._issue(name, shown, opset, error)
             self._poison(scope, proto)
@@ -296,7 +302,7 @@ class Importer:
         """The outputs of a function body. Where the body cannot be compiled, `refusal` is the better reason."""
         self.expanded += len(function.node)
         if self.expanded > MAX_EXPANDED:
-            raise ModelError(f"function bodies have more than {MAX_EXPANDED} nodes together")
+            raise Hopeless(f"function bodies have more than {MAX_EXPANDED} nodes together")
         if len(values) > len(function.input):
             raise ModelError(f"{len(values)} inputs are given to a function of {len(function.input)}")
         for i, name in enumerate(function.input):
@@ -320,7 +326,8 @@ class Importer:
         """Note an obstacle. A broken model is reported as such."""
         if isinstance(error, Reported):
             return
-        self.doubtful |= isinstance(error, ConstraintError)
+        if isinstance(error, ConstraintError) and self.doubt is None:
+            self.doubt = error.at(name, operator)
         if not isinstance(error, UnsupportedError) and self.invalid is None:
             self.invalid = error.at(name, operator)
         self.report.issues.append(Issue(name, operator, opset, error.message, error.hint or ""))

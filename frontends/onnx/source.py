@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from ...errors import ModelError, UnsupportedError
@@ -173,7 +172,7 @@ def load(source: str | os.PathLike[str] | bytes | ModelProto) -> Source:
         data = _read(Path(file))
     try:
         model = ModelProto.FromString(data)
-    except (DecodeError, ValueError, RecursionError, MemoryError) as error:
+    except Exception as error:  # protobuf's DecodeError and others
         raise ModelError(f"{file or 'the model'} is not an ONNX model, or is damaged: {error}") from None
     return Source(model, file, hashlib.sha256(data).hexdigest())
 

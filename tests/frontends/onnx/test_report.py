@@ -1,0 +1,65 @@
+"""One report for everything that cannot be compiled."""
+
+import json
+
+import onnx.parser
+import pytest
+
+from ircc.errors import UnsupportedError
+from ircc.frontends.onnx import check_model, import_model
+
+MODEL = """<ir_version: 8, opset_import: ["" : 18, "com.example" : 1]>
+main (float[N] x, string[2] s) => (float[N] y, float[N] z, string[2] u, float[N] w) {
+    a = Relu(x)
+    b = com.example.Magic(a)
+    y = Exp(b)
+    c = NonZero(x)
+    d = com.example.Other(b)
+    z = Add(y, d)
+    u = StringNormalizer(s)
+    w = HardSwish(x)
+}"""
+
+
+def test_every_obstacle_is_listed() -> None:
+    report = check_model(onnx.parser.parse_model(MODEL))
+    assert not report.ok
+    found = {issue.operator for issue in report.issues}
+    assert {"com.example.Magic", "com.example.Other", "StringNormalizer", "Input"} <= found
+    assert "NonZero" not in found  # nobody uses it
+    assert report.supported == {"Relu": 1, "HardSwish": 1}
+    assert all(issue.node and issue.reason for issue in report.issues)
+
+
+def test_the_error_carries_the_same_list() -> None:
+    model = onnx.parser.parse_model(MODEL)
+    with pytest.raises(UnsupportedError) as caught:
+        import_model(model)
+    assert list(caught.value.issues) == check_model(model).issues
+    assert "com.example.Magic" in str(caught.value)
+
+
+def test_a_report_is_a_table_and_json() -> None:
+    report = check_model(onnx.parser.parse_model(MODEL))
+    assert all(len(row) == len(report.HEADER) for row in report.rows())
+    assert json.loads(json.dumps(report.to_dict()))["ok"] is False
+
+
+def test_function_bodies_are_expanded_where_there_is_no_rule() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18, "local" : 1]>
+        main (float[N, 3] x) => (float[N, 3] y) { t = local.twice<by = 3.0>(x)  y = MeanVarianceNormalization<axes = [0]>(t) }
+        <domain: "local", opset_import: ["" : 18]>
+        twice <by> (a) => (c) { k = Constant<value_float: float = @by>()  b = Mul(a, k)  c = Add(b, b) }""")
+    report = check_model(model)
+    assert report.ok and report.expanded == {"local.twice": 1, "MeanVarianceNormalization": 1}
+
+
+def test_what_data_decides_is_said_so() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        main (float[N] x, int64[1] s) => (float[M] y) { y = Reshape(x, s) }""")
+    (issue,) = check_model(model).issues
+    assert "depends on data" in issue.reason and issue.hint
+
+
+def test_a_broken_model_is_an_issue() -> None:
+    assert not check_model(b"no model").ok
