@@ -255,16 +255,12 @@ def float_remainder(a: Scalar, b: Scalar) -> Scalar:
 
 @lowers(binary.Pow)
 def power(op: GraphOp, emit: Emitter) -> SSAValue:
-    a, b = op.operands
-    out = type_of(op.results[0])
-    if (exponent := scalar_constant(b)) is not None and exponent in (1, 2, 3, 4):
-        sources = (a,)
-
-        def body(x: Scalar) -> Scalar:
-            return reduce(Scalar.__mul__, [x] * int(exponent))
-    else:
-        sources, body = (a, b), general_power
-    return emit.elementwise(out.sizes, out.element_type, body, *sources)
+    (a, b), out = op.operands, type_of(op.results[0])
+    exponent = scalar_constant(b)
+    if exponent in (1, 2, 3, 4) and type_of(a).sizes == out.sizes:
+        factors = int(exponent)
+        return emit.elementwise(out.sizes, out.element_type, lambda x: reduce(Scalar.__mul__, [x] * factors), a)
+    return emit.elementwise(out.sizes, out.element_type, general_power, a, b)
 
 
 def scalar_constant(value: SSAValue) -> float | int | None:
