@@ -62,11 +62,11 @@ class Contraction(Strategy):
         pack = [r for r in shape.panels if self.packing(case, shape, r, 2 * case.lanes) is not None]
         if any(not r.contiguous(shape.lanes) and r not in pack for r in shape.panels):
             return None
+        # rows * vectors accumulators, a panel's vectors and a broadcast one: 29 of 32 registers, 15 of 16
         registers = case.target.vector_registers
-        tile = 8 if registers >= 32 else 6 if case.target.fma else 4
+        vectors, tile = (4, 6) if registers >= 32 else (2, 6) if case.target.fma else (2, 4)
         rows, second = self.rows(nest, shape, tile)
         width = nest.dims[shape.lanes].size
-        vectors = 2 if rows * second > 1 else 4
         if width is not None:
             vectors = min(vectors, -(-width // case.lanes))
         block = self.block(case, shape, rows)

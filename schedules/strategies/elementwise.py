@@ -31,8 +31,8 @@ class Elementwise(Strategy):
         v, size = dim.label, dim.size
         lanes = vector_width(case, lane_dim(nest))
         wide = lanes * values["vectors"]
-        lines: list[str] = []
-        outermost = nest.dims[0].label
+        lines = [f"inline {d.label}" for d in nest.dims if d.size == 1 and d is not dim]
+        outermost = next((d.label for d in nest.dims if d.size != 1), v)
         large = size is None or size > CHUNK
         if outermost == v and large and case.worth_sharing:
             lines.append(f"block {v} {CHUNK} -> {v}b {v}")
@@ -43,7 +43,7 @@ class Elementwise(Strategy):
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
-        if case.worth_sharing and nest.dims[0].size != 1:
+        if case.worth_sharing and (outermost != v or size != 1):
             lines.append(f"parallel {outermost}")
         return lines
 
