@@ -34,7 +34,7 @@ from ..dialects.tensor.builder import Body, Scalar, compute
 from ..ir.expr import ONE, Expr, ExprLike, product
 from ..ir.types import ExprAttr, TensorType, dtype_of, is_bool, is_float
 from ..ir.weights import Weight
-from .graph_programs import EXAMPLE, SYMBOLS, numpy_rng, random_array, type_of
+from .graph_builder import EXAMPLE, SYMBOLS, numpy_rng, random_array, type_of
 
 LARGEST = 600  # elements of a tensor that is used again, in the example
 ELEMENTS = (f32, f32, f32, f32, f64, i32, i64, i1)

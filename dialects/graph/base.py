@@ -23,6 +23,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     StringAttr,
     f64,
+    i1,
     i64,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -69,13 +70,14 @@ def attribute(value: Any) -> Attribute:
             return DenseArrayBase.from_list(f64, [float(v) for v in value])
         case list() | tuple():
             return ArrayAttr([attribute(v) for v in value])
-    raise TypeError(f"no attribute for {value!r}")
+        case _:
+            raise TypeError(f"no attribute for {value!r}")
 
 
 def value(attr: Attribute | None) -> Any:
     """The Python value of an attribute made by `attribute`; None for None; types stay as they are."""
     match attr:
-        case IntegerAttr() if attr.type.bitwidth == 1:
+        case IntegerAttr() if attr.type == i1:
             return bool(attr.value.data)
         case IntegerAttr():
             return attr.value.data
@@ -84,13 +86,18 @@ def value(attr: Attribute | None) -> Any:
         case StringAttr() | ExprAttr():
             return attr.data
         case DenseArrayBase():
-            return tuple(attr.get_values())
+            return array_values(attr)
         case ArrayAttr() if all(isinstance(a, ExprAttr) for a in attr):
             return tuple(a.data for a in attr)  # pyright: ignore[reportAttributeAccessIssue]
         case ArrayAttr():
             return tuple(value(a) for a in attr)
         case _:
             return attr
+
+
+def array_values(attr: DenseArrayBase) -> tuple[Any, ...]:
+    """The numbers of a dense array attribute."""
+    return tuple(attr.get_values())  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def need(holds: bool, message: str) -> None:
@@ -266,14 +273,14 @@ class GraphOp(IRDLOperation):
 def print_property(printer: Printer, expressions: Sequence[str], name: str, attr: Attribute) -> None:
     printer.print_string(f"{name} = ")
     match attr:
-        case IntegerAttr() if attr.type == i64 or attr.type.bitwidth == 1:
+        case IntegerAttr() if attr.type in (i64, i1):
             printer.print_string(str(value(attr)).lower())
         case FloatAttr() if attr.type == f64 and math.isfinite(attr.value.data):
             printer.print_string(float_text(attr.value.data))
         case DenseArrayBase() if attr.elt_type == i64:
-            printer.print_string(str([*attr.get_values()]))
-        case DenseArrayBase() if attr.elt_type == f64 and len(attr) and all(map(math.isfinite, attr.get_values())):
-            printer.print_string(f"[{', '.join(map(float_text, attr.get_values()))}]")
+            printer.print_string(str([*array_values(attr)]))
+        case DenseArrayBase() if attr.elt_type == f64 and len(attr) and all(map(math.isfinite, array_values(attr))):
+            printer.print_string(f"[{', '.join(map(float_text, array_values(attr)))}]")
         case ArrayAttr() if name in expressions:
             printer.print_string(f"[{', '.join(str(size) for size in value(attr))}]")
         case ExprAttr() if name in expressions:

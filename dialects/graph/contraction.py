@@ -58,7 +58,7 @@ class MatMul(GraphOp):
 
     def checks(self) -> Sequence[Check]:
         a, b = self.type_of(0).sizes, self.type_of(1).sizes
-        inner = [(a[-1], b[-2] if len(b) > 1 else b[0])]
+        inner = [(a[-1], b[-2:][0])]
         return same_checks("MatMul", inner) + broadcast_checks("MatMul", a[:-2], b[:-2])
 
     def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:

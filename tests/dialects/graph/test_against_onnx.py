@@ -21,7 +21,8 @@ from ircc.dialects.graph import BY_NAME, OPERATORS, GraphOp, binary, movement, u
 from ircc.dialects.graph.data import Constant
 from ircc.ir.evaluator import Environment, bind_symbols, main_function, names_of
 from ircc.ir.types import dtype_of
-from ircc.testing.graph_programs import random_graph, random_inputs, type_of
+from ircc.testing.graph_builder import type_of
+from ircc.testing.graph_programs import random_graph, random_inputs
 from ircc.testing.graph_recipes import RECIPES
 
 OPSET = 24  # the newest that both know
@@ -239,8 +240,9 @@ JUDGES: dict[str, Sequence[Any]] = {
     "LRN": (runtime,),  # the reference normalises as many channels as there are images
     "MaxPool": (runtime,),  # the reference's windows without any element are 0
     "Sign": (reference,),  # the runtime's float16 makes 0 of NaN
-    "Resize": (reference, runtime),  # the runtime extrapolates differently when antialiasing
 }
+# the runtime extrapolates differently when antialiasing, the reference rounds positions just below a whole number up
+ONE_IS_ENOUGH = {"Resize"}
 
 
 class NoJudge(Exception):
@@ -258,14 +260,20 @@ def compare(operator: str, rng: random.Random, special: bool) -> str | None:
     found = [env.values[r] for r in op.results]
     empty = any(a.size == 0 for a in (*feeds.values(), *found))  # on some of which ONNX Runtime crashes
     judges = [j for j in JUDGES.get(operator, (runtime, reference)) if not (empty and j is runtime)]
+    difference: str | None = None
     for judge in judges:
         expected = judge(model, feeds)
-        if expected is not None:
-            if operator.startswith("Reduce") and judge is reference:  # which lets small integers grow
-                expected = [e.astype(f.dtype) for e, f in zip(expected, found, strict=True)]
-            if all(agree(operator, a, b) for a, b in zip(found, expected, strict=True)):
-                return None
-            return f"{judge.__name__}\n{module}\n{feeds}\nours: {found}\ntheirs: {expected}"
+        if expected is None:
+            continue
+        if operator.startswith("Reduce") and judge is reference:  # which lets small integers grow
+            expected = [e.astype(f.dtype) for e, f in zip(expected, found, strict=True)]
+        if all(agree(operator, a, b) for a, b in zip(found, expected, strict=True)):
+            return None
+        difference = f"{judge.__name__}\n{module}\n{feeds}\nours: {found}\ntheirs: {expected}"
+        if operator not in ONE_IS_ENOUGH:
+            break
+    if difference is not None:
+        return difference
     raise NoJudge
 
 

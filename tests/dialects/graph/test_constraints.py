@@ -19,7 +19,7 @@ from ircc.dialects.graph.reduction import Position, Reduction, Running
 from ircc.dialects.graph.unary import Unary
 from ircc.ir.expr import Expr
 from ircc.ir.types import DTYPES, TensorType
-from ircc.testing.graph_programs import kind_of
+from ircc.testing.graph_builder import kind_of
 from ircc.testing.inventory import families
 
 u8 = next(t for t, d in DTYPES.items() if d.name == "uint8")

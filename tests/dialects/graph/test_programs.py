@@ -15,7 +15,8 @@ from xdsl.utils.exceptions import VerifyException
 from ircc.dialects.graph import BY_NAME, Graph, GraphOp
 from ircc.ir.dialect import Ir
 from ircc.ir.evaluator import Environment, bind_symbols, main_function, names_of, run_checks
-from ircc.testing.graph_programs import graphs, random_graph, random_inputs, type_of
+from ircc.testing.graph_builder import type_of
+from ircc.testing.graph_programs import graphs, random_graph, random_inputs
 from ircc.testing.graph_recipes import RECIPES
 
 one_operator = pytest.mark.parametrize("operator", sorted(BY_NAME))
