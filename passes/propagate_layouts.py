@@ -1,0 +1,99 @@
+"""Compute in the order in which the operands lie, and move the result instead.
+
+    e[i, j] = f(x[j, i], y[j, i])   →   e'[j, i] = f(x[j, i], y[j, i]);  e[i, j] = e'[j, i]
+
+What is moved is a movement again, and `fuse-elementwise` puts it into the readers of e: permutations wander down the
+program until they cancel or end at an output.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+
+from ..dialects.tensor import Compute, Constant, Read
+from ..ir.expr import ONE, Expr
+from ..ir.passes import Pass
+from ..ir.types import TensorType
+from ._computes import computes_in, formula_of, is_contraction, movement, own_indices, rebuilt
+
+
+@dataclass(frozen=True)
+class PropagateLayouts(Pass):
+    """Where most full reads of an elementwise compute, or the one tensor that a reduction goes over, have the parallel
+    dims in another order than the result, compute in that order and leave a movement. Only where other computes read
+    the result: an output has to be moved anyway. Contractions choose their own order, movements have none."""
+
+    name = "propagate-layouts"
+
+    def run(self, module: ModuleOp) -> bool:
+        return sum(propagate(op) for op in computes_in(module)) > 0
+
+
+def propagate(op: Compute) -> bool:
+    """Reorder one compute if that makes its reads plain. True if it did."""
+    order = better_order(op)
+    if order is None or not all(in_compute(u.operation) for u in op.result.uses):
+        return False
+    rank, place = op.rank, op.parent
+    assert place is not None
+    position = {d: k for k, d in enumerate(order)}  # old dim d is dim position[d] of the new domain
+    extents = [*(op.sizes[d] for d in order), *op.sizes[rank:]]
+    indices = [*(Expr.dim(position[d]) for d in range(rank)), *map(Expr.dim, range(rank, len(op.sizes)))]
+    hints = [*(op.indices[d].name_hint for d in order), *(a.name_hint for a in op.indices[rank:])]
+    new = rebuilt(op, extents, rank, indices, hints)
+    new.result.name_hint = op.result.name_hint
+    moved = movement(new.result, op.sizes[:rank], [Expr.dim(d) for d in order])
+    place.insert_op_before(new, op)
+    place.insert_op_before(moved, op)
+    op.result.replace_all_uses_with(moved.result)
+    op.detach()
+    op.erase()
+    return True
+
+
+def in_compute(op: object) -> bool:
+    """Whether a use of a tensor is a read."""
+    return isinstance(op, Read)
+
+
+def better_order(op: Compute) -> list[int] | None:
+    """The order of the parallel dims in which most reads are plain, None if that is the one it has."""
+    if op.rank < 2 or is_contraction(op) or (not op.is_reduction and formula_of(op).movement):
+        return None
+    votes: Counter[tuple[int, ...]] = Counter()
+    for read in op.reads:
+        if not isinstance(read.tensor.owner, Constant) and (order := order_of(read, op)) is not None:
+            votes[order] += 1
+    if not votes:
+        return None
+    plain = tuple(range(op.rank))
+    best = max(votes, key=lambda order: (votes[order], order == plain, order))
+    return list(best) if votes[best] > votes[plain] else None
+
+
+def order_of(read: Read, op: Compute) -> tuple[int, ...] | None:
+    """The order in which a read goes through the parallel dims: None unless each index names at most one of them and
+    each is named once. Dims of size 1 go where they change nothing."""
+    assert isinstance(read.tensor.type, TensorType)
+    indices = own_indices(read, op)
+    if indices is None:
+        return None
+    order: list[int] = []
+    for e in indices:
+        form = e.linear()
+        dims = [d for d in e.dims if d < op.rank and op.sizes[d] != ONE]
+        if (
+            form is None
+            or len(dims) > 1
+            or any(c != ONE for d, c in form[0].items() if d in dims and not op.is_reduction)
+        ):
+            return None
+        order += dims
+    needed = [d for d in range(op.rank) if op.sizes[d] != ONE]
+    if sorted(order) != needed:
+        return None
+    found = iter(order)  # dims of size 1 stay in their places
+    return tuple(next(found) if op.sizes[d] != ONE else d for d in range(op.rank))

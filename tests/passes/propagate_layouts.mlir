@@ -1,0 +1,85 @@
+// passes: propagate-layouts
+// Both operands lie transposed: so does the result, and a movement turns it around for its reader.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[M, N], f32>, %bias : !graph.tensor<[N], f32>) -> (!graph.tensor<[N], f32>, !graph.tensor<[N, M], f32>) {
+    %a = tensor.compute [%i : N, %j : M] {nodes = ["Mul_0"]} : !graph.tensor<[N, M], f32> {
+      %0 = tensor.read %x[%j, %i]
+      %1 = tensor.read %bias[%i]
+      %2 = arith.mulf %0, %1 : f32
+      %3 = math.exp %2 : f32
+      tensor.yield %3 : f32
+    }
+    %s = tensor.compute [%i : N] add [%j : M] : !graph.tensor<[N], f32> {
+      %0 = tensor.read %a[%i, %j]
+      tensor.yield %0 : f32
+    }
+    %b = tensor.compute [%i : N, %j : M] : !graph.tensor<[N, M], f32> {
+      %0 = tensor.read %a[%i, %j]
+      %1 = tensor.read %s[%i]
+      %2 = arith.divf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    func.return %s, %b : !graph.tensor<[N], f32>, !graph.tensor<[N, M], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[M, N], f32>, %bias: !graph.tensor<[N], f32>) -> (!graph.tensor<[N], f32>, !graph.tensor<[N, M], f32>) {
+    %a = tensor.compute [%j : M, %i : N] {nodes = ["Mul_0"]} : !graph.tensor<[M, N], f32> {
+      %0 = tensor.read %x[%j, %i]
+      %1 = tensor.read %bias[%i]
+      %2 = arith.mulf %0, %1 : f32
+      %3 = math.exp %2 : f32
+      tensor.yield %3 : f32
+    }
+    %a_1 = tensor.compute [%0 : N, %1 : M] : !graph.tensor<[N, M], f32> {
+      %2 = tensor.read %a[%1, %0]
+      tensor.yield %2 : f32
+    }
+    %s = tensor.compute [%i : N] add [%j : M] : !graph.tensor<[N], f32> {
+      %0 = tensor.read %a_1[%i, %j]
+      tensor.yield %0 : f32
+    }
+    %b = tensor.compute [%i : N, %j : M] : !graph.tensor<[N, M], f32> {
+      %0 = tensor.read %a_1[%i, %j]
+      %1 = tensor.read %s[%i]
+      %2 = arith.divf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    func.return %s, %b : !graph.tensor<[N], f32>, !graph.tensor<[N, M], f32>
+  }
+}
+// -----
+// passes: propagate-layouts
+// A pooling goes through its operand in the order in which it lies.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 8, 3], f32>) -> !graph.tensor<[N, 3], f32> {
+    %p = tensor.compute [%n : N, %c : 3, %h : 4] max [%k : 2] : !graph.tensor<[N, 3, 4], f32> {
+      %0 = tensor.read %x[%n, %h * 2 + %k, %c]
+      tensor.yield %0 : f32
+    }
+    %s = tensor.compute [%n : N, %c : 3] add [%h : 4] : !graph.tensor<[N, 3], f32> {
+      %0 = tensor.read %p[%n, %c, %h]
+      tensor.yield %0 : f32
+    }
+    func.return %s : !graph.tensor<[N, 3], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 8, 3], f32>) -> !graph.tensor<[N, 3], f32> {
+    %p = tensor.compute [%n : N, %h : 4, %c : 3] max [%k : 2] : !graph.tensor<[N, 4, 3], f32> {
+      %0 = tensor.read %x[%n, 2 * %h + %k, %c]
+      tensor.yield %0 : f32
+    }
+    %p_1 = tensor.compute [%0 : N, %1 : 3, %2 : 4] : !graph.tensor<[N, 3, 4], f32> {
+      %3 = tensor.read %p[%0, %2, %1]
+      tensor.yield %3 : f32
+    }
+    %s = tensor.compute [%n : N, %c : 3] add [%h : 4] : !graph.tensor<[N, 3], f32> {
+      %0 = tensor.read %p_1[%n, %c, %h]
+      tensor.yield %0 : f32
+    }
+    func.return %s : !graph.tensor<[N, 3], f32>
+  }
+}
