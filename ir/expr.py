@@ -391,10 +391,12 @@ def _recombined(terms: dict[Monomial, int]) -> Expr:
     for m, k in terms.items():
         if len(m) != 1 or m[0].kind != "mod" or (c := m[0].args[1].constant) is None:
             continue
-        quotient = (Atom("floordiv", m[0].args),)
-        if terms.get(quotient) == k * c:
-            rest = Expr({n: v for n, v in terms.items() if n not in (m, quotient)})
-            return rest + m[0].args[0] * k
+        quotient = m[0].args[0] // c  # in canonical form: (x floordiv 2) floordiv 3 is x floordiv 6
+        if len(quotient.terms) != 1 or 1 not in quotient.terms.values():
+            continue
+        (q,) = quotient.terms
+        if terms.get(q) == k * c:
+            return Expr({n: v for n, v in terms.items() if n not in (m, q)}) + m[0].args[0] * k
     return Expr(terms)
 
 
