@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import ModuleOp
@@ -255,15 +255,20 @@ def single_use(value: SSAValue) -> bool:
     return value.has_one_use()
 
 
-def inverse(exprs: Sequence[Expr], sizes: Sequence[Expr], target: Sequence[Expr]) -> list[Expr] | None:
+def inverse(exprs: Sequence[Expr], sizes: Sequence[Expr], target: Sequence[Expr]) -> Sequence[Expr] | None:
     """The inverse of the map `i → exprs(i)` from the box `sizes` onto the box `target`, None unless it is provably one.
 
     Each expression may be an index, a row-major combination of indices, or digits of one (floordiv and mod). The guess
     is proven by putting the map into it: when that is the identity and both boxes have as many points, it is one."""
+    return _inverse(tuple(exprs), tuple(sizes), tuple(target))
+
+
+@lru_cache(maxsize=1024)  # the layers of a model ask the same again and again
+def _inverse(exprs: tuple[Expr, ...], sizes: tuple[Expr, ...], target: tuple[Expr, ...]) -> tuple[Expr, ...] | None:
     if product(sizes) != product(target):
         return None
     unit = {j: ZERO for j, s in enumerate(sizes) if s == ONE}
-    exprs = [e.substitute(unit) for e in exprs]
+    exprs = tuple(e.substitute(unit) for e in exprs)
     found: dict[int, Expr] = {}
     for k, e in enumerate(exprs):
         here = Expr.dim(k) if target[k] != ONE else ZERO
@@ -292,7 +297,7 @@ def inverse(exprs: Sequence[Expr], sizes: Sequence[Expr], target: Sequence[Expr]
         if without_mod(back) != (ZERO if j in unit else Expr.dim(j)):
             return None
         out.append(guess)
-    return out
+    return tuple(out)
 
 
 def _digit_weight(atom: Atom, j: int) -> Expr | None:
