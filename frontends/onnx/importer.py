@@ -30,7 +30,8 @@ from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_p
 
 log = logging.getLogger(__name__)
 UNEXPECTED = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
-MAX_EXPANDED = 50_000  # nodes that come from function bodies: a few lines of functions in functions could be billions
+# Nodes that may come from function bodies: a few lines of functions in functions could be billions.
+MAX_EXPANDED, EXPANDED_PER_NODE = 20_000, 20
 
 
 class Hopeless(ModelError):
@@ -92,7 +93,8 @@ class Importer:
         self.shapes = InputShapes(self.model.graph, shapes or {})
         self.invalid: Error | None = None  # the first obstacle that is the model's fault
         self.doubt: Error | None = None  # the first that may be: an operator's constraints did not hold
-        self.expanded = 0
+        nodes = len(self.model.graph.node) + sum(len(f.node) for f in self.model.functions)
+        self.budget = MAX_EXPANDED + EXPANDED_PER_NODE * nodes
 
     # ---- the module
 
@@ -300,9 +302,9 @@ class Importer:
         self, body: Scope, function: FunctionProto, values: Sequence[Value | None], operator: str, refusal: Error | None = None
     ) -> list[Value | None]:
         """The outputs of a function body. Where the body cannot be compiled, `refusal` is the better reason."""
-        self.expanded += len(function.node)
-        if self.expanded > MAX_EXPANDED:
-            raise Hopeless(f"function bodies have more than {MAX_EXPANDED} nodes together")
+        self.budget -= len(function.node)
+        if self.budget < 0:
+            raise Hopeless("function bodies in function bodies have too many nodes")
         if len(values) > len(function.input):
             raise ModelError(f"{len(values)} inputs are given to a function of {len(function.input)}")
         for i, name in enumerate(function.input):

@@ -11,14 +11,17 @@ from .source import DEPTH, subgraphs
 
 
 def names_used(node: NodeProto, depth: int = 0) -> set[str]:
-    """Names that a node uses, those of its subgraphs included (a superset: inner names are in it too)."""
+    """Names that a node uses: its inputs, and what its subgraphs take from around them."""
     if depth > DEPTH:
         raise ModelError(f"graphs lie in one another more than {DEPTH} deep")
     used = {name for name in node.input if name}
     for _, graph in subgraphs(node):
-        used.update(output.name for output in graph.output)
-        for inner in graph.node:
-            used |= names_used(inner, depth + 1)
+        inner = {output.name for output in graph.output}
+        own = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+        for other in graph.node:
+            inner |= names_used(other, depth + 1)
+            own.update(other.output)
+        used |= inner - own
     return used
 
 

@@ -187,7 +187,10 @@ def one_hot(n: Node) -> Value:
     if depth.dtype.kind in "iu":
         size = n.sizes(1, "the depth")[0]
     else:
-        size = Expr.const(int(n.numbers(1, "the depth").reshape(-1)[0]))
+        given = float(n.numbers(1, "the depth").reshape(-1)[0])
+        if not 0 <= given < 2**62:
+            raise ModelError(f"the depth is {given}")
+        size = Expr.const(int(given))
     return n.emit("OneHot", n.input(0), n.input(2), depth=size, axis=n.attr("axis", -1))
 
 
