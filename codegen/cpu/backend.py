@@ -17,7 +17,7 @@ from ...runtime.artifact import Artifact, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
 from . import llvm, pool
-from .emit import emit_kernel
+from .emit import emit_kernel, kernel_symbol
 from .host import calls_of, emit_host, laid_out, sizes_text
 from .machine import host_target
 from .scalars import ScalarEmitter
@@ -74,7 +74,7 @@ class _Module:
         parts = [emit_kernel(k, scalars) for k in self.kernels.values()]
         host = emit_host(self.program, self.place)
         self.calls = host.calls
-        table = ", ".join(f"ptr @{quoted(c.callee)}" for c in self.calls)
+        table = ", ".join(f"ptr @{quoted(kernel_symbol(c.callee))}" for c in self.calls)
         count = len(self.calls)
         head = f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
         self.text = "\n".join(

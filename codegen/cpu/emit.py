@@ -4,8 +4,9 @@ Unrolled loops are walked once per iteration; buffers in space `register` become
 loops that write them; pure text is value-numbered per scope; each address is a chain of pointer steps, every step
 placed in the loop that owns its variable. Nothing is left for LLVM's loop passes, and none run.
 
-A kernel becomes `void @k(ptr launch, ptr args)`; args holds a pointer per buffer, then a 64-bit integer per size. A
-concurrent loop becomes `void @k.part(ptr args, i64 chunk)`, run by the worker pool once per iteration.
+A kernel k becomes `void @k.kernel(ptr launch, ptr args)`; args holds a pointer per buffer, then a 64-bit integer per
+size. Its concurrent loops become `void @k.part0(ptr args, i64 chunk)` and so on, run by the worker pool once per
+iteration. The endings keep kernels apart from each other's parts and from the functions of libraries.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class FunctionEmitter(Writer):
         self.registers: dict[tuple[SSAValue, int, str], str] = {}
         self.version: dict[SSAValue, int] = {}
         self.plans: dict[Operation, Plan] = {}
+        self.ends: dict[Operation, tuple[tuple[SSAValue, ...], SSAValue]] = {}  # operands and result
         self.position: dict[SSAValue, Expr] = {}  # what stands for an index value, over the whole function
         self.values: list[SSAValue] = []
         self.ranges: dict[int, tuple[Expr, Expr]] = {}
@@ -110,8 +112,9 @@ class FunctionEmitter(Writer):
             case Index():
                 self.index(op)
             case _:
-                args = [str(self.env[o]) for o in op.operands]
-                self.bind(op.results[0], self.scalars.emit(op, args, self.put))
+                if (ends := self.ends.get(op)) is None:  # an unrolled loop visits an op many times
+                    ends = self.ends[op] = (tuple(op.operands), op.results[0])
+                self.bind(ends[1], self.scalars.emit(op, [str(self.env[o]) for o in ends[0]], self.put))
 
     def bind(self, value: SSAValue, operand: Operand) -> None:
         self.env[value] = operand
@@ -226,7 +229,11 @@ class FunctionEmitter(Writer):
                 if not (m.nonnegative(ranges) and (size - 1 - m).nonnegative(ranges)):
                     guards.append((e, size, s))
         form = first.linear() if step is not None else None
-        found = self.plans[op] = Plan(op.buf, op.type, offset, step, lane, guards, form)
+        otherwise = op.otherwise if isinstance(op, Load) else None
+        found = self.plans[op] = Plan(
+            op.buf, op.type, offset, step, lane, guards, form, op.value, llvm_type(op.value.type), otherwise,
+            op.lanes, op.live, op.type.space.data == "register",
+        )  # fmt: skip
         return found
 
     def address(self, plan: Plan, lane: int = 0) -> str:
@@ -268,35 +275,48 @@ class FunctionEmitter(Writer):
             pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {step}", depth)
         return self.put(f"getelementptr i8, ptr {pointer}, i64 {constant * size}") if constant else pointer
 
-    def register_cell(self, op: Load | Store, type_: str) -> tuple[SSAValue, int, str]:
-        plan = self.plan(op)
-        base = plan.offset.substitute({plan.lane_dim: 0})
-        values = {d: self.value_of(d) for d in base.dims}
-        if any(not isinstance(v, int) for v in values.values()) or base.symbols:
+    def register_cell(self, plan: Plan) -> tuple[SSAValue, int, str]:
+        base = None if plan.form is None or plan.form[1].constant is None else plan.form
+        total = 0 if base is None else base[1].constant or 0
+        for d, coefficient in () if base is None else base[0].items():
+            value, factor = self.value_of(d), coefficient.constant
+            if isinstance(value, int) and factor is not None:
+                total += value * factor
+            else:
+                base = None
+                break
+        if base is None:
             raise BackendError(
                 f"kernel {self.kernel.sym_name.data}: an index into a register buffer is not constant",
                 hint="unroll the loops around accesses to buffers staged in registers",
             )
-        return (op.buf, int(base.evaluate(values)), type_)
+        return (plan.buffer, total, plan.kind)
 
     def load(self, op: Load) -> None:
-        if op.type.space.data == "register":
-            cell = self.register_cell(op, llvm_type(op.value.type))
+        plan = self.plans.get(op) or self.plan(op)
+        if plan.register:
+            cell = self.register_cell(plan)
             if cell not in self.registers and any(c[:2] == cell[:2] for c in self.registers):
                 raise BackendError(f"kernel {self.kernel.sym_name.data}: a register buffer is read in another width")
-            self.bind(op.value, self.registers.get(cell, "poison"))
+            self.bind(plan.value, self.registers.get(cell, "poison"))
         else:
-            self.bind(op.value, load_text(self, op, self.plan(op)))
+            self.bind(plan.value, load_text(self, plan))
 
     def store(self, op: Store) -> None:
-        if op.type.space.data == "register":
-            self.registers[self.register_cell(op, llvm_type(op.value.type))] = str(self.env[op.value])
+        plan = self.plans.get(op) or self.plan(op)
+        if plan.register:
+            self.registers[self.register_cell(plan)] = str(self.env[plan.value])
         else:
-            store_text(self, op, self.plan(op))
-            self.version[op.buf] = self.version.get(op.buf, 0) + 1
+            store_text(self, plan)
+            self.version[plan.buffer] = self.version.get(plan.buffer, 0) + 1
 
 
 # ---- kernels
+
+
+def kernel_symbol(name: str) -> str:
+    """The function of a kernel, as the object names it."""
+    return f"{name}.kernel"
 
 
 def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
@@ -307,7 +327,7 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
     before: list[Operation] = []
     for op in kernel.body.block.ops:
         if isinstance(op, For) and op.run.data == "concurrent":
-            part = f"{name}.part{len(parts) or ''}"
+            part = f"{name}.part{len(parts)}"
             parts.append(_part(kernel, op, before, part, scalars))
             trips = main.integer(main.globalised(op.trip_expr, op.indices))
             pool = main.put("load ptr, ptr %launch, align 8")
@@ -318,7 +338,7 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
             main.op(op)
             if not isinstance(op, For | Store):
                 before.append(op)
-    return "\n".join([*parts, main.text(name, "ptr %launch, ptr %args")])
+    return "\n".join([*parts, main.text(kernel_symbol(name), "ptr %launch, ptr %args")])
 
 
 def _part(kernel: Kernel, loop: For, before: Sequence[Operation], name: str, scalars: ScalarEmitter) -> str:

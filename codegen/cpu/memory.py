@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from xdsl.ir import SSAValue
 
-from ...dialects.loop import Load, Store
 from ...ir.expr import Expr
 from ...ir.types import BufferType, is_bool, signless
 from .scalars import llvm_type
@@ -33,6 +32,18 @@ class Plan:
     lane_dim: int  # the dim that stands for the lane in `offset`
     guards: list[tuple[Expr, Expr, int]]  # index, size, lane step: 0 <= index < size is not known
     form: tuple[dict[int, Expr], Expr] | None  # offset of lane 0 as sum of dim * coefficient, and the rest
+    value: SSAValue  # what is loaded or stored
+    kind: str  # LLVM's type of it
+    otherwise: SSAValue | None
+    lanes: int
+    live: int
+    register: bool  # the buffer is in space `register`
+
+    def __post_init__(self) -> None:
+        self.memory = memory_type(self.type)
+        self.is_bool = is_bool(self.type.element_type)
+        self.size = self.type.dtype.itemsize
+        self.varying = any(g[2] for g in self.guards)
 
 
 def memory_type(type_: BufferType) -> str:
@@ -40,15 +51,14 @@ def memory_type(type_: BufferType) -> str:
     return "i8" if is_bool(type_.element_type) else llvm_type(signless(type_.element_type))
 
 
-def load_text(emitter: FunctionEmitter, op: Load, plan: Plan) -> str:
+def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
     """Loads one element or a vector: in one piece when the lanes are neighbours, else lane by lane.
 
     Elements outside of the buffer are never touched: their lanes are masked off, or the pointer is turned to a block
     of zeros and the value replaced."""
-    t, memory, bool_ = llvm_type(op.value.type), memory_type(op.type), is_bool(op.type.element_type)
-    version = emitter.version.get(op.buf, 0)
-    otherwise = None if op.otherwise is None else str(emitter.env[op.otherwise])
-    size = op.type.dtype.itemsize
+    t, memory, bool_, size, lanes = plan.kind, plan.memory, plan.is_bool, plan.size, plan.lanes
+    version = emitter.version.get(plan.buffer, 0)
+    otherwise = None if plan.otherwise is None else str(emitter.env[plan.otherwise])
 
     def get(kind: str, text: str) -> str:
         loaded = emitter.put(text, key=f"{text} @{version}")
@@ -65,45 +75,44 @@ def load_text(emitter: FunctionEmitter, op: Load, plan: Plan) -> str:
         k = kind.replace("i8", "i1") if bool_ else kind
         return emitter.put(f"select i1 {inside}, {k} {value}, {k} {instead}")
 
-    if op.lanes == 1:
+    if lanes == 1:
         return whole(memory, 0, otherwise)
-    wide = f"<{op.lanes} x {memory}>"
+    wide = f"<{lanes} x {memory}>"
     neighbours = plan.lane == 1
-    varying = [g for g in plan.guards if g[2]]
-    if neighbours and not varying and op.live == op.lanes:
+    if neighbours and not plan.varying and plan.live == lanes:
         return whole(wide, 0, otherwise)
     if neighbours:
         pointer = emitter.address(plan)
-        mask = _mask(emitter, plan.guards, op.lanes, op.live)
-        m = f"<{op.lanes} x i1>"
-        name = f"@llvm.masked.load.v{op.lanes}{_suffix(memory)}.p0"
+        mask = _mask(emitter, plan.guards, lanes, plan.live)
+        m = f"<{lanes} x i1>"
+        name = f"@llvm.masked.load.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare {wide} {name}(ptr, i32, {m}, {wide})")
         value = get(wide, f"call {wide} {name}(ptr {pointer}, i32 {size}, {m} {mask}, {wide} zeroinitializer)")
         return value if not plan.guards else emitter.put(f"select {m} {mask}, {t} {value}, {t} {otherwise}")
     scalar = t[1:-1].split(" x ")[1]
     out = "zeroinitializer"
-    for lane in range(op.live):
+    for lane in range(plan.live):
         instead = None if otherwise is None else emitter.put(f"extractelement {t} {otherwise}, i64 {lane}")
         out = emitter.put(f"insertelement {t} {out}, {scalar} {whole(memory, lane, instead)}, i64 {lane}")
     return out
 
 
-def store_text(emitter: FunctionEmitter, op: Store, plan: Plan) -> None:
+def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
     """Stores one element or a vector: in one piece when the lanes are neighbours, else lane by lane."""
-    t, memory, size = llvm_type(op.value.type), memory_type(op.type), op.type.dtype.itemsize
-    value = str(emitter.env[op.value])
-    if is_bool(op.type.element_type):
+    t, memory, size, lanes = plan.kind, plan.memory, plan.size, plan.lanes
+    value = str(emitter.env[plan.value])
+    if plan.is_bool:
         wide_bool = t.replace("i1", "i8")
         value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
-    if op.lanes == 1 or (plan.lane == 1 and op.live == op.lanes):
+    if lanes == 1 or (plan.lane == 1 and plan.live == lanes):
         emitter.run(f"store {t} {value}, ptr {emitter.address(plan)}, align {size}")
     elif plan.lane == 1:
-        mask, m = _mask(emitter, [], op.lanes, op.live), f"<{op.lanes} x i1>"
-        name = f"@llvm.masked.store.v{op.lanes}{_suffix(memory)}.p0"
+        mask, m = _mask(emitter, [], lanes, plan.live), f"<{lanes} x i1>"
+        name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")
         emitter.run(f"call void {name}({t} {value}, ptr {emitter.address(plan)}, i32 {size}, {m} {mask})")
     else:
-        for lane in range(op.live):
+        for lane in range(plan.live):
             one = emitter.put(f"extractelement {t} {value}, i64 {lane}")
             emitter.run(f"store {memory} {one}, ptr {emitter.address(plan, lane)}, align {size}")
 

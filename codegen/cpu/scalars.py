@@ -103,11 +103,17 @@ class ScalarEmitter:
 
     def __init__(self) -> None:
         self.declarations: set[str] = set()
+        self.templates: dict[Operation, str] = {}  # of the commonest operations, which unrolled loops repeat
 
     def emit(self, op: Operation, args: Sequence[str], put: Put) -> str:
         """The operand that holds the result of `op` on these operands. Raises BackendError for an unknown operation."""
+        if (template := self.templates.get(op)) is not None:
+            return put(template.format(*args))
         type_ = op.results[0].type
         types = [o.type for o in op.operands]
+        if (word := _BINARY.get(type(op))) is not None:
+            template = self.templates[op] = f"{word} {llvm_type(type_)} {{}}, {{}}"
+            return put(template.format(*args))
         if isinstance(op, Lanewise):
             op = op.scalar
         t = llvm_type(type_)
@@ -143,8 +149,6 @@ class ScalarEmitter:
             case arith.MaximumfOp() | arith.MinimumfOp() if any(map(is_literal, args)):
                 return self._extreme(op, t, args, put)
             case _:
-                if (word := _BINARY.get(type(op))) is not None:
-                    return put(f"{word} {t} {args[0]}, {args[1]}")
                 if isinstance(op, arith.TruncFOp) and isinstance(_scalar(type_), BFloat16Type):
                     return self._to_bfloat(llvm_type(types[0]), t, args[0], put)
                 if isinstance(op, arith.ExtFOp) and isinstance(_scalar(types[0]), BFloat16Type):

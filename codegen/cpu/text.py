@@ -173,7 +173,8 @@ FOLDS: dict[str, Callable[[int, int], int]] = {
 
 def quoted(name: str) -> str:
     """A global name as LLVM text spells it."""
-    return '"' + name.replace("\\", "\\5C").replace('"', "\\22") + '"'
+    safe = [chr(b) if (chr(b).isalnum() and b < 128) or b in b"._-$" else f"\\{b:02X}" for b in name.encode()]
+    return f'"{"".join(safe)}"'
 
 
 SUPPORT = """
@@ -201,5 +202,83 @@ define internal i64 @ircc.srem(i64 %a, i64 %b) alwaysinline nounwind {
   %zero = icmp eq i64 %b, 0
   %result = select i1 %zero, i64 0, i64 %r
   ret i64 %result
+}
+
+; Conversions that LLVM calls by these names where a target has no instruction: not every process has them.
+define weak hidden float @__extendhfsf2(half %x) nounwind {
+  %short = bitcast half %x to i16
+  %bits = zext i16 %short to i32
+  %high = shl i32 %bits, 16
+  %sign = and i32 %high, -2147483648
+  %size = and i32 %bits, 32767
+  %moved = shl i32 %size, 13
+  %number = add i32 %moved, 939524096 ; the exponent's bias grows by 112
+  %special = or i32 %moved, 2139095040
+  %count = uitofp i32 %size to float
+  %tiny = fmul float %count, 0x3E70000000000000 ; 2^-24
+  %tinybits = bitcast float %tiny to i32
+  %istiny = icmp ult i32 %size, 1024
+  %isspecial = icmp uge i32 %size, 31744
+  %r1 = select i1 %istiny, i32 %tinybits, i32 %number
+  %r2 = select i1 %isspecial, i32 %special, i32 %r1
+  %r3 = or i32 %r2, %sign
+  %result = bitcast i32 %r3 to float
+  ret float %result
+}
+define weak hidden half @__truncsfhf2(float %x) nounwind {
+  %bits = bitcast float %x to i32
+  %high = lshr i32 %bits, 16
+  %sign = and i32 %high, 32768
+  %size = and i32 %bits, 2147483647
+  %based = sub i32 %size, 939524096 ; the exponent's bias shrinks by 112
+  %last = lshr i32 %based, 13
+  %odd = and i32 %last, 1
+  %bias = add i32 %odd, 4095
+  %up = add i32 %based, %bias
+  %rounded = lshr i32 %up, 13
+  %number = call i32 @llvm.umin.i32(i32 %rounded, i32 31744)
+  %positive = bitcast i32 %size to float
+  %aligned = fadd float %positive, 5.0e-01 ; its last bit is 2^-24, as that of a small half
+  %alignedbits = bitcast float %aligned to i32
+  %tiny = sub i32 %alignedbits, 1056964608
+  %istiny = icmp ult i32 %size, 947912704 ; 2^-14
+  %isnan = icmp ugt i32 %size, 2139095040
+  %r1 = select i1 %istiny, i32 %tiny, i32 %number
+  %r2 = select i1 %isnan, i32 32256, i32 %r1
+  %r3 = or i32 %r2, %sign
+  %short = trunc i32 %r3 to i16
+  %result = bitcast i16 %short to half
+  ret half %result
+}
+define weak hidden bfloat @__truncsfbf2(float %x) nounwind {
+  %bits = bitcast float %x to i32
+  %high = lshr i32 %bits, 16
+  %odd = and i32 %high, 1
+  %bias = add i32 %odd, 32767
+  %up = add i32 %bits, %bias
+  %rounded = lshr i32 %up, 16
+  %quiet = or i32 %high, 64
+  %isnan = fcmp uno float %x, %x
+  %r = select i1 %isnan, i32 %quiet, i32 %rounded
+  %short = trunc i32 %r to i16
+  %result = bitcast i16 %short to bfloat
+  ret bfloat %result
+}
+; by way of the float next to x on the side of 0, its last bit set if x lies beyond: rounding that is as rounding x
+define weak hidden half @__truncdfhf2(double %x) nounwind {
+  %near = fptrunc double %x to float
+  %back = fpext float %near to double
+  %size = call double @llvm.fabs.f64(double %x)
+  %backsize = call double @llvm.fabs.f64(double %back)
+  %beyond = fcmp ogt double %backsize, %size
+  %inexact = fcmp one double %back, %x
+  %bits = bitcast float %near to i32
+  %one = zext i1 %beyond to i32
+  %less = sub i32 %bits, %one
+  %marked = or i32 %less, 1
+  %r = select i1 %inexact, i32 %marked, i32 %bits
+  %float = bitcast i32 %r to float
+  %result = call half @__truncsfhf2(float %float)
+  ret half %result
 }
 """
