@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...ir.expr import Expr, ceildiv, product
 from ..nest import Nest, Read, at_least
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import Tile, begin, singles, tile_lines, vector_width
+from ..tile import Tile, alignment, begin, singles, tile_lines, vector_width
 
 PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is worth it
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
@@ -30,14 +30,18 @@ class Shape:
     reduction: tuple[int, ...]
 
 
-def shape_of(nest: Nest) -> Shape | None:
+def shape_of(case: Case) -> Shape | None:
     """The roles of the dims, None where the nest is no contraction."""
+    nest = case.nest
     single = singles(nest)
     parallel = [i for i in nest.parallel if i not in single]
     reduction = tuple(i for i in nest.reduction if i not in single)
-    if not parallel or not reduction or not nest.store.contiguous(parallel[-1]) or any(r.data for r in nest.reads):
+    if not parallel or not reduction or any(r.data for r in nest.reads):
         return None
     lanes = parallel[-1]
+    whole = alignment(case, lanes)
+    if not nest.store.contiguous(lanes, whole) or not all(evenly(r, lanes, whole) for r in nest.finish_reads):
+        return None
     panels = tuple(r for r in nest.reads if lanes in r.dims)
     broadcast = tuple(r for r in nest.reads if lanes not in r.dims)
     if not panels or not any(r.dims & set(reduction) for r in broadcast):
@@ -48,6 +52,18 @@ def shape_of(nest: Nest) -> Shape | None:
     return Shape(lanes, panels, broadcast, rows, others, reduction)
 
 
+def evenly(read: Read, lanes: int, whole: int) -> bool:
+    """Whether vectors step evenly through what is read."""
+    return read.step(lanes, whole) is not None and not (read.data and lanes in read.dims)
+
+
+def distance(read: Read, dim: int) -> int:
+    """Bytes from one element that is read to the next one along a dim, in a row-major buffer; 0 when not constant."""
+    offset = read.type.offset.substitute(dict(enumerate(read.index)))
+    step = (offset.substitute({dim: Expr.dim(dim) + 1}) - offset).constant
+    return (step or 0) * read.type.dtype.itemsize
+
+
 class Contraction(Strategy):
     """Register tiles of `rows` × `vectors`; the reduction unrolled by `unroll`; rows blocked for the L2 cache."""
 
@@ -56,15 +72,14 @@ class Contraction(Strategy):
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        shape = shape_of(nest)
+        shape = shape_of(case)
         if shape is None:
             return None
         pack = [r for r in shape.panels if self.packing(case, shape, r, 2 * case.lanes) is not None]
-        if any(not r.contiguous(shape.lanes) and r not in pack for r in shape.panels):
+        whole = alignment(case, shape.lanes)
+        if any(not r.contiguous(shape.lanes, whole) and r not in pack for r in shape.panels):
             return None
-        # rows * vectors accumulators, a panel's vectors and a broadcast one: 29 of 32 registers, 15 of 16
-        registers = case.target.vector_registers
-        vectors, tile = (4, 6) if registers >= 32 else (2, 6) if case.target.fma else (2, 4)
+        vectors, tile = self.tile(case, shape)
         rows, second = self.rows(nest, shape, tile)
         width = nest.dims[shape.lanes].size
         if width is not None:
@@ -82,6 +97,16 @@ class Contraction(Strategy):
             "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
         }
 
+    def tile(self, case: Case, shape: Shape) -> tuple[int, int]:
+        """Vectors and rows of a tile: rows * vectors accumulators, a panel's vectors and a broadcast one in registers.
+
+        More rows use a panel's vectors, which come from the L2 cache, more often. But rows whose distance is a multiple
+        of a page's 4 KiB share one set of the L1 cache, which holds about eight of them."""
+        if case.target.vector_registers < 32:
+            return (2, 6) if case.target.fma else (2, 4)
+        strides = [distance(r, shape.rows[0]) for r in shape.broadcast] if shape.rows else []
+        return (4, 6) if any(s and s % 4096 == 0 for s in strides) else (2, 14)
+
     def rows(self, nest: Nest, shape: Shape, tile: int) -> tuple[int, int]:
         """Extents of the tile in the innermost row dim and in the next one."""
         if not shape.rows:
@@ -91,10 +116,8 @@ class Contraction(Strategy):
             return tile, 1
         if size <= tile:
             first = size
-        else:  # the tile that covers the extent with the fewest idle rows
-            first = min(range(tile, tile // 2, -1), key=lambda t: (-(-size // t) * t - size, -t))
-            if len(shape.rows) == 1 and size >= 4 * tile:
-                first = tile
+        else:  # as few tiles as can be, of nearly one size
+            first = -(-size // -(-size // tile))
         second = 1
         if len(shape.rows) > 1 and 2 * first <= tile:
             limit = nest.dims[shape.rows[1]].size
@@ -109,7 +132,7 @@ class Contraction(Strategy):
         depth = product(case.nest.dims[d].extent for d in shape.reduction if d in shape.broadcast[0].dims).constant
         row = (depth or 1024) * case.nest.lane_bytes
         fitting = case.target.l2 // MOVED_BLOCK // row
-        block = next((b for b in (256, 128, 64) if b <= fitting and b % rows == 0), 0)
+        block = min(fitting, 256) // rows * rows
         return block if block and at_least(dim.extent, 2 * block) else 0
 
     def panels_outside(self, case: Case, shape: Shape, block: int) -> bool:
@@ -148,7 +171,7 @@ class Contraction(Strategy):
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
-        shape = shape_of(nest)
+        shape = shape_of(case)
         assert shape is not None
         lines = begin(nest)
         if values["pack"]:
