@@ -77,7 +77,8 @@ def _shift(f: Callable[[Value, Value], Value]) -> Callable[[Value, Value], Value
 
 
 def _round_half_away(x: Value) -> Value:
-    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+    whole = np.trunc(x)  # the difference is exact, where x + 0.5 would be rounded
+    return np.where(np.abs(x - whole) >= 0.5, whole + np.copysign(1, x), np.copysign(whole, x))
 
 
 _erf = np.vectorize(_math.erf, otypes=[np.float64])
@@ -166,10 +167,11 @@ def evaluate_scalar(op: Operation, operands: Sequence[Value]) -> Value:
                 a, b, c = (np.asarray(x) for x in operands)
                 wide = np.float64 if dtype != np.float64 else dtype
                 return (a.astype(wide) * b.astype(wide) + c.astype(wide)).astype(dtype)
-            case arith.SIToFPOp() | arith.ExtFOp() | arith.TruncFOp() | arith.TruncIOp() | arith.ExtSIOp():
+            case (
+                arith.SIToFPOp() | arith.ExtFOp() | arith.TruncFOp()
+                | arith.TruncIOp() | arith.ExtSIOp() | arith.IndexCastOp()
+            ):  # fmt: skip
                 return _converted(operands[0], op.operands[0].type, dtype)
-            case arith.IndexCastOp():
-                return np.asarray(operands[0]).astype(dtype)
             case arith.UIToFPOp() | arith.ExtUIOp():
                 return _unsigned(operands[0]).astype(dtype)
             case arith.FPToSIOp():

@@ -32,7 +32,9 @@ from ...ir.types import dtype_of
 
 Put = Callable[[str], str]  # an instruction's text → the value that holds its result
 
-_FLOATS = {Float32Type: "float", Float64Type: "double", Float16Type: "half", BFloat16Type: "bfloat"}
+_FLOATS: dict[type[Attribute], str] = {
+    Float32Type: "float", Float64Type: "double", Float16Type: "half", BFloat16Type: "bfloat",
+}  # fmt: skip
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
 _BINARY: dict[type[Operation], str] = {
     arith.AddfOp: "fadd contract", arith.SubfOp: "fsub contract", arith.MulfOp: "fmul contract",
@@ -253,18 +255,18 @@ class ScalarEmitter:
         word = f"{'s' if signed else 'u'}{'div' if divide else 'rem'}"
         if b.lstrip("-").isdigit() and int(b) not in (0, -1):
             return put(f"{word} {t} {a}, {b}")
-        c, one = _bool_like(t), _ones(t, 1)
-        zero = put(f"icmp eq {t} {b}, {_ones(t, 0)}")
-        bad = zero
-        if signed:
-            minus = put(f"icmp eq {t} {b}, {_ones(t, -1)}")
-            bad = put(f"or {c} {zero}, {minus}")
-        safe = put(f"select {c} {bad}, {t} {one}, {t} {b}")
-        result = put(f"{word} {t} {a}, {safe}")
-        if signed:
-            negated = put(f"sub {t} {_ones(t, 0)}, {a}") if divide else _ones(t, 0)
-            result = put(f"select {c} {minus}, {t} {negated}, {t} {result}")
-        return put(f"select {c} {zero}, {t} {_ones(t, 0) if divide else a}, {t} {result}")
+        c, one, none = _bool_like(t), _ones(t, 1), _ones(t, 0)
+        zero = put(f"icmp eq {t} {b}, {none}")
+        by_zero = none if divide else a
+        if not signed:
+            result = put(f"{word} {t} {a}, {put(f'select {c} {zero}, {t} {one}, {t} {b}')}")
+            return put(f"select {c} {zero}, {t} {by_zero}, {t} {result}")
+        minus = put(f"icmp eq {t} {b}, {_ones(t, -1)}")
+        bad = put(f"or {c} {zero}, {minus}")
+        result = put(f"{word} {t} {a}, {put(f'select {c} {bad}, {t} {one}, {t} {b}')}")
+        by_minus = put(f"sub {t} {none}, {a}") if divide else none
+        result = put(f"select {c} {minus}, {t} {by_minus}, {t} {result}")
+        return put(f"select {c} {zero}, {t} {by_zero}, {t} {result}")
 
     def _shift(self, op: Operation, t: str, args: Sequence[str], put: Put) -> str:
         a, b = args
