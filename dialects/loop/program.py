@@ -29,7 +29,6 @@ from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
 from .ops import Alloc, For
 
-
 ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
 
 
@@ -91,14 +90,31 @@ def _parse_strings(parser: Parser, keyword: str) -> list[str]:
     return parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal)
 
 
+def _print_lines(printer: Printer, keyword: str, text: str) -> None:
+    """A text of several lines, each a string of its own, so that a person can read and edit it."""
+    lines = text.split("\n") if text else []
+    printer.print_string(f" {keyword} ")
+    with printer.in_square_brackets():
+        with printer.indented():
+            for i, line in enumerate(lines):
+                printer.print_string("," * (i > 0) + "\n")
+                printer.print_string_literal(line)
+        printer.print_string("\n" if lines else "")
+
+
+def _parse_lines(parser: Parser) -> str:
+    return "\n".join(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal))
+
+
 @irdl_op_definition
 class Kernel(Signature, IRDLOperation):
     """A kernel: loop nests over named buffers; the last `outputs` of them are written.
 
-        loop.kernel @matmul(%0 "A" : !loop.buffer<[M, 64], f32>, ...) outputs 1 sizes ["M"] strategy "contraction" { ... }
+        loop.kernel @matmul(%0 "A" : !loop.buffer<[M, 64], f32>, ...) outputs 1 sizes ["M"] strategy "x" { ... }
 
     `sizes` names the symbols it uses, in the order in which calls pass them. `strategy` says what kind of nest it is;
-    `schedule` is the text of loop rewrites for it, `applied` once they have been carried out.
+    `schedule ["split i 8 -> i ii", ...]` has the loop rewrites for it, a line each, and becomes `applied [...]` when
+    they are carried out.
     C1: arguments are named buffers. C2: every size symbol used is listed in `sizes`. C3: names are distinct.
     """
 
@@ -191,10 +207,12 @@ class Kernel(Signature, IRDLOperation):
         printer.print_string(f" outputs {self.outputs.data}")
         if self.sizes:
             _print_strings(printer, "sizes", self.size_names)
-        for keyword, text in (("strategy", self.strategy), ("schedule", self.schedule), ("applied", self.applied)):
+        if self.strategy is not None:
+            printer.print_string(" strategy ")
+            printer.print_string_literal(self.strategy.data)
+        for keyword, text in (("schedule", self.schedule), ("applied", self.applied)):
             if text is not None:
-                printer.print_string(f" {keyword} ")
-                printer.print_string_literal(text.data)
+                _print_lines(printer, keyword, text.data)
         if self.attributes:
             printer.print_string(" attributes")
             printer.print_op_attributes(self.attributes)
@@ -209,11 +227,8 @@ class Kernel(Signature, IRDLOperation):
         parser.parse_keyword("outputs")
         outputs = parser.parse_integer()
         sizes = _parse_strings(parser, "sizes")
-        texts = {
-            k: parser.parse_str_literal()
-            for k in ("strategy", "schedule", "applied")
-            if parser.parse_optional_keyword(k)
-        }
+        texts = {"strategy": parser.parse_str_literal()} if parser.parse_optional_keyword("strategy") else {}
+        texts |= {k: _parse_lines(parser) for k in ("schedule", "applied") if parser.parse_optional_keyword(k)}
         attributes = parser.parse_optional_attr_dict() if parser.parse_optional_keyword("attributes") else {}
         op = cls(name, names, outputs, parser.parse_region(args), sizes=sizes, **texts)
         op.attributes |= attributes
