@@ -1,7 +1,7 @@
 """ONNX's own Backend API on top of a compile function: what `ircc.onnx_backend` is.
 
-    rep = ircc.onnx_backend.prepare(onnx.load("model.onnx"))
-    outputs = rep.run([x, y])          # a tuple, in the order of the model's outputs
+rep = ircc.onnx_backend.prepare(onnx.load("model.onnx"))
+outputs = rep.run([x, y])          # a tuple, in the order of the model's outputs
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ Model = str | os.PathLike[str] | bytes | ModelProto
 def import_model(source: Model, *, shapes: Shapes | None = None) -> ModuleOp:
     """The model as a module of the graph dialect; every type in it follows from its operator's rule.
 
-    `shapes` fixes sizes: `{"x": (1, 3, 224, 224)}` for an input, `{"N": 1}` for a symbol of the model. Raises ModelError
-    for a model that is damaged or breaks ONNX's rules, UnsupportedError with the list of all obstacles for one that
-    ircc cannot compile, InputError for sizes that contradict the model."""
+    `shapes` fixes sizes: `{"x": (1, 3, 224, 224)}` for an input, `{"N": 1}` for a symbol of the model. Raises
+    ModelError for a model that is damaged or breaks ONNX's rules, UnsupportedError with the list of all obstacles for
+    one that ircc cannot compile, InputError for sizes that contradict the model."""
     loaded, importer, module = _imported(source, shapes)
     if module is None:
         if importer.invalid is not None:

@@ -128,41 +128,47 @@ class Builder:
         if cls is None:
             raise UnsupportedError(f"ircc has no operator {operator} yet")
         flat = [v for o in operands for v in ([o] if isinstance(o, Value) or o is None else o)]
-        given = [None if o is None else self.ssa(o) if isinstance(o, Value) else [self.ssa(v) for v in o] for o in operands]
         try:
-            op = cls.make(*given, nodes=self.nodes, **properties)
+            op = cls.make(*map(self._operand, operands), nodes=self.nodes, **properties)
         except VerifyException as error:
             raise ConstraintError(f"{error}") from None
-        types = [r.type for r in op.results]
+        types = [_type(r) for r in op.results]
         for type_ in types:
-            assert isinstance(type_, TensorType)
             check_size(type_)
-        found = self._folded(op, flat)
-        if found is not None and not any(symbolic.is_symbolic(f) and symbolic.is_float(t.dtype) for f, t in zip(found, types, strict=True)):
+        found = self._folded(op, flat, types)
+        if found is not None and not any(symbolic.is_symbolic(f) and symbolic.is_float(t.dtype) for f, t in found):
             op.drop_all_references()
-            return tuple(Value(t, f) for t, f in zip(types, found, strict=True))
+            return tuple(Value(t, f) for f, t in found)
         for check in op.checks():
             self.check(check.expr.data, check.message.data)
         self._placed(op)
-        return tuple(Value(t, None if found is None else found[i], r) for i, (t, r) in enumerate(zip(types, op.results, strict=True)))
+        arrays = [None] * len(types) if found is None else [f for f, _ in found]
+        return tuple(Value(t, f, r) for t, f, r in zip(types, arrays, op.results, strict=True))
 
-    def _folded(self, op: GraphOp, operands: Sequence[Value | None]) -> list[Array] | None:
-        """The results' elements, when the operands' are known and there are few."""
+    def _operand(self, operand: Operand) -> SSAValue | list[SSAValue] | None:
+        if operand is None or isinstance(operand, Value):
+            return None if operand is None else self.ssa(operand)
+        return [self.ssa(value) for value in operand]
+
+    def _folded(
+        self, op: GraphOp, operands: Sequence[Value | None], types: Sequence[TensorType]
+    ) -> list[tuple[Array, TensorType]] | None:
+        """The results' elements, each with its type, when the operands' are known and there are few."""
         arrays = [None if v is None else v.known for v in operands]
         if any(a is None and v is not None for a, v in zip(arrays, operands, strict=True)) or HEAVY.match(op.name):
             return None
-        shapes = [r.type.static_shape for r in op.results]
-        count = sum(a.size for a in arrays if a is not None)
-        if None in shapes or count + sum(int(np.prod(s, dtype=float)) for s in shapes) > symbolic.LIMIT:
+        counts = [t.elements.constant for t in types]
+        total = sum(a.size for a in arrays if a is not None)
+        if any(n is None or total + n > symbolic.LIMIT for n in counts):
             return None
-        if any(symbolic.is_float(r.type.dtype) and np.prod(s) > INLINE for r, s in zip(op.results, shapes, strict=True)):
+        if any(symbolic.is_float(t.dtype) and t.elements.__index__() > INLINE for t in types):
             return None  # weights keep their names; the pass fold-constants sees to them
-        found = symbolic.evaluate(op, arrays)
-        if found is None or any(f.shape != s for f, s in zip(found, shapes, strict=True)):
+        if (values := symbolic.evaluate(op, arrays)) is None:
             return None
-        if any(not symbolic.is_symbolic(f) and f.dtype != r.type.dtype for f, r in zip(found, op.results, strict=True)):
-            return None
-        return found
+        for value, type_ in zip(values, types, strict=True):
+            if value.shape != type_.static_shape or not (symbolic.is_symbolic(value) or value.dtype == type_.dtype):
+                return None
+        return list(zip(values, types, strict=True))
 
     def check(self, expr: Expr, message: str) -> None:
         """Demand that `expr` is 0 when the model runs. Raises ModelError when it never is."""
@@ -175,6 +181,11 @@ class Builder:
     def same(self, a: Expr, b: Expr, message: str) -> None:
         """Demand that two sizes are equal."""
         self.check(a - b, message)
+
+
+def _type(value: SSAValue) -> TensorType:
+    assert isinstance(value.type, TensorType)
+    return value.type
 
 
 def check_size(type_: TensorType) -> None:

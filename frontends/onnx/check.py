@@ -22,10 +22,14 @@ def check_structure(model: ModelProto) -> None:
     try:
         onnx.checker.check_model(light)
     except onnx.checker.ValidationError as error:
-        message = str(error).strip().split("\n==> Context:")[0]
-        raise ModelError(f"the model breaks the rules of ONNX: {message.splitlines()[0] if message else error}") from None
+        raise ModelError(f"the model breaks the rules of ONNX: {first_line(error)}") from None
     except (RuntimeError, ValueError, onnx.defs.SchemaError) as error:
-        raise ModelError(f"the model cannot be checked: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"the model cannot be checked: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of onnx says, without its context."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def contradicts_itself(model: ModelProto) -> bool:
@@ -66,8 +70,8 @@ def without_weights(model: ModelProto) -> ModelProto:
         if not moved(tensor, tensor.name):
             out.initializer.append(tensor)
     out.sparse_initializer.extend(graph.sparse_initializer)
-    nodes = list(graph.node)
-    for _, node, _ in live(nodes, [name for node in nodes for name in node.output]):
+    everything = [name for node in graph.node for name in node.output]
+    for _, node, _ in live(list(graph.node), everything):
         value = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
         if value is None or not value.HasField("t") or len(node.output) != 1 or not moved(value.t, node.output[0]):
             out.node.append(node)

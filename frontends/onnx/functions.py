@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
@@ -39,12 +40,18 @@ def type_proto(value: Value | None) -> TypeProto:
     return proto
 
 
-def schema_of(operator: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
-    """ONNX's description of an operator at an opset, None when it has none."""
+def schema_of(operator: str, domain: str, opset: int) -> Any:
+    """ONNX's OpSchema of an operator at an opset, None when it has none. (Its type stubs lack all about bodies.)"""
     try:
         return onnx.defs.get_schema(operator, opset, domain)
     except onnx.defs.SchemaError:
         return None
+
+
+def has_body(operator: str, domain: str, opset: int) -> bool:
+    """True when ONNX gives a function body for the operator."""
+    schema = schema_of(operator, domain, opset)
+    return schema is not None and (schema.has_function or schema.has_context_dependent_function)
 
 
 def schema_function(

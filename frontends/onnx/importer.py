@@ -20,7 +20,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from ...errors import Error, Issue, ModelError, UnsupportedError
 from ...ir.types import TensorType, element_of
 from .builder import Builder, ConstraintError, Value, constant, hint
-from .functions import canonical, local_functions, schema_function, schema_of
+from .functions import canonical, has_body, local_functions, schema_function
 from .inputs import InputShapes, Shapes
 from .node import Node, Rule
 from .order import live
@@ -29,7 +29,9 @@ from .rules import RULES
 from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_prefix, weight_name
 
 log = logging.getLogger(__name__)
-UNEXPECTED = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+UNEXPECTED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 # Nodes that may come from function bodies: a few lines of functions in functions could be billions.
 MAX_EXPANDED, EXPANDED_PER_NODE = 20_000, 20
 
@@ -158,8 +160,9 @@ class Importer:
 
     def _initializers(self, scope: Scope, graph: GraphProto) -> set[str]:
         for tensor in graph.sparse_initializer:
-            self._issue(tensor.values.name, "Initializer", self.report.opsets.get("", 0), UnsupportedError("it is sparse"))
-            scope.values[tensor.values.name] = Unknown()
+            name, opset = tensor.values.name, self.report.opsets.get("", 0)
+            self._issue(name, "Initializer", opset, UnsupportedError("it is sparse"))
+            scope.values[name] = Unknown()
         for tensor in graph.initializer:
             try:
                 array = self.source.array(tensor, f"initializer '{tensor.name}'")
@@ -182,13 +185,13 @@ class Importer:
         opset = scope.opsets.get(domain, 0)
         shown = f"{scope.operator} (in its body: {operator})" if scope.operator else operator
         try:
-            values = [scope.find(i) if i else None for i in proto.input]
-            if any(isinstance(v, Unknown) for v in values):
+            given = [scope.find(i) if i else None for i in proto.input]
+            values = [v for v in given if not isinstance(v, Unknown)]
+            if len(values) < len(given):
                 self._poison(scope, proto)
                 self._look(scope, proto, name, shown, domain, opset)
                 return
-            found = self._import(scope, proto, name, domain, opset, [v for v in values if not isinstance(v, Unknown)], wanted)
-            self._bind(scope, proto, found)
+            self._bind(scope, proto, self._import(scope, proto, name, domain, opset, values, wanted))
         except Hopeless as error:
             raise error.at(name, shown) from None
         except Error as error:
@@ -215,8 +218,7 @@ class Importer:
     def _look(self, scope: Scope, proto: NodeProto, name: str, shown: str, domain: str, opset: int) -> None:
         """Say whether a node whose inputs are unknown could be imported at all."""
         local = (domain, proto.op_type, proto.overload) in self.functions
-        schema = schema_of(proto.op_type, domain, opset)
-        body = schema is not None and (schema.has_function or schema.has_context_dependent_function)
+        body = has_body(proto.op_type, domain, opset)
         if not (local or body or (domain, proto.op_type) in RULES):
             self._issue(name, shown, opset, UnsupportedError("ircc has no rule for this operator"))
 
@@ -299,7 +301,12 @@ class Importer:
         return self._results(inner, [o.name for o in graph.output])
 
     def _expand(
-        self, body: Scope, function: FunctionProto, values: Sequence[Value | None], operator: str, refusal: Error | None = None
+        self,
+        body: Scope,
+        function: FunctionProto,
+        values: Sequence[Value | None],
+        operator: str,
+        refusal: Error | None = None,
     ) -> list[Value | None]:
         """The outputs of a function body. Where the body cannot be compiled, `refusal` is the better reason."""
         self.budget -= len(function.node)

@@ -120,4 +120,3 @@ def _size(value: int, name: str) -> int:
 
 def _known(what: str, names: Any) -> str:
     return f"its {what} are {', '.join(sorted(names)) or 'all fixed'}"
-

@@ -86,7 +86,7 @@ def dropout(n: Node) -> Result:
     if n.has(2) and bool(n.numbers(2, "training_mode").reshape(-1)[0]):
         ratio = n.numbers(1, "ratio").reshape(-1)[0] if n.has(1) else 0.5
         if ratio != 0:
-            raise UnsupportedError("it is in training mode, whose results are random", hint="export the model for inference")
+            raise UnsupportedError("it is in training mode: its results are random", hint="export it for inference")
     if not n.wants(1):
         return x
     mask = n.constant(True) if n.opset >= 10 else n.like(1, x)
@@ -106,7 +106,7 @@ def power(n: Node) -> Value:
     if n.opset < 7:
         n.values = legacy(n)
     x, y = n.input(0), n.input(1)
-    if x.dtype.kind == "i" and x.dtype.itemsize < 4 or x.dtype.kind == "u":
+    if (x.dtype.kind == "i" and x.dtype.itemsize < 4) or x.dtype.kind == "u":
         wide = n.emit("Pow", n.cast(x, np.int64), y)
         return n.cast(wide, x.dtype)
     return n.emit("Pow", x, y)
@@ -154,12 +154,13 @@ UNARY = (
     "Reciprocal Relu Round Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh"
 )
 BINARY = "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Mul Or Sub Xor"
+RANDOM = "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
 
 RULES: Mapping[str, Rule] = {
     **{operator: plain(operator) for operator in UNARY.split()},
     **{operator: binary(operator) for operator in BINARY.split()},
     **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
-    **{operator: no_result for operator in "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()},
+    **dict.fromkeys(RANDOM.split(), no_result),
     "BitShift": bit_shift,
     "Cast": cast,
     "CastLike": cast_like,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import ModelError, UnsupportedError
+from ...errors import ModelError
 from ...ir.expr import ONE, ZERO, Expr, ceildiv, maximum
 from .builder import Value
 from .node import Node, Result, Rule
@@ -97,7 +97,9 @@ def grouped(n: Node, w: Value) -> Value:
     group, size = n.attr("group", 1), w.sizes[0]
     if group < 1:
         raise ModelError(f"group is {group}")
-    return w if size.constant is not None or size % group == ZERO else n.reshape(w, [size // group * group, *w.sizes[1:]])
+    if size.constant is not None or size % group == ZERO:
+        return w
+    return n.reshape(w, [size // group * group, *w.sizes[1:]])
 
 
 def conv(n: Node) -> Value:
@@ -129,7 +131,8 @@ def conv_transpose(n: Node) -> Value:
         ]
         totals = [a - b for a, b in zip(full, wanted, strict=True)]
         found["pads"] = shared(totals, auto == "SAME_UPPER")
-    return n.emit("ConvTranspose", x, grouped(n, w), n.optional(2), group=n.attr("group", 1), output_padding=extra, **found)
+    found |= {"group": n.attr("group", 1), "output_padding": extra}
+    return n.emit("ConvTranspose", x, grouped(n, w), n.optional(2), **found)
 
 
 def pool(operator: str, *, flags: Sequence[str] = (), numbers: Mapping[str, int] | None = None) -> Rule:
@@ -155,7 +158,6 @@ def global_pool(operator: str) -> Rule:
         return n.emit(operator, n.input(0), **extra)
 
     return rule
-
 
 
 RULES: Mapping[str, Rule] = {

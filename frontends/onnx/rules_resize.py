@@ -27,7 +27,7 @@ def upsample(n: Node) -> Value:
 def resize(n: Node) -> Value:
     if n.opset < 11:
         scales = scales_of(n, 1)
-        down = {float(s) < 1 for s in scales if isinstance(s, float) and s != 1}
+        down = {s < 1.0 for s in scales if isinstance(s, float) and s != 1.0}
         if len(down) > 1:
             raise UnsupportedError("it enlarges one axis and reduces another, which opset 10 does not define")
         return corner(n, scales, "ceil" if down == {True} else "floor")
@@ -73,7 +73,7 @@ def aspect(x: Value, axes: Sequence[int], wanted: Sequence[Expr], policy: str) -
     """The one factor with which no axis is larger, or none smaller, than wanted."""
     pairs = [(w.constant, x.sizes[a].constant) for w, a in zip(wanted, axes, strict=True)]
     if any(w is None or not s for w, s in pairs):
-        raise UnsupportedError(f"keep_aspect_ratio_policy {policy} needs sizes that are known", hint="fix them with --shape")
+        raise UnsupportedError(f"keep_aspect_ratio_policy {policy} needs known sizes", hint="fix them with --shape")
     factors = [w / s for w, s in pairs]  # type: ignore[operator]
     return min(factors) if policy == "not_larger" else max(factors)
 
@@ -97,7 +97,9 @@ def scales_of(n: Node, position: int) -> list[Scale]:
     return [Ratio.of(s) if isinstance(s, Ratio | Expr) else float(s) for s in known.reshape(-1)]
 
 
-def scaled(n: Node, axes: Sequence[int], scales: Sequence[Scale], how: Mapping[str, Any], nearest: bool = False) -> Value:
+def scaled(
+    n: Node, axes: Sequence[int], scales: Sequence[Scale], how: Mapping[str, Any], nearest: bool = False
+) -> Value:
     """Resize by factors; sizes round down, or to the nearest."""
     x = n.input(0)
     if len(scales) != len(axes):

@@ -144,7 +144,7 @@ def squeeze(n: Node) -> Value:
     x, axes = n.input(0), n.axes(1)
     if axes is None:
         if any(s.constant is None for s in x.sizes):
-            raise UnsupportedError("without axes it removes sizes of 1, and some sizes are not known", hint="fix them with --shape")
+            raise UnsupportedError("which sizes are 1 is not known", hint="fix them with --shape, or give axes")
         return n.reshape(x, [s for s in x.sizes if s != ONE])
     gone = normal(axes, x.rank)
     for axis in gone:
@@ -206,7 +206,7 @@ def data_dependent(n: Node) -> Value:
 
 
 RULES: Mapping[str, Rule] = {
-    **{operator: data_dependent for operator in "Compress NonMaxSuppression NonZero Unique".split()},
+    **dict.fromkeys(("Compress", "NonMaxSuppression", "NonZero", "Unique"), data_dependent),
     "Constant": constant_node,
     "ConstantOfShape": constant_of_shape,
     "Expand": expand,

@@ -112,7 +112,8 @@ class Source:
         if length != size:
             raise ModelError(f"{what} takes {size} bytes, its external data has {length}")
         if not 0 <= offset <= whole.size - size:
-            raise ModelError(f"{what}: bytes {offset} to {offset + size} lie outside of {path.name} ({whole.size} bytes)")
+            end, there = offset + size, whole.size
+            raise ModelError(f"{what}: bytes {offset} to {end} lie outside of {path.name}, which has {there}")
         return whole[offset : offset + size].view(np.ndarray)
 
     def _external_path(self, location: str, what: str) -> Path:

@@ -1,7 +1,7 @@
 """Values that are known at import: numbers, and size expressions computed by the model itself.
 
 Models compute shapes with ordinary operators (Shape, Gather, Mul, Concat ...). Where every element is a number or an
-`Expr`, the operator's reference meaning is evaluated, on NumPy object arrays if need be. Two things are this file's own:
+`Expr`, the operator's reference meaning is evaluated, on NumPy object arrays if need be. Two things are done here:
 detours through floats (Cast, Mul by a scale, Floor) are exact fractions of expressions, and comparisons that the sizes
 decide are expressions that are 0 or 1, so that a Where between shapes is an expression too.
 """

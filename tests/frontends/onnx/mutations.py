@@ -23,10 +23,10 @@ from ircc.frontends.onnx import import_model
 MEMORY = 4 << 30  # bytes of address space
 SECONDS = 10.0  # of processor time for one model; a machine under load is slow, an endless loop is longer
 NUMBERS = [0, -1, 1, 3, 255, 10**9, -(10**9), 2**31 - 1, -(2**31), 2**40, 2**63 - 1, -(2**63)]
-OPERATORS = (
-    "Range ConstantOfShape Expand Tile Resize Pad Reshape Conv Gather Loop If Einsum TopK OneHot Slice Split MatMul "
-    "Softmax Concat Squeeze Attention LayerNormalization"
-).split()
+OPERATORS = """
+    Range ConstantOfShape Expand Tile Resize Pad Reshape Conv Gather Loop If Einsum TopK OneHot Slice Split MatMul
+    Softmax Concat Squeeze Attention LayerNormalization
+"""
 
 
 def damaged_bytes(data: bytes, rng: random.Random) -> bytes:
@@ -91,7 +91,7 @@ def damage(model: ModelProto, rng: random.Random) -> None:
         case 4:
             node.output[0] = rng.choice([name for other in graph.node for name in other.output])
         case 5:
-            node.op_type = rng.choice(OPERATORS)
+            node.op_type = rng.choice(OPERATORS.split())
         case 6:
             del graph.node[rng.randrange(len(graph.node))]
         case 7:
@@ -112,6 +112,10 @@ def damage(model: ModelProto, rng: random.Random) -> None:
             del node.attribute[rng.randrange(len(node.attribute))]
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     first, last = int(sys.argv[1]), int(sys.argv[2])
@@ -126,11 +130,11 @@ def main() -> None:
             import_model(data).verify()
         except Error as error:
             if "makes no sense" in str(error):
-                print(f"seed {seed}: a rule was taken unawares: {error}")
+                say(f"seed {seed}: a rule was taken unawares: {error}")
         except BaseException as error:
-            print(f"seed {seed}: {type(error).__name__}: {error}")
+            say(f"seed {seed}: {type(error).__name__}: {error}")
         if (took := time.process_time() - begin) > SECONDS:
-            print(f"seed {seed}: took {took:.1f} s")
+            say(f"seed {seed}: took {took:.1f} s")
 
 
 if __name__ == "__main__":

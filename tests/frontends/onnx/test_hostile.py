@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from onnx import AttributeProto, TensorProto, helper
+from onnx import TensorProto, helper
 
 from ircc.errors import Error, ModelError, UnsupportedError
 from ircc.frontends.onnx import import_model
@@ -77,6 +77,7 @@ def tensor(*dims: int, data_type: int = TensorProto.FLOAT, **fields: Any) -> Ten
 
 
 ADD = one("Add", "x", "c")
+IMAGE = np.zeros((1, 1, 2, 2), np.float32)
 HUGE = 2**40
 CASES = {
     "more elements than data": model(ADD, c=tensor(10**6, 10**6, raw_data=b"1234")),
@@ -106,14 +107,10 @@ CASES = {
     "permutation that is none": model(one("Transpose", "x", perm=[0, 0])),
     "step of 0": model(one("Slice", "x", "a", "b", "a", "a"), a=[0], b=[1]),
     "split that does not fit": model(one("Split", "x", "s", axis=1), s=[5]),
-    "stride of 0": model(one("MaxPool", "c", kernel_shape=[1, 1], strides=[0, 0]), c=np.zeros((1, 1, 2, 2), np.float32)),
-    "kernel of 0": model(one("MaxPool", "c", kernel_shape=[0, 0]), c=np.zeros((1, 1, 2, 2), np.float32)),
-    "huge dilation": model(
-        one("MaxPool", "c", kernel_shape=[2, 2], dilations=[2**62, 1]), c=np.zeros((1, 1, 2, 2), np.float32)
-    ),
-    "groups of 0": model(
-        one("Conv", "c", "w", group=0), c=np.zeros((1, 1, 2, 2), np.float32), w=np.zeros((1, 1, 1, 1), np.float32)
-    ),
+    "stride of 0": model(one("MaxPool", "c", kernel_shape=[1, 1], strides=[0, 0]), c=IMAGE),
+    "kernel of 0": model(one("MaxPool", "c", kernel_shape=[0, 0]), c=IMAGE),
+    "huge dilation": model(one("MaxPool", "c", kernel_shape=[2, 2], dilations=[2**62, 1]), c=IMAGE),
+    "groups of 0": model(one("Conv", "c", "w", group=0), c=IMAGE, w=np.zeros((1, 1, 1, 1), np.float32)),
     "dangling name": model(one("Relu", "nobody")),
     "missing input": model(helper.make_node("Relu", [], ["y"])),
     "a value by two nodes": model(one("Relu", "x"), one("Exp", "x")),

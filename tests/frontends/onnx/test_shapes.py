@@ -120,7 +120,8 @@ def test_slices_have_simple_sizes(start: int, end: int, step: int, expected: str
     assert sizes(module) in (expected, expected.replace("max(N - 1, 0)", "max(0, N - 1)"))
     for n in range(7):
         x = np.arange(n, dtype=np.float32)
-        np.testing.assert_array_equal(evaluate(module, {"x": x})["y"], x[start : max(end, -(n + 1)) if step > 0 else None : step])
+        stop = max(end, -(n + 1)) if step > 0 else None
+        np.testing.assert_array_equal(evaluate(module, {"x": x})["y"], x[start:stop:step])
 
 
 def test_sizes_that_must_agree_are_checked_when_the_model_runs() -> None:
@@ -158,7 +159,8 @@ def test_dead_nodes_are_not_looked_at() -> None:
 
 
 def test_nodes_in_another_order_are_sorted() -> None:
-    assert operators(imported("(float[N] x) => (float[N] y) { y = Exp(t)  t = Relu(x) }")) == ["graph.relu", "graph.exp"]
+    module = imported("(float[N] x) => (float[N] y) { y = Exp(t)  t = Relu(x) }")
+    assert operators(module) == ["graph.relu", "graph.exp"]
 
 
 @pytest.mark.parametrize(

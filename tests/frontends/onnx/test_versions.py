@@ -1,4 +1,4 @@
-"""Operators as each opset spells them, against ONNX Runtime: with the sizes that the model declares, and with symbols."""
+"""Operators as each opset spells them, against ONNX Runtime: with declared sizes, and with symbols."""
 
 from typing import Any, NamedTuple
 
@@ -194,7 +194,7 @@ def test_operator(row: Row, symbolic: bool) -> None:
         pytest.skip("without axes the rank of its result depends on the sizes")
     module = import_model(model)
     module.verify()
-    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
+    expected: Any = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)
     found = list(evaluate(module, feeds).values())
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
