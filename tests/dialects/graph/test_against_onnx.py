@@ -213,7 +213,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 4e-2
 
 
 # what the judges compute in float32, whatever the type
-LOOSE = {"Erf", "Gelu", "HardSwish", "Shrink"}
+LOOSE = {"Erf", "Gelu", "HardSwish", "Shrink", "Resize"}
 
 
 def agree(operator: str, found: np.ndarray, expected: np.ndarray) -> bool:
@@ -239,6 +239,8 @@ JUDGES: dict[str, Sequence[Any]] = {
     "ConvTranspose": (runtime,),  # the reference gives every group the first bias
     "GlobalMaxPool": (runtime,),  # the reference's shapes are right for rank 4 only
     "LRN": (runtime,),  # the reference normalises as many channels as there are images
+    "LpNormalization": (runtime,),  # the reference forgets the sign for p = 1
+    "LpPool": (runtime,),  # the reference scales windows that ceil_mode cuts off
     "MaxPool": (runtime,),  # the reference's windows without any element are 0
     "Sign": (reference,),  # the runtime's float16 makes 0 of NaN
 }
@@ -261,6 +263,8 @@ def compare(operator: str, rng: random.Random, special: bool) -> str | None:
     found = [env.values[r] for r in op.results]
     empty = any(a.size == 0 for a in (*feeds.values(), *found))  # on some of which ONNX Runtime crashes
     judges = [j for j in JUDGES.get(operator, (runtime, reference)) if not (empty and j is runtime)]
+    if operator == "MaxPool" and np.isinf(found[0].astype(np.float32)).any():
+        raise NoJudge  # a window without any element: ONNX does not say
     difference: str | None = None
     for judge in judges:
         expected = judge(model, feeds)
