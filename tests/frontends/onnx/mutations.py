@@ -77,6 +77,8 @@ def damage(model: ModelProto, rng: random.Random) -> None:
                     attribute.f = rng.choice([float("nan"), float("inf"), -1e38, 0.0])
                 case AttributeProto.STRING:
                     attribute.s = rng.choice([b"", b"\xff\xfe", b"SAME_UPPER", b"x" * 1000])
+                case _:
+                    pass
         case 1:
             dims = rng.choice(tensors(model)).dims
             dims[rng.randrange(len(dims))] = rng.choice(NUMBERS)

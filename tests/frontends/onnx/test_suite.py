@@ -48,7 +48,7 @@ def cases() -> list[tuple[str, ModelProto, list[Any], float, float]]:
                     model, sets = onnx.load(folder / "model.onnx"), list(stored(folder))
                 else:
                     model = case.model
-                    sets = [([array(v) for v in i], [array(v) for v in o]) for i, o in case.data_sets]
+                    sets = [([array(v) for v in i], [array(v) for v in o]) for i, o in case.data_sets or ()]
                 found.append((case.name, model, sets, case.rtol, case.atol))
     return found
 

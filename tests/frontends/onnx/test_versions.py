@@ -23,10 +23,14 @@ def ints(*values: int) -> Array:
     return np.array(values, np.int64)
 
 
+def f32(values: list[Any]) -> Array:
+    return np.array(values, np.float32)
+
+
 class Const(NamedTuple):
     """An input that is an initializer."""
 
-    array: Array
+    array: Any
 
 
 class Row(NamedTuple):
@@ -85,12 +89,12 @@ ROWS = [
     Row("Dropout", 10, [X]),
     Row("Dropout", 12, [X, Const(np.float32(0.3))], {}, 2),
     Row("Upsample", 7, [IMAGE], {"scales": [1.0, 1.0, 2.0, 3.0], "mode": "nearest"}),
-    Row("Upsample", 9, [IMAGE, Const(np.float32([1, 1, 2, 1.5]))], {"mode": "linear"}),
-    Row("Resize", 10, [IMAGE, Const(np.float32([1, 1, 2, 1.5]))], {"mode": "linear"}),
-    Row("Resize", 10, [IMAGE, Const(np.float32([1, 1, 0.5, 0.7]))]),
-    Row("Resize", 11, [IMAGE, Const(np.float32([])), Const(np.float32([1, 1, 0.6, 2]))], {"mode": "cubic"}),
+    Row("Upsample", 9, [IMAGE, Const(f32([1, 1, 2, 1.5]))], {"mode": "linear"}),
+    Row("Resize", 10, [IMAGE, Const(f32([1, 1, 2, 1.5]))], {"mode": "linear"}),
+    Row("Resize", 10, [IMAGE, Const(f32([1, 1, 0.5, 0.7]))]),
+    Row("Resize", 11, [IMAGE, Const(f32([])), Const(f32([1, 1, 0.6, 2]))], {"mode": "cubic"}),
     Row("Resize", 13, [IMAGE, None, None, const(1, 4, 5, 12)], {"mode": "linear"}),
-    Row("Resize", 18, [IMAGE, None, Const(np.float32([2.0, 2.0]))], {"axes": [2, 3], "mode": "nearest"}),
+    Row("Resize", 18, [IMAGE, None, Const(f32([2.0, 2.0]))], {"axes": [2, 3], "mode": "nearest"}),
     # what softmax and its like take together
     *(Row(op, v, [X], {"axis": a}) for op in ("Softmax", "LogSoftmax", "Hardmax") for v in (7, 11) for a in (0, 1, 2)),
     *(Row(op, 13, [X], {"axis": a}) for op in ("Softmax", "LogSoftmax", "Hardmax") for a in (0, -1)),
@@ -122,8 +126,8 @@ ROWS = [
     Row("Expand", 8, [floats(3, 1), const(2, 1, 5)]),
     Row("Tile", 7, [X, const(2, 1, 3)]),
     Row("ConstantOfShape", 9, [const(2, 0, 3)], {"value": numpy_helper.from_array(np.array([7], np.int64))}),
-    Row("OneHot", 9, [ints(0, 5, 2), const(4), Const(np.float32([0, 2]))]),
-    Row("OneHot", 11, [ints(0, -1, 2), const(4), Const(np.float32([0, 2]))], {"axis": 0}),
+    Row("OneHot", 9, [ints(0, 5, 2), const(4), Const(f32([0, 2]))]),
+    Row("OneHot", 11, [ints(0, -1, 2), const(4), Const(f32([0, 2]))], {"axis": 0}),
     Row("Gather", 7, [X, const(2, 0)], {"axis": 1}),
     Row("Gather", 13, [X, ints(-1)], {"axis": -1}),
     Row("GatherND", 11, [X, const(1, 2)]),
