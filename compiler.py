@@ -232,7 +232,7 @@ class Compilation:
         if above := [level for level in LEVELS[: LEVELS.index(wanted)] if level in levels_of(module)]:
             raise PassError(
                 f"after these passes the module still has operations of level {above[0]}, so it is not {to}",
-                hint=f"--passes replaces all passes: {above[0]}-to-{LEVELS[LEVELS.index(above[0]) + 1]} has to be among them",
+                hint=f"--passes replaces them all: it lacks {above[0]}-to-{LEVELS[LEVELS.index(above[0]) + 1]}",
             )
         return module
 

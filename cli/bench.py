@@ -15,8 +15,8 @@ from .engines import open_engine
 
 def run(args: Namespace) -> int:
     """Measure, and print a table or JSON."""
-    engine = open_engine(args)
-    inputs = example_inputs(engine, shapes=dict(args.shape))
+    engine, shapes = open_engine(args)
+    inputs = example_inputs(engine, shapes=shapes)
     for note in inputs.notes:
         console.say(note)
     with console.progress(f"measuring on {engine.threads} threads"):

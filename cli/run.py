@@ -20,9 +20,9 @@ Array = np.ndarray[Any, Any]
 
 def run(args: Namespace) -> int:
     """Run; a file for every output with --output, else a table of what they hold."""
-    engine = open_engine(args)
+    engine, shapes = open_engine(args)
     given = {name: read_array(engine, name, Path(file)) for name, file in args.input}
-    inputs = example_inputs(engine, given, dict(args.shape), args.seed)
+    inputs = example_inputs(engine, given, shapes, args.seed)
     for note in inputs.notes:
         console.say(note)
     outputs = engine.run(inputs.arrays)

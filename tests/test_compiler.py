@@ -1,6 +1,7 @@
 """The way down: stages, leaving and entering at each, what modules remember, sizes, backends."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from ircc.dialects.loop import Program
 from ircc.dialects.reference import inputs_of, main_of
 from ircc.errors import BackendError, InputError, IRError, ModelError, PassError, UnsupportedError
 from ircc.frontends.text import contents, is_text, read_text, write_text
+from ircc.ir import weights
 from ircc.ir.pipeline import Pipeline
 from ircc.ir.target import PRESETS, Target
 from ircc.runtime.artifact import Artifact
@@ -126,7 +128,9 @@ def test_there_is_no_way_up(file: Path) -> None:
 
 
 def test_an_identity_comes_through_all_levels() -> None:
-    model = onnx.parser.parse_model('<ir_version: 9, opset_import: ["": 20]> m (float[N] x) => (float[N] y) {y = Identity(x)}')
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 20]> m (float[N] x) => (float[N] y) {y = Identity(x)}'
+    )
     x = np.arange(5, dtype=np.float32)
     for stage in STAGES:
         assert np.array_equal(compile(str(emit(model, stage)).encode()).run({"x": x})["y"], x)
@@ -170,11 +174,10 @@ def test_constants_of_passes_are_kept(cache: Path, model: onnx.ModelProto) -> No
     text = str(emit(model, "graph-ir"))
     kept = list((cache / "weights").iterdir())
     assert len(kept) == 2
-    from ircc.ir import weights
-
-    weights._known.clear()  # as in another process
+    known: dict[str, Any] = vars(weights)["_known"]
+    known.clear()  # as in another process
     assert level_of(lower(text.encode(), "graph-ir")) == "graph"
-    weights._known.clear()
+    known.clear()
     for path in kept:
         path.unlink()
     with pytest.raises(IRError, match="no data for weight"):
@@ -242,7 +245,9 @@ def test_sizes_are_fixed_at_every_level(file: Path, stage: str, shapes: dict[str
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("shapes", [{"M": 5}, {"z": (5, 18)}, {"x": (5, 19)}, {"x": (5,)}, {"N": -1}, {"N": 4, "x": (5, 18)}])
+@pytest.mark.parametrize(
+    "shapes", [{"M": 5}, {"z": (5, 18)}, {"x": (5, 19)}, {"x": (5,)}, {"N": -1}, {"N": 4, "x": (5, 18)}]
+)
 def test_sizes_that_do_not_fit_are_input_errors(file: Path, stage: str, shapes: dict[str, int]) -> None:
     text = str(emit(file, stage)).encode()
     for model in (file, text):
@@ -277,7 +282,10 @@ def test_the_target_stands_in_loop_text_and_stays(file: Path, monkeypatch: pytes
     assert Target.of(lower(module, "loop-ir")) == PRESETS["x86-64-v3"]
     monkeypatch.setenv("IRCC_TARGET", "cpu:x86-64")
     assert Target.of(lower(file, "loop-ir")) == PRESETS["x86-64"]
-    assert compiler.PASSES in lower(file, "graph-ir").attributes and "ircc.target" not in lower(file, "graph-ir").attributes
+    assert (
+        compiler.PASSES in lower(file, "graph-ir").attributes
+        and "ircc.target" not in lower(file, "graph-ir").attributes
+    )
 
 
 @pytest.mark.parametrize("target", ["cpu:x86-64", "cpu:x86-64-v3", "cpu:x86-64-v4"])
@@ -329,7 +337,9 @@ def test_a_backend_of_another_package(file: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UnsupportedError, match="it reduces") as caught:
         emit(file, "asm")
     assert [issue.node for issue in caught.value.issues] == ["MatMul_0"]
-    relu = onnx.parser.parse_model('<ir_version: 9, opset_import: ["": 20]> m (float[N] x) => (float[N] y) {y = Relu(x)}')
+    relu = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 20]> m (float[N] x) => (float[N] y) {y = Relu(x)}'
+    )
     assert emit(relu, "asm") == "asm of 1 program"
     with pytest.raises(BackendError, match="made no artifact"):
         compile(relu)
