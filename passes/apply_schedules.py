@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, Kernel
-from ..errors import PassError
+from ..errors import PassError, ScheduleError
 from ..ir.expr import Expr
 from ..ir.nodes import nodes_of
 from ..ir.passes import Pass
@@ -20,12 +21,16 @@ from ..schedules.strategy import Case, select
 from .tensor_to_loop import copy_kernel
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class ApplySchedules(Pass):
     """Apply each kernel's schedule to it, and let the program hand it buffers in the layouts that it asks for.
 
     A constant takes on the layout (a copy of it does, where others use it); anything else is packed by a kernel that
-    goes before the call."""
+    goes before the call. A schedule that a primitive refuses is an error, if a person wrote it; one that a strategy chose
+    is dropped with a warning, and the kernel stays as it was: serial and right."""
 
     name = "apply-schedules"
 
@@ -34,14 +39,28 @@ class ApplySchedules(Pass):
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
             if kernel.schedule is None:
                 continue
-            text = kernel.schedule.data
-            Schedule.parse(text).apply(kernel)
-            del kernel.properties["schedule"]
-            kernel.properties["applied"] = StringAttr(text)
+            self.apply_to(kernel, kernel.schedule.data)
             changed = True
         if changed:
             _Packing(module).run()
         return changed
+
+    def apply_to(self, kernel: Kernel, text: str) -> None:
+        """Schedule one kernel. Raises ScheduleError for a schedule without a strategy that a primitive refuses."""
+        plain = kernel.clone() if kernel.strategy is not None else None
+        try:
+            Schedule.parse(text).apply(kernel)
+        except ScheduleError as error:
+            if plain is None:
+                raise
+            log.warning("%s; the kernel stays serial", error.message)
+            region = plain.body
+            plain.detach_region(region)
+            kernel.detach_region(kernel.body)
+            kernel.add_region(region)
+            kernel.properties["strategy"], text = StringAttr("serial"), ""
+        del kernel.properties["schedule"]
+        kernel.properties["applied"] = StringAttr(text)
 
 
 @dataclass
@@ -49,7 +68,9 @@ class _Packing:
     """Brings the operands of calls into the layouts of their kernels."""
 
     module: ModuleOp
-    constants: dict[tuple[Operation, BufferType], SSAValue] = field(default_factory=dict[tuple[Operation, BufferType], SSAValue])
+    constants: dict[tuple[Operation, BufferType], SSAValue] = field(
+        default_factory=dict[tuple[Operation, BufferType], SSAValue]
+    )
     copies: dict[BufferType, str] = field(default_factory=dict[BufferType, str])
 
     def run(self) -> None:
@@ -72,7 +93,11 @@ class _Packing:
                 raise PassError(
                     f"kernel {call.callee} writes {kernel.arg_names[position]!r} in another layout than its users expect"
                 )
-            new = self.constant(given.owner, wanted) if isinstance(given.owner, Constant) else self.packed(call, given, wanted)
+            new = (
+                self.constant(given.owner, wanted)
+                if isinstance(given.owner, Constant)
+                else self.packed(call, given, wanted)
+            )
             call.operands = [new if i == position else v for i, v in enumerate(call.operands)]
 
     def constant(self, op: Constant, wanted: BufferType) -> SSAValue:

@@ -9,7 +9,6 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from ..dialects.loop import Call, Constant, Kernel
 from ..ir.passes import Pass
 from ..ir.target import Target
-from ..ir.types import ExprAttr
 from ..schedules.nest import nest_of
 from ..schedules.strategy import Case, find_strategy, select
 
@@ -17,7 +16,7 @@ from ..schedules.strategy import Case, find_strategy, select
 @dataclass(frozen=True)
 class SelectSchedules(Pass):
     """Write the name of a strategy and the text of its schedule onto each kernel that has neither, for the target that the
-    module names. The first strategy that applies is taken, or `only`; the kernel's work is noted as `flops`.
+    module names. The first strategy that applies is taken, or `only`.
 
     A schedule that is there already, written by hand or by a tuner, stays."""
 
@@ -35,7 +34,6 @@ class SelectSchedules(Pass):
             if nest is None:
                 name, text = "serial", ""
             else:
-                kernel.attributes["flops"] = ExprAttr(nest.flops)
                 case = Case(nest, target, constants.get(kernel.sym_name.data, frozenset()))
                 if self.only:
                     strategy = find_strategy(self.only)

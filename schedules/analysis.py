@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from math import gcd
 from typing import TypeAlias
 
 from xdsl.ir import Block, Operation, SSAValue
@@ -189,6 +191,49 @@ def form_of(e: Expr, inner: Iterable[int]) -> Form | None:
         else:
             return None
     return Form(Expr(base), coefficients)
+
+
+def lane_form(e: Expr, lane: int, width: int, divisor: Callable[[int], int]) -> tuple[Expr, int] | None:
+    """`(first, step)` with `e = first + step * d(lane)` for d(lane) in 0..width, None where lanes do not step evenly.
+
+    `divisor` gives a number that divides a dim's every value: where the lanes stay within one block of a floordiv
+    or mod, that block is the same for all of them: (32 i + l) floordiv 64 = (32 i) floordiv 64 for l < 16."""
+    total, step = Expr.const(0), 0
+    for monomial, c in e.terms.items():
+        if lane not in monomial_dims(monomial):
+            total = total + Expr({monomial: c})
+            continue
+        if len(monomial) != 1:
+            return None
+        atom = monomial[0]
+        if atom.kind == "dim":
+            step += c
+            continue
+        if atom.kind not in ("floordiv", "mod") or (n := atom.args[1].constant) is None or n <= 0:
+            return None
+        inner = lane_form(atom.args[0], lane, width, divisor)
+        if inner is None:
+            return None
+        base, pace = inner
+        block = reduce(gcd, (_multiple(m, k, divisor) for m, k in base.terms.items() if m), n)
+        if pace < 0 or base.terms.get((), 0) % block + pace * (width - 1) >= block:
+            return None
+        total = total + (base // n if atom.kind == "floordiv" else base % n) * c
+        step += 0 if atom.kind == "floordiv" else c * pace
+    return total, step
+
+
+def _multiple(monomial: Monomial, coefficient: int, divisor: Callable[[int], int]) -> int:
+    """A number that divides every value of a term."""
+    return reduce(lambda k, a: k * divisor(a.args[0]) if a.kind == "dim" else k, monomial, abs(coefficient))
+
+
+def divisor_of(value: SSAValue) -> int:
+    """A number that divides all values of a loop variable; 0 for one that is always 0."""
+    loop = loop_of(value)
+    if loop is None or (low := loop.lower.constant) is None:
+        return 1
+    return gcd(low, loop.stride) if loop.trip != 1 else low
 
 
 def spread(coefficients: Mapping[int, int], ranges: Mapping[int, Interval]) -> tuple[int, int] | None:

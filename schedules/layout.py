@@ -59,7 +59,8 @@ class Layout(Primitive):
         require(isinstance(buffer, BlockArgument), f"layout: {self.buffer} is private to the kernel")
         require(self.rank == type_.rank, f"layout: {self.buffer} has rank {type_.rank}, not {self.rank}")
         require(
-            injective(self.offset, type_.sizes), f"layout: elements of {self.buffer} may share a place under {self.offset}"
+            injective(self.offset, type_.sizes),
+            f"layout: elements of {self.buffer} may share a place under {self.offset}",
         )
         plain = BufferType.of(type_.sizes, type_.element_type, type_.space.data)
         layout = None if self.offset == plain.offset else self.offset

@@ -13,6 +13,10 @@ from ..dialects.loop.ops import Alloc, For, Index, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr, product
 from ..ir.types import BufferType, dtype_of
+from .analysis import lane_form
+
+
+LANE = 1 << 20  # a dim that is none of a nest's: the lane within a vector; those beyond stand for data
 
 
 @dataclass(frozen=True)
@@ -37,26 +41,36 @@ class Read:
     type: BufferType
     index: tuple[Expr, ...]
     guarded: bool = False  # it may be outside of the buffer
-    data: bool = False  # the index depends on data
+    through: frozenset[int] = frozenset()  # dims that the index depends on by way of data
 
     @cached_property
     def dims(self) -> frozenset[int]:
         """The dims that it depends on."""
-        return frozenset().union(*(e.dims for e in self.index))
+        return frozenset().union(self.through, *(e.dims for e in self.index))
 
-    def step(self, dim: int) -> tuple[int, ...] | None:
-        """How far each index goes when a dim goes by one, when that is constant."""
+    @property
+    def data(self) -> bool:
+        """Whether the index depends on data."""
+        return any(d >= LANE for e in self.index for d in e.dims)
+
+    def step(self, dim: int, lanes: int = 0) -> tuple[int, ...] | None:
+        """How far each index goes when a dim goes by one, where that is constant; with `lanes`, within whole vectors of
+        so many."""
+        if dim in self.through:
+            return None
         steps: list[int] = []
         for e in self.index:
-            step = (e.substitute({dim: Expr.dim(dim) + 1}) - e).constant
-            if step is None:
+            form = lane_form(
+                e.substitute({dim: Expr.dim(LANE) + Expr.dim(dim) * (lanes or 1)}), LANE, lanes or 2, lambda _: 1
+            )
+            if form is None:
                 return None
-            steps.append(step)
+            steps.append(form[1])
         return tuple(steps)
 
-    def contiguous(self, dim: int) -> bool:
-        """Whether neighbours in a dim are neighbours in the (row-major) buffer."""
-        step = self.step(dim)
+    def contiguous(self, dim: int, lanes: int = 0) -> bool:
+        """Whether neighbours in a dim are neighbours in the (row-major) buffer; with `lanes`, within whole vectors."""
+        step = self.step(dim, lanes)
         return step is not None and len(step) > 0 and step[-1] == 1 and not any(step[:-1])
 
     @property
@@ -138,14 +152,17 @@ def nest_of(kernel: Kernel) -> Nest | None:
         if not main and [x.tag for x in other] != parallel:
             return None
         position = {x.iv: i for i, x in enumerate(other)}
+        depends: dict[SSAValue, frozenset[int]] = {v: frozenset((i,)) for v, i in position.items()}
         for op in block.ops:
+            for result in op.results:
+                depends[result] = frozenset().union(*(depends.get(v, frozenset()) for v in op.operands))
             functions += _is_function(op)
             if isinstance(op, For | Alloc) or (isinstance(op, Load | Store) and op.lanes > 1):
                 return None
             if isinstance(op, Load) and op.buf is not out:
-                (reads if main else finish).append(_read(kernel, op, position))
+                (reads if main else finish).append(_read(kernel, op, position, depends))
             elif isinstance(op, Store) and main:
-                stores.append(_read(kernel, op, position))
+                stores.append(_read(kernel, op, position, depends))
     if len(stores) != 1:
         return None
     arithmetic = sum(_is_arithmetic(op) for op in body.ops)
@@ -165,16 +182,20 @@ def _chain(loop: For) -> tuple[list[For], Block] | None:
         loops.append(inner[0])
 
 
-def _read(kernel: Kernel, op: Load | Store, position: dict[SSAValue, int]) -> Read:
-    values = {i: position.get(v) for i, v in enumerate(op.indices)}
-    mapping = {i: Expr.dim(len(position) + i if p is None else p) for i, p in values.items()}
+def _read(
+    kernel: Kernel, op: Load | Store, position: dict[SSAValue, int], depends: dict[SSAValue, frozenset[int]]
+) -> Read:
+    mapping = {i: Expr.dim(position.get(v, LANE + 1 + i)) for i, v in enumerate(op.indices)}
     name = next((n for n, a in zip(kernel.arg_names, kernel.args, strict=True) if a is op.buf), "")
     guarded = isinstance(op, Load) and op.otherwise is not None
-    return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), guarded, None in values.values())
+    through = frozenset().union(*(depends.get(v, frozenset()) for v in op.indices if v not in position))
+    return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), guarded, through)
 
 
 def _is_function(op: Operation) -> bool:
-    return isinstance(op, arith.DivfOp | math.PowFOp) or (op.name.startswith("math.") and not isinstance(op, math.FmaOp))
+    return isinstance(op, arith.DivfOp | math.PowFOp) or (
+        op.name.startswith("math.") and not isinstance(op, math.FmaOp)
+    )
 
 
 def _is_arithmetic(op: Operation) -> bool:

@@ -77,16 +77,24 @@ class _Partial:
             require(not parent.is_parallel, f"{self.what}: {parent.tag} is no reduction")
             self.top = parent
         stores = [op for op in accesses(loop) if isinstance(op, Store)]
-        require(len(stores) == 1 and stores[0].parent_op() is loop, f"{self.what} does more than combine into one element")
+        require(
+            len(stores) == 1 and stores[0].parent_op() is loop, f"{self.what} does more than combine into one element"
+        )
         self.store = stores[0]
         combine = self.store.value.owner
-        require(isinstance(combine, Operation) and type(combine) in NEUTRAL, f"{self.what} does not combine by + * max min")
+        require(
+            isinstance(combine, Operation) and type(combine) in NEUTRAL, f"{self.what} does not combine by + * max min"
+        )
         assert isinstance(combine, Operation)
         self.combine = combine
-        require(combine.parent_op() is loop and self.store.value.has_one_use(), f"{self.what}: the result is used again")
+        require(
+            combine.parent_op() is loop and self.store.value.has_one_use(), f"{self.what}: the result is used again"
+        )
         old = [op for op in accesses(loop, self.store.buffer) if isinstance(op, Load)]
         same = len(old) == 1 and old[0].exprs == self.store.exprs and list(old[0].indices) == list(self.store.indices)
-        require(same and old[0].value.has_one_use() and old[0].value in combine.operands, f"{self.what} reads the result")
+        require(
+            same and old[0].value.has_one_use() and old[0].value in combine.operands, f"{self.what} reads the result"
+        )
         self.old = old[0]
         within = {x.iv for x in self.top.walk() if isinstance(x, For)}
         require(not any(v in within for v in self.store.indices), f"{self.what} combines into several elements")
@@ -101,7 +109,9 @@ class _Partial:
         if whole == 0:
             require(len(p.sizes) > 1, f"{self.what} is shorter than {count}")
             return
-        require(whole == length or len(p.sizes) > 1, f"{self.what} is not a multiple of {count}: let the sizes end in 1")
+        require(
+            whole == length or len(p.sizes) > 1, f"{self.what} is not a multiple of {count}: let the sizes end in 1"
+        )
         end = loop.lower + whole
         partial = Alloc(p.name, BufferType.of([count], self.element, "stack"))
         total = Alloc(f"{p.name}.sum", BufferType.of([count], self.element, "stack"))

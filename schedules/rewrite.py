@@ -68,5 +68,3 @@ def fresh(kernel: Kernel, name: str) -> str:
     while f"{name}.{count}" in taken:
         count += 1
     return f"{name}.{count}"
-
-

@@ -104,10 +104,14 @@ class _Window:
             require(form is not None, self.what, "moves unevenly with an inner loop")
             assert form is not None
             for d in form.coefficients:
-                require(inner[d].static is not None, self.what, f"grows with {inner[d].tag}, whose bounds are no numbers")
+                require(
+                    inner[d].static is not None, self.what, f"grows with {inner[d].tag}, whose bounds are no numbers"
+                )
                 if self.primitive.space == "register":
                     run = inner[d].run.data
-                    require(run == "unrolled", f"{self.what} moves with {inner[d].tag}: unroll it before registers hold it")
+                    require(
+                        run == "unrolled", f"{self.what} moves with {inner[d].tag}: unroll it before registers hold it"
+                    )
             forms.append(form)
         for value in op.indices:
             owner = value.owner

@@ -31,6 +31,11 @@ def vector_width(case: Case, dim: int) -> int:
     return case.lanes if size is None else min(case.lanes, power_at_least(size))
 
 
+def alignment(case: Case, dim: int) -> int:
+    """Elements of a dim that vectors over it hold, where they begin at whole multiples of that; else 0."""
+    return vector_width(case, dim) if case.nest.dims[dim].size is not None else 0
+
+
 def singles(nest: Nest) -> tuple[int, ...]:
     """Dims of extent 1."""
     return tuple(i for i, d in enumerate(nest.dims) if d.size == 1)

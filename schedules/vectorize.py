@@ -13,7 +13,7 @@ from ..dialects.loop.lanes import lifted
 from ..dialects.loop.ops import Alloc, For, Index, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
-from .analysis import Access, Form, Numbering, form_of, loops_of, require
+from .analysis import Access, divisor_of, lane_form, loops_of, require
 from .primitive import Primitive, number_of
 from .rewrite import before, erase, replace_variable
 
@@ -81,7 +81,8 @@ class _Body:
 
     def __init__(self, label: str, width: int, loop: For) -> None:
         self.loop, self.width, self.label = loop, width, label
-        self.active = loop.trip if loop.trip != width else None
+        self.live = loop.trip or 0
+        self.active = self.live if self.live != width else None
         self.vectors: dict[SSAValue, SSAValue] = {}  # what varies by lane, or has been broadcast
 
     def put(self, op: Operation) -> None:
@@ -102,13 +103,12 @@ class _Body:
             case Load() | Store():
                 self.access(op)
             case Index():
-                (form,) = self.forms(op, "an index value")
-                step = form.coefficients.get(0, 0)
+                (first,), operands, (step,) = self.lanes(op, "an index value")
                 if not step:
+                    op.set_indices([first], operands)
                     self.put(op)
                     return
-                base, operands = self.base(op, [form])
-                new = Index(base[0], operands, lanes=self.width, lane_step=step)
+                new = Index(first, operands, lanes=self.width, lane_step=step)
                 self.put(new)
                 self.vectors[op.value] = new.value
             case _:
@@ -126,53 +126,41 @@ class _Body:
                 self.put(new)
                 self.vectors[op.results[0]] = new.results[0]
 
-    def forms(self, op: Access | Index, what: str) -> list[Form]:
-        """Index forms over the loop's variable, which is number 0."""
-        numbering = Numbering()
-        numbering.number(self.loop.iv)
-        found: list[Form] = []
-        for e in numbering.exprs(op):
-            form = form_of(e, [0])
-            require(form is not None, f"vectorize: {what} does not step evenly through loop {self.label}")
-            assert form is not None
-            found.append(form)
+    def lanes(self, op: Access | Index, what: str) -> tuple[list[Expr], list[SSAValue], list[int]]:
+        """Index expressions of the first lane, their operands, and how far each goes from lane to lane."""
         for value in op.indices:
             require(value not in self.vectors, f"vectorize: {what} depends on data that varies in loop {self.label}")
-        return found
-
-    def base(self, op: Access | Index, forms: list[Form]) -> tuple[list[Expr], list[SSAValue]]:
-        """The first lane's index."""
-        numbering = Numbering()
-        numbering.number(self.loop.iv)
-        numbering.exprs(op)
-        low = self.loop.lower
-        exprs = [f.base + low * f.coefficients.get(0, 0) for f in forms]
-        operands = list(numbering.values)
-        shift = {i: Expr.dim(i - 1) for i in range(1, len(operands))}
-        return [e.substitute(shift) for e in exprs], operands[1:]
+        operands = list(op.indices)
+        if self.loop.iv not in operands:
+            return list(op.exprs), operands, [0] * len(op.exprs)
+        lane, low = operands.index(self.loop.iv), self.loop.lower
+        first: list[Expr] = []
+        steps: list[int] = []
+        for e in op.exprs:
+            moved = e.substitute({lane: Expr.dim(lane) + low})
+            form = lane_form(moved, lane, self.live, lambda d: divisor_of(operands[d]))
+            require(form is not None, f"vectorize: {what} does not step evenly through loop {self.label}")
+            assert form is not None
+            first.append(form[0])
+            steps.append(form[1])
+        return first, operands, steps
 
     def access(self, op: Access) -> None:
         require(op.lanes == 1, f"vectorize: loop {self.label} holds vectors already")
-        forms = self.forms(op, "an access")
-        steps = [f.coefficients.get(0, 0) for f in forms]
+        first, operands, steps = self.lanes(op, "an access")
+        indices = (first, operands)
         if isinstance(op, Store):
             require(any(steps), f"vectorize: all iterations of loop {self.label} store to one place")
-            indices = self.base(op, forms)
-            value = self.vector(op.value)
-            self.put(Store(value, op.buffer, indices, lane_steps=steps, active=self.active))
+            self.put(Store(self.vector(op.value), op.buffer, indices, lane_steps=steps, active=self.active))
             return
         varying = op.otherwise is not None and op.otherwise in self.vectors
         if not any(steps) and not varying:
+            op.set_indices(first, operands)
             self.put(op)
             return
         require(any(steps), f"vectorize: an `else` value varies in loop {self.label}, the load does not")
         otherwise = None if op.otherwise is None else self.vector(op.otherwise)
-        indices = self.base(op, forms)
         type_ = VectorType(op.value.type, [self.width])
-        new = Load(
-            op.buffer, indices, type_=type_, otherwise=otherwise, lane_steps=steps, active=self.active
-        )  # fmt: skip
+        new = Load(op.buffer, indices, type_=type_, otherwise=otherwise, lane_steps=steps, active=self.active)
         self.put(new)
         self.vectors[op.value] = new.value
-
-

@@ -54,7 +54,7 @@ def shape_of(case: Case) -> Shape | None:
 
 def evenly(read: Read, lanes: int, whole: int) -> bool:
     """Whether vectors step evenly through what is read."""
-    return read.step(lanes, whole) is not None and not (read.data and lanes in read.dims)
+    return read.step(lanes, whole) is not None
 
 
 def distance(read: Read, dim: int) -> int:
@@ -153,8 +153,10 @@ class Contraction(Strategy):
         if read.buffer not in case.constants:
             uses = product(case.nest.dims[d].extent for d in shape.rows)
             few = not at_least(uses, PACKING_PAYS, unknown=not read.contiguous(shape.lanes))
-            if few or at_least(product(case.nest.dims[d].extent for d in shape.others), 2, unknown=False) and (
-                read.contiguous(shape.lanes)
+            if (
+                few
+                or at_least(product(case.nest.dims[d].extent for d in shape.others), 2, unknown=False)
+                and (read.contiguous(shape.lanes))
             ):
                 return None
         batch = [i for i, e in enumerate(read.index) if i != at[0] and not e.dims & set(shape.reduction)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import columns, vector_width
+from ..tile import alignment, columns, vector_width
 
 CHUNK = 16 << 10  # elements that one chunk of a single loop takes
 
@@ -19,7 +19,7 @@ class Elementwise(Strategy):
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        if nest.reduction or not liftable(nest) or case.lanes < 2:
+        if nest.reduction or not liftable(case) or case.lanes < 2:
             return None
         size = nest.dims[lane_dim(nest)].size
         many = 2 if size is None or size >= 4 * case.lanes else 1
@@ -27,19 +27,22 @@ class Elementwise(Strategy):
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
-        dim = nest.dims[lane_dim(nest)]
-        v, size = dim.label, dim.size
-        lanes = vector_width(case, lane_dim(nest))
-        wide = lanes * values["vectors"]
-        lines = [f"inline {d.label}" for d in nest.dims if d.size == 1 and d is not dim]
-        outermost = next((d.label for d in nest.dims if d.size != 1), v)
-        large = size is None or size > CHUNK
-        if outermost == v and large and case.worth_sharing:
+        lane = lane_dim(nest)
+        v, size = nest.dims[lane].label, nest.dims[lane].size
+        lanes = vector_width(case, lane)
+        lines = [f"inline {d.label}" for i, d in enumerate(nest.dims) if d.size == 1 and i != lane]
+        order = [d.label for i, d in enumerate(nest.dims) if d.size != 1 or i == lane]
+        outermost = order[0]
+        if outermost == v and (size is None or size > CHUNK) and case.worth_sharing:
             lines.append(f"block {v} {CHUNK} -> {v}b {v}")
             outermost = f"{v}b"
             size = CHUNK if size is not None and size % CHUNK == 0 else None
         if lanes > 1:
-            lines.append(f"split {v} {columns(size, wide, lanes)} -> {v} {v}t")
+            lines.append(f"split {v} {columns(size, lanes * values['vectors'], lanes)} -> {v} {v}t")
+            if (across := crossed(nest, lane)) is not None:
+                u = nest.dims[across].label
+                lines.append(f"block {u} {case.lanes} -> {u} {u}t")
+                lines.append(f"sink {u}t past {' '.join(order[order.index(u) + 1 :])}")
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
@@ -48,15 +51,29 @@ class Elementwise(Strategy):
         return lines
 
 
+def crossed(nest: Nest, lane: int) -> int | None:
+    """The dim in which elements that are read lie side by side, when that is not the lanes': a transposition, which
+    goes by blocks, so that what shares a cache line is read together."""
+    for read in nest.reads:
+        if lane in read.dims and not read.contiguous(lane):
+            for dim in nest.parallel:
+                if dim != lane and nest.dims[dim].size != 1 and read.contiguous(dim):
+                    return dim
+    return None
+
+
 def lane_dim(nest: Nest) -> int:
     """The innermost parallel dim that is more than one."""
     return next((d for d in reversed(nest.parallel) if nest.dims[d].size != 1), nest.parallel[-1])
 
 
-def liftable(nest: Nest) -> bool:
+def liftable(case: Case) -> bool:
     """Whether the innermost dim steps evenly through all buffers."""
+    nest = case.nest
     dim = lane_dim(nest)
-    step = nest.store.step(dim)
+    whole = alignment(case, dim)
+    step = nest.store.step(dim, whole)
     if step is None or not any(step):
         return False
-    return all(r.step(dim) is not None and not (r.data and dim in r.dims) for r in (*nest.reads, *nest.finish_reads))
+    reads = (*nest.reads, *nest.finish_reads)
+    return all(r.step(dim, whole) is not None for r in reads)

@@ -24,7 +24,7 @@ class Reduction(Strategy):
             return None
         last = reduction[-1]
         varying = [r for r in nest.reads if last in r.dims]
-        if not varying or not all(r.contiguous(last) and not r.data for r in varying):
+        if not varying or not all(r.contiguous(last) for r in varying):
             return None
         size = nest.dims[last].size
         if size is not None and size < SHORTEST * case.lanes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir.expr import product
+from ...ir.expr import Expr, product
 from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import Tile, begin, singles, tile_lines
+from ..tile import Tile, alignment, begin, singles, tile_lines
 
 UNROLLED = 25  # points of a window that are written out: a loop's worth of loads serves several results then
 BODIES = 256  # at most so many bodies in the unrolled tile
@@ -26,13 +26,7 @@ class Window(Strategy):
         if not nest.reduction or not parallel or case.lanes < 2:
             return None
         lanes = parallel[-1]
-        reads = (*nest.reads, *nest.finish_reads)
-        steps = [lanes in r.dims for r in nest.reads]
-        if not any(steps) or not nest.store.contiguous(lanes):
-            return None
-        if any(r.data and lanes in r.dims or (lanes in r.dims and r.step(lanes) is None) for r in reads):
-            return None
-        if not all(r.contiguous(lanes) for r in nest.reads if lanes in r.dims):
+        if self.layouts(case, lanes) is None:
             return None
         points = product(nest.dims[d].extent for d in nest.reduction).constant
         small = points is not None and points <= UNROLLED
@@ -45,8 +39,7 @@ class Window(Strategy):
             vectors = 1
             rows = 4 if near is None or near >= 4 else near
             if len(parallel) > 2 and self.overlaps(nest, parallel[-3]):
-                far = nest.dims[parallel[-3]].size
-                second = 2 if far is None or far >= 2 else 1
+                second = min(2, nest.dims[parallel[-3]].size or 1)
             limit = max(1, min(accumulators, BODIES // (points or 1)))
             while rows * second > limit:
                 rows, second = (rows, second // 2) if second > 1 else (max(1, rows // 2), 1)
@@ -57,6 +50,30 @@ class Window(Strategy):
             "vectors": Choice(vectors, tuple(sorted({1, 2, 4, 8, vectors}))),
             "unroll": Choice(unroll, tuple(sorted({*((0,) if small else ()), 1, 2, 4, unroll}))),
         }
+
+    def layouts(self, case: Case, lanes: int) -> list[str] | None:
+        """Lines that make lanes neighbours in constants where they are not; None where the strategy does not apply."""
+        nest, whole = case.nest, alignment(case, lanes)
+        varying = [r for r in nest.reads if lanes in r.dims]
+        if not varying or not nest.store.contiguous(lanes, whole):
+            return None
+        reads = (*nest.reads, *nest.finish_reads)
+        if any(lanes in r.dims and r.step(lanes, whole) is None for r in reads):
+            return None
+        lines: dict[str, str] = {}
+        for read in varying:
+            if read.contiguous(lanes, whole):
+                continue
+            at = [i for i, e in enumerate(read.index) if e == Expr.dim(lanes)]
+            if read.buffer not in case.constants or len(at) != 1 or read.guarded:
+                return None
+            order = [*(i for i in range(read.type.rank) if i != at[0]), at[0]]
+            offset = Expr.const(0)
+            for i in order:
+                offset = offset * read.type.sizes[i] + Expr.dim(i)
+            dims = ", ".join(f"d{i}" for i in range(read.type.rank))
+            lines[read.buffer] = f"layout {read.buffer} ({dims}) -> {offset}"
+        return list(lines.values())
 
     def overlaps(self, nest: Nest, dim: int) -> bool:
         """Whether neighbouring results in a dim read from a common window."""
@@ -71,4 +88,4 @@ class Window(Strategy):
         # channels outside of the innermost rows: the window's weights stay in registers and cache
         outer = [nest.dims[d].label for d in (*around[:-1], lanes, *around[-1:])]
         tile = Tile(lanes, values["vectors"], rows, tuple(outer), values["unroll"])
-        return begin(nest) + tile_lines(case, tile)
+        return begin(nest) + (self.layouts(case, lanes) or []) + tile_lines(case, tile)
