@@ -88,7 +88,10 @@ def find_backend(spec: str) -> Backend:
 
 
 def _made(name: str, make: object) -> Backend:
-    found = make() if callable(make) else None
+    try:
+        found = make() if callable(make) else None
+    except Exception as error:  # a package that is not ours, or a library that it lacks
+        raise BackendError(f"backend {name} cannot be used: {error}") from error
     if not isinstance(found, Backend):
         raise BackendError(f"backend {name} has no function backend() that returns a Backend")
     return found

@@ -1,0 +1,72 @@
+"""A backend from another package: the one that docs/backends.md shows, installed and run."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx.parser
+import pytest
+
+import ircc
+from ircc.codegen.backend import Backend, backend_names, backends, find_backend
+from ircc.errors import BackendError, Error
+
+MODEL = """
+<ir_version: 9, opset_import: ["": 20]>
+net (float[N, 5] x, float[5, 4] w) => (float[N, 4] y, bool[N, 4] positive)
+<float zero = {0.0}>
+{
+    product = MatMul(x, w)
+    y = Softmax<axis = 1>(product)
+    positive = Greater(product, zero)
+}
+"""
+
+
+def install(folder: Path, backend: str, device: str = "ircc_paper:open_device") -> None:
+    """What `pip install` leaves behind: a module and its entry points."""
+    page = Path(__file__).parents[2] / "docs" / "backends.md"
+    code = re.search(r"```python\n(.*?)```", page.read_text(), re.S)
+    assert code is not None
+    (folder / "ircc_paper.py").write_text(code[1])
+    info = folder / "ircc_paper-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ircc-paper\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[ircc.backends]\npaper = {backend}\n[ircc.devices]\npaper = {device}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ircc_paper", raising=False)
+    return tmp_path
+
+
+def test_the_backend_of_the_page_computes(site: Path) -> None:
+    install(site, "ircc_paper:PaperBackend")
+    assert {"cpu", "paper"} <= set(backend_names())
+    model = onnx.parser.parse_model(MODEL)
+    engine = ircc.compile(model, target="paper")
+    assert engine.artifact.backend == "paper" and type(engine.device).__name__ == "PaperDevice"
+    random = np.random.default_rng(0)
+    for rows in 1, 6:
+        inputs = {"x": random.standard_normal((rows, 5), np.float32), "w": random.standard_normal((5, 4), np.float32)}
+        expected = ircc.compile(model).run(inputs)
+        found = engine.run(inputs)
+        np.testing.assert_allclose(found["y"], expected["y"], rtol=1e-5)
+        assert np.array_equal(found["positive"], expected["positive"])
+    engine.save(site / "paper.engine")
+    assert np.array_equal(ircc.load(site / "paper.engine").run(inputs)["y"], found["y"])
+    assert "loop.kernel" in str(ircc.emit(model, "text", target="paper"))
+    with pytest.raises(Error, match="cannot emit 'asm'"):
+        ircc.emit(model, "asm", target="paper")
+
+
+@pytest.mark.parametrize("entry", ["ircc_paper:nothing", "no_such_module:backend", "ircc_paper:PaperDevice"])
+def test_a_broken_package_is_named_and_harms_nobody(site: Path, entry: str) -> None:
+    install(site, entry)
+    with pytest.raises(BackendError, match="paper"):
+        find_backend("paper")
+    found = backends()
+    assert isinstance(found["paper"], Error) and isinstance(found["cpu"], Backend)
