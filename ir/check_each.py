@@ -181,8 +181,8 @@ def draw(type_: TensorType | BufferType, symbols: Mapping[str, int], random: np.
 
 def relative_bound(module: ModuleOp) -> float:
     """How far rounding may take an element, in units of eps and of the largest element: the longest chain of operations
-    from an input to an output, each with the errors it makes and the length of its reduction. Infinite for loop modules,
-    which do not say what depends on what: there only `COARSE` counts."""
+    from an input to an output, each with the errors it makes and the length of its reduction. Infinite for modules of
+    the loop level, which do not say what depends on what: there only `COARSE` counts."""
     functions = [op for op in module.body.ops if isinstance(op, FuncOp)]
     if not functions:
         return float("inf")

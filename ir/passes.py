@@ -20,7 +20,7 @@ from xdsl.passes import ModulePass
 
 from ..errors import PassError
 
-PACKAGE = f"{__package__.rpartition('.')[0]}.passes"
+PACKAGE = f"{__name__.split('.')[0]}.passes"
 GROUP = "ircc.passes"
 
 

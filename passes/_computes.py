@@ -54,7 +54,7 @@ def splice(
 
     `known` maps other values of the source, which are not copied; `otherwise` is the `else` of reads without one."""
     mapped = dict(known or {})
-    position = {arg: k for k, arg in enumerate(source.args[: len(exprs)])}
+    position: dict[SSAValue, int] = {arg: k for k, arg in enumerate(source.args[: len(exprs)])}
     block = before.parent
     assert block is not None
 
@@ -113,7 +113,7 @@ def inline(read: Read, producer: Compute, consumer: Compute, keep_else: bool = F
 
 
 def rebuilt(
-    op: Compute, extents: Sequence[Expr], rank: int, exprs: Sequence[Expr], names: Iterable[str] | None = None
+    op: Compute, extents: Sequence[Expr], rank: int, exprs: Sequence[Expr], names: Iterable[str | None] = ()
 ) -> Compute:
     """The compute over another domain: its index variables are `exprs` over those of the new one, whose first `rank`
     dims are the parallel ones. The caller answers for that being a bijection of the domains."""
@@ -131,8 +131,8 @@ def rebuilt(
         limits: dict[SSAValue, Range] = {
             a: (ZERO, s - ONE) for a, s in zip(block.args[:count], extents[:count], strict=True)
         }
-        known = dict(zip(extra, block.args[count:], strict=True))
-        for hint, arg in zip((names or ()), block.args[:count], strict=False):
+        known: dict[SSAValue, SSAValue] = dict(zip(extra, block.args[count:], strict=True))
+        for hint, arg in zip(names, block.args[:count], strict=False):
             arg.name_hint = hint
         value = splice(old, exprs[:inner], list(block.args[:count]), limits, end, known)
         end.operands = [value]
@@ -226,7 +226,7 @@ def own_indices(read: Read, op: Compute) -> list[Expr] | None:
     """The index of a read over the positions of the index variables of the body it stands in, None when it depends on
     data."""
     args = op.indices if in_body(read, op) else op.finish.block.args[: op.rank]
-    position = {a: i for i, a in enumerate(args)}
+    position: dict[SSAValue, int] = {a: i for i, a in enumerate(args)}
     if any(v not in position for v in read.indices):
         return None
     moved = {d: Expr.dim(position[v]) for d, v in read.dims.items()}

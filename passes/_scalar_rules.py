@@ -30,7 +30,7 @@ def number(value: SSAValue) -> int | float | None:
 def is_zero(value: SSAValue, negative: bool) -> bool:
     """Whether a value is the float 0.0, or -0.0."""
     found = number(value)
-    return isinstance(found, float) and found == 0 and (_math.copysign(1, found) < 0) == negative
+    return isinstance(found, float) and found == 0.0 and (_math.copysign(1, found) < 0) == negative
 
 
 def integer(value: int, type_: Attribute) -> Operation:
@@ -141,7 +141,7 @@ def divide_floats(op: arith.DivfOp) -> SSAValue | Operation | None:
     divisor = number(op.rhs)
     if divisor == 1.0:
         return op.lhs
-    if not isinstance(divisor, float) or not _math.isfinite(divisor) or divisor == 0:
+    if not isinstance(divisor, float) or not _math.isfinite(divisor) or divisor == 0.0:
         return None
     mantissa, exponent = _math.frexp(divisor)
     if abs(mantissa) != 0.5 or abs(exponent) > 14:  # far from where the reciprocal is subnormal, in f16 too

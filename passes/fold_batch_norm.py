@@ -47,7 +47,7 @@ def fold(op: BatchNormalization) -> bool:
         return False
     scale, bias, mean, variance = (v.astype(np.float64) for v in vectors)
     dtype = op.type_of(0).dtype
-    if dtype not in (np.float32, np.float64):
+    if dtype.name not in ("float32", "float64"):
         return False
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(variance + op.get("epsilon"))
