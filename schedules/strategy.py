@@ -132,14 +132,12 @@ def reordered(current: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def sizes(extent: int | None, size: int) -> str:
-    """Sizes for `split` that cover an extent: `8|rest`, or `8|4|2|1` for one that is not known."""
+    """Sizes for `split` that cover an extent: `8|rest`, or `8|2|1` for one that is not known.
+
+    Every size is a copy of the tile's code, and tiles of two dims multiply: three of each are a compromise."""
     if extent is not None:
         return str(size) if extent % size == 0 else f"{size}|rest"
-    parts = [size]
-    while size > 1:
-        size = 1 << (size - 1).bit_length() - 1
-        parts.append(size)
-    return "|".join(map(str, parts))
+    return "|".join(map(str, dict.fromkeys([size, max(1, size // 4), 1])))
 
 
 def power_at_least(n: int) -> int:

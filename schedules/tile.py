@@ -54,7 +54,7 @@ def columns(width: int | None, wide: int, lanes: int) -> str:
     """Sizes that cover the lanes' dim; of an unknown extent, what a vector does not fill goes by few."""
     if width is not None:
         return sizes(width, wide)
-    parts = [wide, *(w for w in (2 * lanes, lanes, lanes // 4) if 1 < w < wide), 1]
+    parts = [wide, *(w for w in (lanes, lanes // 4) if 1 < w < wide), 1]
     return "|".join(map(str, dict.fromkeys(parts)))
 
 

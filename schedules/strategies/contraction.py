@@ -113,7 +113,7 @@ class Contraction(Strategy):
             return 1, 1
         size = nest.dims[shape.rows[0]].size
         if size is None:
-            return tile, 1
+            return min(tile, 8), 1
         if size <= tile:
             first = size
         else:  # as few tiles as can be, of nearly one size
