@@ -3,15 +3,22 @@
     python docs/generate.py [--check]
 
 docs/dialects/*.md come from the docstrings of the operations, docs/passes.md from those of the passes and
-their fields, docs/cli.md from the command's own parser. The other pages of docs/ are written by hand.
+their fields, docs/cli.md from the command's own parser. The other pages are written by hand, but for the
+code blocks in them that stand under a comment like these:
+
+    <!-- shown: conv.graph -->                        what the compiler prints, from docs/story.py
+    <!-- shown: passes/fold_constants.py fold -->     a class or function, or the lines that hold a text
 """
 
 import argparse
+import ast
 import dataclasses
 import inspect
 import re
+import runpy
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +164,36 @@ def command_section(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"```\n{inspect.cleandoc(parser.epilog or '')}\n```"
 
 
+# --- pages by hand: what is shown in them -----------------------------------------------------------------
+
+SHOWN = re.compile(r"(<!-- shown: (\S+?)(?: (.+?))? -->\n```\w*\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+
+
+def source(file: str, name: str) -> str:
+    """A class or function of a file by name, with its decorators, or all lines that hold a text. Raises LookupError."""
+    text = (DOCS.parent / file).read_text()
+    lines = text.splitlines()
+    nodes = ast.walk(ast.parse(text)) if file.endswith(".py") else ()
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            return textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
+    found = [line for line in lines if name in line]
+    if not found:
+        raise LookupError(f"{file} has no {name}")
+    return textwrap.dedent("\n".join(found))
+
+
+def filled(text: str, blocks: Mapping[str, str]) -> str:
+    """A page with its blocks as they are now. Raises LookupError for one that there is not."""
+
+    def fill(match: re.Match[str]) -> str:
+        head, what, name, end = match.groups()
+        return f"{head}{source(what, name) if name else blocks[what]}\n{end}"
+
+    return SHOWN.sub(fill, text)
+
+
 # --- all of them ------------------------------------------------------------------------------------------
 
 
@@ -166,6 +203,10 @@ def pages() -> dict[Path, str]:
     found[DOCS / "passes.md"] = passes_page()
     sections = [part for parser in parsers() for part in command_section(parser)]
     found[DOCS / "cli.md"] = page(["# The command", NOTE, *sections])
+    blocks = runpy.run_path(str(DOCS / "story.py"))["blocks"]()
+    for path in [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]:
+        if path not in found:
+            found[path] = filled(path.read_text(), blocks)
     return found
 
 
