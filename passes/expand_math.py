@@ -1,0 +1,64 @@
+"""Write elementary functions out as arithmetic, which vectors can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.builder import Builder, InsertPoint
+from xdsl.dialects import math
+from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, ModuleOp, f32
+from xdsl.ir import Block, Operation
+
+from ..dialects.loop import Kernel
+from ..dialects.tensor.builder import Body, Scalar
+from ..ir.passes import Pass
+from ._functions import FUNCTIONS
+
+EXACT = (
+    math.AbsFOp,
+    math.CeilOp,
+    math.CopySignOp,
+    math.FloorOp,
+    math.RoundEvenOp,
+    math.RoundOp,
+    math.SqrtOp,
+    math.TruncOp,
+)
+
+
+@dataclass(frozen=True)
+class ExpandMath(Pass):
+    """In kernels, replace exp, expm1, log, log1p, tanh, erf, sin, cos and tan of f32 by polynomials, right to a few units
+    in the last place, for NaN, infinities, zeros and denormals too; sin, cos and tan for arguments up to 2^31. Functions of
+    f16 and bf16 are computed in f32. Those of f64, and the rarer ones, stay for the backend's library."""
+
+    name = "expand-math"
+
+    def run(self, module: ModuleOp) -> bool:
+        changed = False
+        for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
+            for op in [op for op in kernel.walk() if op.name.startswith("math.") and op.name != "math.fma"]:
+                changed |= expand(op)
+        return changed
+
+
+def expand(op: Operation) -> bool:
+    """Replace one function of scalars; False where it stays."""
+    element = op.results[0].type
+    half = isinstance(element, Float16Type | BFloat16Type) and not isinstance(op, EXACT)
+    formula = FUNCTIONS.get(type(op))
+    if not half and (formula is None or not isinstance(element, Float32Type)):
+        return False
+    body = Body(Block(), 0)
+    body.builder = Builder(InsertPoint.before(op))
+    operands = [Scalar(body, v, element).cast(f32) for v in op.operands]
+    if formula is not None:
+        result = formula(operands[0])
+    else:
+        result = body.op(
+            type(op).create(operands=[o.value for o in operands], result_types=[f32], properties=op.properties), f32
+        )
+    op.results[0].replace_all_uses_with(result.cast(element).value)
+    op.detach()
+    op.erase()
+    return True
