@@ -27,6 +27,16 @@ from .onnx import read_weight
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
+class TextParser(Parser):
+    """Strings hold any text: what is not ASCII is printed as escaped bytes, which xDSL would not read as a string."""
+
+    def parse_optional_str_literal(self) -> str | None:
+        if (found := super().parse_optional_str_literal()) is not None:
+            return found
+        data = self.parse_optional_bytes_literal()
+        return None if data is None else data.decode()
+
+
 def is_text(data: bytes) -> bool:
     """True for bytes that can be textual IR: UTF-8 without control characters, which no ONNX file is."""
     head = data[:4096]
@@ -43,7 +53,7 @@ def read_text(text: str, *, name: str = "-", folder: Path | None = None) -> Modu
     """The module that a text spells, verified, its constants found. `name` is what messages call the text, `folder`
     where file names in it start from. Raises IRError for text that does not parse or verify, or without its data."""
     try:
-        module = Parser(context(), text, name).parse_module()
+        module = TextParser(context(), text, name).parse_module()
     except ParseError as error:
         raise IRError(f"{name} is not valid IR: {_shown(error)}") from error
     except (RecursionError, VerifyException) as error:

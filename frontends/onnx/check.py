@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, TypeProto
 
 from ...errors import ModelError
 from .order import live
@@ -39,6 +41,15 @@ def contradicts_itself(model: ModelProto) -> bool:
     except Exception:  # of many types, all of which say so
         return True
     return False
+
+
+def inferred_types(model: ModelProto) -> dict[str, TypeProto]:
+    """Types of values as ONNX infers them or as the model declares them, by name: for a report, never for code."""
+    light = without_weights(model)
+    light.graph.value_info.extend(model.graph.value_info)
+    with suppress(Exception):  # of many types: then what is declared is all there is
+        light = onnx.shape_inference.infer_shapes(light)
+    return {info.name: info.type for info in (*light.graph.value_info, *light.graph.output)}
 
 
 def without_weights(model: ModelProto) -> ModelProto:

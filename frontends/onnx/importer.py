@@ -14,14 +14,23 @@ from typing import Any
 
 import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto, ValueInfoProto
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DictionaryAttr,
+    FunctionType,
+    ModuleOp,
+    StringAttr,
+    UnrealizedConversionCastOp,
+)
 from xdsl.dialects.func import FuncOp, ReturnOp
 
 from ...errors import Error, Issue, ModelError, UnsupportedError
-from ...ir.types import TensorType, element_of
-from .builder import Builder, ConstraintError, Value, constant, hint
+from ...ir.expr import Expr
+from ...ir.types import TensorType, element_of, is_float
+from .builder import Builder, ConstraintError, Value, check_size, constant, hint
+from .check import inferred_types
 from .functions import canonical, has_body, local_functions, schema_function
-from .inputs import InputShapes, Shapes
+from .inputs import InputShapes, Shapes, dims_of
 from .node import Node, Rule
 from .order import live
 from .report import Report
@@ -96,6 +105,7 @@ class Importer:
         self.invalid: Error | None = None  # the first obstacle that is the model's fault
         self.doubt: Error | None = None  # the first that may be: an operator's constraints did not hold
         nodes = len(self.model.graph.node) + sum(len(f.node) for f in self.model.functions)
+        self.types: dict[str, TypeProto] | None = None  # by ONNX's inference, where the report needs them
         self.budget = MAX_EXPANDED + EXPANDED_PER_NODE * nodes
 
     # ---- the module
@@ -211,9 +221,29 @@ class Importer:
                 value.ssa.name_hint = hint(output)
 
     def _poison(self, scope: Scope, proto: NodeProto) -> None:
+        """Go on without the node: with values of the types that ONNX infers, where it does."""
         for output in proto.output:
             if output:
-                scope.values[output] = Unknown()
+                scope.values[output] = self._stand_in(output) if scope.depth == 0 else Unknown()
+
+    def _stand_in(self, name: str) -> Value | Unknown:
+        """A value that nothing computes, so that what uses it can be looked at; no module is made any more."""
+        if self.types is None:
+            self.types = inferred_types(self.model)
+        proto = self.types.get(name, TypeProto())
+        if proto.WhichOneof("value") != "tensor_type" or (dims := dims_of(proto)) is None:
+            return Unknown()
+        if any(d is None or (isinstance(d, str) and d not in self.shapes.clean) for d in dims):
+            return Unknown()  # sizes of its own would lead to obstacles that are none
+        try:
+            sizes = [Expr.const(d) if isinstance(d, int) else Expr.symbol(self.shapes.clean[str(d)]) for d in dims]
+            type_ = TensorType.of(sizes, self.element(proto, f"value '{name}'"))
+            check_size(type_)
+        except Error:
+            return Unknown()
+        if not is_float(type_.element_type):
+            return Unknown()  # it may be a shape, which would then seem to depend on data
+        return Value(type_, None, UnrealizedConversionCastOp.get([], [type_]).results[0])
 
     def _look(self, scope: Scope, proto: NodeProto, name: str, shown: str, domain: str, opset: int) -> None:
         """Say whether a node whose inputs are unknown could be imported at all."""

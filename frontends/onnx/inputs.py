@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from onnx import GraphProto, ValueInfoProto
+from onnx import GraphProto, TypeProto, ValueInfoProto
 
 from ...errors import InputError, UnsupportedError
 from ...ir.expr import Expr
@@ -100,7 +100,12 @@ class InputShapes:
 
 def declared(info: ValueInfoProto) -> list[Dim] | None:
     """The dimensions that the model declares: numbers, names, None for unknown ones; None when it declares no shape."""
-    proto = info.type.tensor_type
+    return dims_of(info.type)
+
+
+def dims_of(type_: TypeProto) -> list[Dim] | None:
+    """The dimensions of a type, as `declared` gives them."""
+    proto = type_.tensor_type
     if not proto.HasField("shape"):
         return None
     found: list[Dim] = []

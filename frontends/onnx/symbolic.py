@@ -170,7 +170,7 @@ def simple(e: Any) -> Any:
 
 def too_large(e: Expr) -> bool:
     """True for an expression of more than ATOMS atoms or terms, or with numbers that int64 does not hold."""
-    if len(e.terms) > ATOMS or any(abs(c) >= 2**62 for c in e.terms.values()):
+    if len(e.terms) > ATOMS or any(abs(c) > 2**63 for c in e.terms.values()):
         return True
     return len([*islice(e.atoms(), ATOMS + 1)]) > ATOMS
 

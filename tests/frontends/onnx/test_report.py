@@ -66,3 +66,14 @@ def test_what_data_decides_is_said_so() -> None:
 
 def test_a_broken_model_is_an_issue() -> None:
     assert not check_model(b"no model").ok
+
+
+def test_what_follows_an_obstacle_is_looked_at_too() -> None:
+    """The second node has a rule, which refuses it; it is found although its input cannot be computed."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        main (float[N, 4] x, int64[1] k) => (float[N, 4] y, int64[N, 4] i) {
+            t = RandomNormalLike(x)
+            u = MeanVarianceNormalization<axes = [0]>(t)
+            y, i = TopK(u, k)
+        }""")
+    assert {i.operator for i in check_model(model).issues} == {"RandomNormalLike", "TopK"}

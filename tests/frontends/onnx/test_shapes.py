@@ -139,6 +139,12 @@ def test_a_reshape_that_may_not_fit_is_checked() -> None:
         evaluate(module, {"x": np.zeros((2, 2), np.float32)})
 
 
+def test_bounds_of_int64_stand_beside_sizes() -> None:
+    module = imported("""(float[N, M] x) => (float[a, b] y) <int64[2] zero = {0, 0}, int64[1] far = {9223372036854775807}> {
+        n = Shape<end = 1>(x)  e = Concat<axis = 0>(n, far)  y = Slice(x, zero, e) }""")
+    assert sizes(module) == "N, M" and operators(module) == []
+
+
 def test_a_range_of_a_size() -> None:
     module = imported("""(float[N] x) => (int64[N] y) <int64 zero = {0}, int64 one = {1}> {
         n = Size(x)  y = Range(zero, n, one) }""")
