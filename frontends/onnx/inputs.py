@@ -113,7 +113,8 @@ def dims_of(type_: TypeProto) -> list[Dim] | None:
         if dim.HasField("dim_value"):
             found.append(dim.dim_value if dim.dim_value >= 0 else None)  # -1 and the like: unknown, by old exporters
         else:
-            found.append(dim.dim_param or None)
+            name = dim.dim_param  # a name without a letter or digit, such as `?`, says that nothing is known
+            found.append(name if any(c.isalnum() for c in name) else None)
     return found
 
 
