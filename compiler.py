@@ -50,6 +50,7 @@ GRAPH = """
     eliminate-identities,
     canonicalize,
     fold-constants,
+    fold-batch-norm,
     eliminate-common-subexpressions,
     eliminate-dead-code,
 """
@@ -64,6 +65,9 @@ TENSOR = """
     fuse-elementwise,
     canonicalize,
     fuse-epilogues,
+    fuse-elementwise,
+    propagate-layouts,
+    fuse-elementwise,
     canonicalize,
     eliminate-common-subexpressions,
     eliminate-dead-code,
@@ -72,6 +76,7 @@ TENSOR = """
 # When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
 LOOP = """
     tensor-to-loop,
+    expand-math,
     select-schedules,
     apply-schedules,
     plan-memory,
@@ -321,9 +326,15 @@ MODEL = "ircc.model"  # name, producer and sha256 of the ONNX model it came from
 class Remember(Instrument):
     """Notes every pass in the module, so that its text says how it came to be and where to go on."""
 
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def begin(self, module: ModuleOp) -> None:
+        self.seen = remembered(module)
+
     def after(self, step: Step) -> None:
-        seen = remembered(step.module)
-        step.module.attributes[PASSES] = StringAttr(",".join([*seen, text_of(step.pass_)]))
+        self.seen.append(text_of(step.pass_))
+        step.module.attributes[PASSES] = StringAttr(",".join(self.seen))
 
 
 def remembered(module: ModuleOp) -> list[str]:
