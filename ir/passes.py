@@ -11,6 +11,7 @@ import difflib
 import pkgutil
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -55,6 +56,7 @@ def find_pass(name: str) -> type[Pass]:
     raise PassError(f"unknown pass {name!r}", hint=_near(name))
 
 
+@cache
 def own_passes() -> set[str]:
     """File names of ircc's own passes, without imports; what begins with an underscore is shared by passes."""
     package = import_module(PACKAGE)
