@@ -123,3 +123,20 @@ def test_bytes_have_no_folder(tmp_path: Path) -> None:
     data = write(tmp_path).read_bytes()
     with pytest.raises(Error, match="not given as a file"):
         import_model(data)
+
+
+def test_weights_over_two_gigabytes_are_only_mapped(tmp_path: Path) -> None:
+    rows = 2**30 // 2 + 3  # of 8 bytes each: 4 GiB and a little, a hole in the file
+    table = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[rows, 2], data_location=TensorProto.EXTERNAL)
+    table.external_data.add(key="location", value="w.bin")
+    with open(tmp_path / "w.bin", "wb") as file:
+        file.truncate((rows - 1) * 8)
+        file.seek((rows - 1) * 8)
+        file.write(np.array([5, 7], np.float32).tobytes())
+    i = helper.make_tensor_value_info("i", TensorProto.INT64, ["N"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])
+    graph = helper.make_graph([helper.make_node("Gather", ["w", "i"], ["y"])], "m", [i], [y], [table])
+    path = tmp_path / "m.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
+    found = evaluate(import_model(path), {"i": np.array([-1, 0], np.int64)})["y"]
+    np.testing.assert_array_equal(found, [[5, 7], [0, 0]])
