@@ -61,9 +61,13 @@ def random_graph(
     return builder.module()
 
 
-def graphs(**options: Any) -> st.SearchStrategy[ModuleOp]:
-    """Modules as `random_graph` draws them, with its options."""
-    return st.randoms(use_true_random=False).map(lambda rng: random_graph(rng, **options))
+def graphs(length: tuple[int, int] = (1, 8), **options: Any) -> st.SearchStrategy[ModuleOp]:
+    """Modules as `random_graph` draws them, with its options. They shrink to shorter ones: a seed's first operators."""
+
+    def draw(seed: int, count: int) -> ModuleOp:
+        return random_graph(random.Random(seed), length=(count, count), **options)
+
+    return st.builds(draw, st.integers(0, 2**32 - 1), st.integers(*length))
 
 
 def example_sizes(module: ModuleOp) -> dict[str, int]:

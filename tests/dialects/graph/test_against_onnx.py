@@ -282,7 +282,7 @@ def compare(operator: str, rng: random.Random, special: bool) -> str | None:
     raise NoJudge
 
 
-few = settings(max_examples=max(settings().max_examples // 4, 1), suppress_health_check=[*HealthCheck])
+few = settings(max_examples=max(settings().max_examples // 8, 1), suppress_health_check=[*HealthCheck])
 
 
 def check(operator: str, rng: random.Random, special: bool) -> None:
