@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from xdsl.dialects.builtin import ModuleOp
@@ -116,7 +116,7 @@ def _made(spec: ArgSpec) -> Pass:
     try:
         return cls.from_spec(spec)
     except (ValueError, TypeError) as error:
-        options = ", ".join(f.replace("_", "-") for f in cls.__dataclass_fields__) or "none"
+        options = ", ".join(f.name.replace("_", "-") for f in fields(cls)) or "none"
         raise PassError(f"pass {spec.name}: {error}", hint=f"its options are: {options}") from error
 
 
