@@ -130,7 +130,7 @@ def reproducer_text(module: ModuleOp) -> str:
 
 def elements_of(content: Content) -> int:
     """Number of elements of a constant whose data is in memory."""
-    array = content._array  # pyright: ignore[reportPrivateUsage]
+    array = content.held
     return 0 if array is None else array.size
 
 

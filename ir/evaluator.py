@@ -1,6 +1,7 @@
 """The reference evaluator: runs a module in NumPy, operation by operation.
 
-An operation joins by a method `interpret(env)`. Constant folding, the tests and the numeric check between passes share it.
+An operation joins by a method `interpret(env)`. Constant folding, the tests and the numeric check between passes
+share it.
 """
 
 from __future__ import annotations

@@ -100,6 +100,14 @@ class Expr:
             return 0
         return self.terms.get(()) if len(self.terms) == 1 else None
 
+    @property
+    def single(self) -> Atom | None:
+        """The atom that the expression is, else None."""
+        if len(self.terms) != 1:
+            return None
+        ((monomial, c),) = self.terms.items()
+        return monomial[0] if len(monomial) == 1 and c == 1 else None
+
     @cached_property
     def symbols(self) -> frozenset[str]:
         """Names of all size symbols, nested ones included."""
@@ -365,9 +373,7 @@ class Expr:
 
 
 @lru_cache(maxsize=1 << 14)
-def _substituted(
-    e: Expr, dims: tuple[tuple[int, ExprLike], ...], symbols: tuple[tuple[str, ExprLike], ...]
-) -> Expr:
+def _substituted(e: Expr, dims: tuple[tuple[int, ExprLike], ...], symbols: tuple[tuple[str, ExprLike], ...]) -> Expr:
     return e._substituted(dict(dims), dict(symbols))  # pyright: ignore[reportPrivateUsage]
 
 
@@ -490,9 +496,8 @@ def _extreme(kind: str, args: Iterable[Expr], ranges: Mapping[int, Range] | None
     """min or max with nested ones flattened and dominated operands dropped."""
     flat: list[Expr] = []
     for e in args:
-        m = next(iter(e.terms)) if len(e.terms) == 1 else ()
-        nested = len(m) == 1 and m[0].kind == kind and e.terms[m] == 1
-        flat += m[0].args if nested else [e]
+        atom = e.single
+        flat += atom.args if atom is not None and atom.kind == kind else [e]
 
     def beaten(x: Expr, y: Expr) -> bool:
         """y is always at least as extreme as x."""
@@ -511,7 +516,7 @@ def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable
     """A lower (or upper) bound of an operation, without that operation."""
     args = atom.args
     match atom.kind:
-        case "mod":
+        case "mod" if args[1].nonnegative(ranges):  # by 0 it is not asked for
             yield ZERO if lower else args[1] - 1
         case "min" if not lower:
             yield from sorted(args, key=lambda e: e.constant is None)

@@ -1,7 +1,7 @@
 """The meaning of scalar operations (`arith`, `math`, `vector.broadcast`) in NumPy.
 
-One table for all levels: bodies of `tensor.compute`, loop nests, constant folding and tests share it. Operands are NumPy
-scalars or arrays that broadcast; integers are held as signed arrays, whatever their sign means to an operation.
+One table for all levels: bodies of `tensor.compute`, loop nests, constant folding and tests share it. Operands are
+NumPy scalars or arrays that broadcast; integers are held as signed arrays, whatever their sign means to an operation.
 """
 
 from __future__ import annotations
@@ -76,6 +76,11 @@ def _shift(f: Callable[[Value, Value], Value]) -> Callable[[Value, Value], Value
     return shift
 
 
+def _shift_right_signed(a: Value, b: Value) -> Value:
+    a = np.asarray(a)
+    return np.right_shift(a, np.minimum(_unsigned(b), a.dtype.itemsize * 8 - 1).astype(a.dtype))
+
+
 def _round_half_away(x: Value) -> Value:
     whole = np.trunc(x)  # the difference is exact, where x + 0.5 would be rounded
     return np.where(np.abs(x - whole) >= 0.5, whole + np.copysign(1, x), np.copysign(whole, x))
@@ -131,15 +136,16 @@ SIMPLE: dict[type[Operation], Callable[..., Value]] = {
     arith.MaxUIOp: _on_unsigned(np.maximum), arith.MinUIOp: _on_unsigned(np.minimum),
     arith.AndIOp: np.bitwise_and, arith.OrIOp: np.bitwise_or, arith.XOrIOp: np.bitwise_xor,
     arith.ShLIOp: _shift(np.left_shift), arith.ShRUIOp: _on_unsigned(_shift(np.right_shift)),
-    arith.ShRSIOp: lambda a, b: np.right_shift(a, np.minimum(_unsigned(b), np.asarray(a).dtype.itemsize * 8 - 1).astype(np.asarray(a).dtype)),
+    arith.ShRSIOp: _shift_right_signed,
     arith.SelectOp: lambda c, a, b: np.where(c, a, b),
     math.AbsFOp: np.abs, math.AbsIOp: np.abs, math.AcosOp: np.arccos, math.AcoshOp: np.arccosh, math.AsinOp: np.arcsin,
     math.AsinhOp: np.arcsinh, math.AtanOp: np.arctan, math.AtanhOp: np.arctanh, math.Atan2Op: np.arctan2,
     math.CeilOp: np.ceil, math.CopySignOp: np.copysign, math.CosOp: np.cos, math.CoshOp: np.cosh, math.ErfOp: erf,
     math.ExpOp: np.exp, math.Exp2Op: np.exp2, math.ExpM1Op: np.expm1, math.FloorOp: np.floor, math.LogOp: np.log,
     math.Log2Op: np.log2, math.Log10Op: np.log10, math.Log1pOp: np.log1p, math.PowFOp: np.power,
-    math.RoundEvenOp: np.rint, math.RoundOp: _round_half_away, math.RsqrtOp: lambda x: 1 / np.sqrt(x), math.SinOp: np.sin,
-    math.SinhOp: np.sinh, math.SqrtOp: np.sqrt, math.TanOp: np.tan, math.TanhOp: np.tanh, math.TruncOp: np.trunc,
+    math.RoundEvenOp: np.rint, math.RoundOp: _round_half_away, math.RsqrtOp: lambda x: 1 / np.sqrt(x),
+    math.SinOp: np.sin, math.SinhOp: np.sinh, math.SqrtOp: np.sqrt, math.TanOp: np.tan, math.TanhOp: np.tanh,
+    math.TruncOp: np.trunc,
 }  # fmt: skip
 
 

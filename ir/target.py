@@ -52,7 +52,7 @@ class Target:
 
     @classmethod
     def of(cls, module: ModuleOp) -> Target:
-        """The target that a module is for; the plainest one when it does not say. Raises IRError for a malformed one."""
+        """The target that a module is for, the plainest where it does not say. Raises IRError for a malformed one."""
         attr = module.attributes.get(ATTRIBUTE)
         if attr is None:
             return PRESETS["x86-64"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +42,34 @@ class Content:
         sha256: str | None = None,
         values: Sequence[Any] | None = None,
     ) -> None:
-        self._array, self._sha, self.values = array, sha256, values
+        self.held = array  # None until it is asked for, where only its place is known
+        self._sha, self.values = sha256, values
         self.file, self.name = file, name
 
     @cached_property
     def sha256(self) -> str:
         if self._sha is None:
-            assert self._array is not None
-            flat = np.ascontiguousarray(self._array).reshape(-1)
+            assert self.held is not None
+            flat = np.ascontiguousarray(self.held).reshape(-1)
             self._sha = hashlib.sha256(flat.view(np.uint8).data).hexdigest()
         return self._sha
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """The data as an array of this type. Raises IRError when it is not known."""
-        if self._array is None:
+        if self.held is None:
             if self.values is not None:
-                self._array = _decode(self.values, dtype).reshape(shape)
+                decoded = _decode(self.values, dtype)
+                if decoded.size != prod(shape):
+                    raise IRError(f"constant: {decoded.size} values stand for a tensor of shape {list(shape)}")
+                self.held = decoded.reshape(shape)
             else:
-                self._array = _find(self.sha256, dtype, shape)
-        if self._array.dtype != dtype or self._array.shape != shape:
+                self.held = _find(self.sha256, dtype, shape)
+        if self.held.dtype != dtype or self.held.shape != shape:
             raise IRError(
-                f"constant {self.name or self.sha256[:12]}: data is {self._array.dtype}{list(self._array.shape)}, "
+                f"constant {self.name or self.sha256[:12]}: data is {self.held.dtype}{list(self.held.shape)}, "
                 f"the type says {dtype}{list(shape)}"
             )
-        return self._array
+        return self.held
 
     @property
     def key(self) -> Any:
@@ -74,7 +79,7 @@ class Content:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Content):
             return NotImplemented
-        if self is other or (self._array is not None and self._array is other._array):
+        if self is other or (self.held is not None and self.held is other.held):
             return True
         if (self.values is None) != (other.values is None):
             return False
@@ -111,14 +116,14 @@ class Weight(Data[Content]):
     def print_parameter(self, printer: Printer) -> None:
         content = self.data
         values = content.values
-        if values is None and (array := content._array) is not None and array.size <= _limit.get():
+        if values is None and (array := content.held) is not None and array.size <= _limit.get():
             values = _encode(array)
         with printer.in_angle_brackets():
             if values is not None:
                 printer.print_string(f"[{', '.join(map(str, values))}]")
                 return
-            if content._array is not None:
-                _known[content.sha256] = content._array
+            if content.held is not None:
+                _known[content.sha256] = content.held
             for text in (content.file, content.name):
                 printer.print_string_literal(text)
                 printer.print_string(", ")
@@ -136,8 +141,14 @@ def _encode(array: np.ndarray[Any, Any]) -> tuple[str, ...]:
     with np.errstate(invalid="ignore"):  # signalling NaN
         numbers = flat.astype(np.float64)
     return tuple(
-        repr(float(v)) if np.isfinite(v) else f'"0x{int(b):x}"' for v, b in zip(numbers, bits, strict=True)
+        _decimal(float(v)) if np.isfinite(v) else f'"0x{int(b):x}"' for v, b in zip(numbers, bits, strict=True)
     )
+
+
+def _decimal(number: float) -> str:
+    """The shortest text of the number that the parser takes for one: 1.0e-05, where Python writes 1e-05."""
+    text = repr(number)
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def _parse_scalar(parser: AttrParser) -> str:
@@ -146,19 +157,23 @@ def _parse_scalar(parser: AttrParser) -> str:
     if (boolean := parser.parse_optional_boolean()) is not None:
         return str(boolean).lower()
     number = parser.parse_number()
-    return repr(number) if isinstance(number, float) else str(number)
+    return _decimal(number) if isinstance(number, float) else str(number)
 
 
 def _decode(values: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The values as an array. Raises IRError for one that is none of this type."""
     out = np.empty(len(values), dtype)
     bits = out.view(f"u{dtype.itemsize}")
     for i, text in enumerate(values):
-        if text.startswith('"'):
-            bits[i] = int(text.strip('"'), 16)
-        elif text in ("true", "false"):
-            out[i] = text == "true"
-        else:
-            out[i] = np.float64(text).astype(dtype) if dtype.kind not in "iu" else int(text)
+        try:
+            if text.startswith('"'):
+                bits[i] = int(text.strip('"'), 16)
+            elif dtype.kind == "b":
+                out[i] = ("false", "true").index(text)
+            else:
+                out[i] = int(text) if dtype.kind in "iu" else np.float64(text).astype(dtype)
+        except (ValueError, OverflowError):
+            raise IRError(f"constant: {text} is no value of type {dtype}") from None
     return out
 
 
@@ -180,19 +195,19 @@ def folder() -> Path:
 
 def keep(content: Content) -> None:
     """Write data without a file of its own to the folder, so that printed text can be read again elsewhere."""
-    if content.values is not None or content.file or content._array is None:
+    if content.values is not None or content.file or content.held is None:
         return
     path = folder() / content.sha256
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(np.ascontiguousarray(content._array).tobytes())
+        partial.write_bytes(np.ascontiguousarray(content.held).tobytes())
         partial.replace(path)
 
 
 def provide(content: Content, read: Callable[[str, str], np.ndarray[Any, Any]]) -> None:
     """Find the data of a reference that names a file with `read(file, name)`. A wrong hash raises IRError."""
-    if content._array is not None or content.values is not None or not content.file:
+    if content.held is not None or content.values is not None or not content.file:
         return
     array = read(content.file, content.name)
     found = Content(array).sha256
@@ -201,7 +216,7 @@ def provide(content: Content, read: Callable[[str, str], np.ndarray[Any, Any]]) 
             f"weight {content.name!r} of {content.file}: sha256 is {found}, the text says {content.sha256}",
             hint="the model file has changed since the text was printed: print it again",
         )
-    content._array = array
+    content.held = array
 
 
 def _find(sha256: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

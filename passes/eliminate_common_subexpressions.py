@@ -84,7 +84,7 @@ def _cheap(attribute: Attribute, op: Operation) -> Hashable:
 
 def array_in_memory(content: Content) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
     """The array of a constant, if it need not be read from somewhere."""
-    return content._array  # pyright: ignore[reportPrivateUsage]
+    return content.held
 
 
 def equal(a: Operation, b: Operation) -> bool:
