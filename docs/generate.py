@@ -6,8 +6,8 @@ docs/dialects/*.md come from the docstrings of the operations, docs/passes.md fr
 their fields, docs/cli.md from the command's own parser. The other pages are written by hand, but for the
 code blocks in them that stand under a comment like these:
 
-    <!-- shown: conv.graph -->                        what the compiler prints, from docs/story.py
-    <!-- shown: passes/fold_constants.py fold -->     a class or function, or the lines that hold a text
+    <!-- shown: conv.graph -->                      what the compiler prints, from docs/story.py
+    <!-- shown: passes/fold_constants.py fold -->   a class or function, or the lines that hold a text
 """
 
 import argparse
@@ -166,17 +166,22 @@ def command_section(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 # --- pages by hand: what is shown in them -----------------------------------------------------------------
 
-SHOWN = re.compile(r"(<!-- shown: (\S+?)(?: (.+?))? -->\n```\w*\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"(<!-- shown: (\S+?)(?: ([^\n]+?))?? -->\n```\w*\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 
 
 def source(file: str, name: str) -> str:
-    """A class or function of a file by name, with its decorators, or all lines that hold a text. Raises LookupError."""
+    """A class or function of a file by name, with its decorators and the comment above it; a case of a golden file by
+    number; or all lines that hold a text. Raises LookupError."""
     text = (DOCS.parent / file).read_text()
+    if file.endswith(".mlir") and name.isdigit():
+        return text.split("// -----\n")[int(name)].strip()
     lines = text.splitlines()
     nodes = ast.walk(ast.parse(text)) if file.endswith(".py") else ()
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            while lines[first - 2].lstrip().startswith("# ") and not lines[first - 2].startswith("# --"):
+                first -= 1
             return textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
     found = [line for line in lines if name in line]
     if not found:

@@ -1,4 +1,4 @@
-"""A pass of one's own, without touching ircc: it moves a Relu behind a MaxPool, where there are fewer numbers to clip."""
+"""A pass of one's own, without touching ircc: it moves a Relu behind a MaxPool, where it has less to do."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ pooled (float[N, 4, 32, 32] x) => (float[N, 4, 16, 16] y)
 """
 
 
-# max_pool(relu(x)) → relu(max_pool(x)): both keep the order of numbers. Not where the pool also says which was greatest.
+# max_pool(relu(x)) → relu(max_pool(x)): both keep the order of numbers. Not where the pool also tells positions.
 @dataclass(frozen=True)
 class ReluAfterPool(Pass):
     """Clip what a max pool has chosen instead of all that it chooses from."""
