@@ -140,7 +140,8 @@ def test_a_reshape_that_may_not_fit_is_checked() -> None:
 
 
 def test_bounds_of_int64_stand_beside_sizes() -> None:
-    module = imported("""(float[N, M] x) => (float[a, b] y) <int64[2] zero = {0, 0}, int64[1] far = {9223372036854775807}> {
+    module = imported("""(float[N, M] x) => (float[a, b] y)
+        <int64[2] zero = {0, 0}, int64[1] far = {9223372036854775807}> {
         n = Shape<end = 1>(x)  e = Concat<axis = 0>(n, far)  y = Slice(x, zero, e) }""")
     assert sizes(module) == "N, M" and operators(module) == []
 
