@@ -1,8 +1,8 @@
 """loop.kernel → LLVM text, in one walk.
 
-Unrolled loops are walked once per iteration; buffers in space `register` become SSA values, with phis at the serial
-loops that write them; pure text is value-numbered per scope; each address is a chain of pointer steps, every step
-placed in the loop that owns its variable. Nothing is left for LLVM's loop passes, and none run.
+Unrolled loops are walked once per iteration; the cells of buffers in space `register` become SSA values, with phis at
+the serial loops that write them; pure text is value-numbered per scope; each address is a chain of pointer steps, every
+step placed in the loop that owns its variable. Nothing is left for LLVM's loop passes, and none run.
 
 A kernel k becomes `void @k.kernel(ptr launch, ptr args)`; args holds a pointer per buffer, then a 64-bit integer per
 size. Its concurrent loops become `void @k.part0(ptr args, i64 chunk)` and so on, run by the worker pool once per
@@ -12,17 +12,30 @@ iteration. The endings keep kernels apart from each other's parts and from the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from xdsl.dialects.builtin import VectorType
+from xdsl.dialects.builtin import IndexType, VectorType
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.loop import Alloc, For, Index, Kernel, Load, Store
 from ...dialects.loop.ops import loop_of
 from ...errors import BackendError
 from ...ir.expr import Expr
-from .memory import Plan, load_text, memory_type, store_text
-from .scalars import ScalarEmitter, llvm_type
+from .memory import Plan, first_lanes, load_text, memory_type, store_text
+from .scalars import ScalarEmitter, is_literal, llvm_type
 from .text import Lines, Operand, Writer, quoted
+
+MOST_STACK = 1 << 20  # bytes of a function's stack buffers: a worker's stack holds them several times
+
+
+class Cell(NamedTuple):
+    """Elements of a register buffer that one SSA value holds, and always together."""
+
+    buffer: SSAValue
+    offset: int
+    kind: str  # LLVM type
+    step: int  # from one lane's element to the next one's
+    live: int  # lanes that hold elements
 
 
 class FunctionEmitter(Writer):
@@ -33,7 +46,10 @@ class FunctionEmitter(Writer):
         self.kernel, self.scalars = kernel, scalars
         self.env: dict[SSAValue, Operand] = {}
         self.depth: dict[SSAValue, int] = {}
-        self.registers: dict[tuple[SSAValue, int, str], str] = {}
+        self.registers: dict[Cell, str] = {}  # what the cells hold
+        self.elements: dict[tuple[SSAValue, int], Cell] = {}  # the cell that an element of a register buffer is in
+        self.stored: dict[For, frozenset[SSAValue]] = {}  # buffers from outside of a loop that it stores to
+        self.stack = 0  # bytes
         self.version: dict[SSAValue, int] = {}
         self.plans: dict[Operation, Plan] = {}
         self.ends: dict[Operation, tuple[tuple[SSAValue, ...], SSAValue]] = {}  # operands and result
@@ -117,6 +133,8 @@ class FunctionEmitter(Writer):
                 self.bind(ends[1], self.scalars.emit(op, [str(self.env[o]) for o in ends[0]], self.put))
 
     def bind(self, value: SSAValue, operand: Operand) -> None:
+        if isinstance(operand, str) and is_literal(operand) and isinstance(value.type, IndexType):
+            operand = int(operand)
         self.env[value] = operand
         self.depth[value] = len(self.scopes) - 1
 
@@ -146,7 +164,7 @@ class FunctionEmitter(Writer):
         lower = self.integer(self.globalised(op.lower, op.indices))
         upper = self.integer(self.globalised(op.upper, op.indices))
         guarded = trip is None
-        written = {o.buf for o in op.walk() if isinstance(o, Store)}
+        written = self.written(op)
         front: Lines = []
         self.lines.append(front)
         self.scopes[-1].before = front
@@ -155,7 +173,7 @@ class FunctionEmitter(Writer):
         phis: Lines = []
         for buffer in written:
             self.version[buffer] = self.version.get(buffer, 0) + 1
-        cells = {c: v for c, v in self.registers.items() if c[0] in written}
+        cells = {c: v for c, v in self.registers.items() if c.buffer in written}
         self.lines += [f"  br label %{head}", f"{head}:", phis]
         for c in cells:
             self.registers[c] = self.fresh()
@@ -185,29 +203,49 @@ class FunctionEmitter(Writer):
                 f"{after}:",
             ]
         phis.append(f"  {iv} = phi i64 [ {lower}, %{before} ], [ {iv}n, %{latch} ]")
-        for c in cells:
-            phis.append(f"  {at_head[c]} = phi {c[2]} [ {cells[c]}, %{before} ], [ {self.registers[c]}, %{latch} ]")
-        for c in [c for c in self.registers if c[0] in written]:
-            if c not in cells:
-                del self.registers[c]  # written first in the loop: its value does not outlive the iteration
-            elif guarded:
+        for c in [c for c in self.registers if c.buffer in written and c not in cells]:
+            if guarded:  # first written in the loop, which may have no iteration
+                cells[c], at_head[c] = "poison", self.fresh()
+        for c, start in cells.items():
+            phis.append(f"  {at_head[c]} = phi {c.kind} [ {start}, %{before} ], [ {self.registers[c]}, %{latch} ]")
+            if guarded:
                 self.registers[c] = at_head[c]
         for buffer in written:
             self.version[buffer] += 1
         self.label = after
 
+    def written(self, op: For) -> frozenset[SSAValue]:
+        """The buffers that a loop stores to and that live on after an iteration."""
+        if (found := self.stored.get(op)) is None:
+            ops = list(op.walk())
+            private = {o.buffer for o in ops if isinstance(o, Alloc)}
+            found = self.stored[op] = frozenset({o.buf for o in ops if isinstance(o, Store)} - private)
+        return found
+
     # ---- memory
 
     def alloc(self, op: Alloc) -> None:
         if op.type.space.data == "register":
-            for c in [c for c in self.registers if c[0] is op.buffer]:
-                del self.registers[c]
+            self.forget(op.buffer)
             return
-        length = op.type.length.constant
-        key = f"alloca {id(op)}"
-        text = f"alloca [{max(1, length or 0)} x {memory_type(op.type)}], align 64"
-        self.env[op.buffer] = self.entry_value(text, key)
-        self.depth[op.buffer] = 0
+        if op.buffer not in self.env:
+            length = op.type.length.constant or 0
+            self.stack += length * op.type.dtype.itemsize
+            if self.stack > MOST_STACK:
+                raise BackendError(
+                    f"kernel {self.kernel.sym_name.data}: its stack buffers take more than {MOST_STACK} bytes",
+                    hint="stage smaller windows",
+                )
+            text = f"alloca [{max(1, length)} x {memory_type(op.type)}], align 64"
+            self.env[op.buffer] = self.entry_value(text, f"alloca {len(self.env)}")
+            self.depth[op.buffer] = 0
+
+    def forget(self, buffer: SSAValue) -> None:
+        """A register buffer holds nothing."""
+        for cell in [c for c in self.registers if c.buffer is buffer]:
+            del self.registers[cell]
+        for place in [p for p in self.elements if p[0] is buffer]:
+            del self.elements[place]
 
     def plan(self, op: Load | Store) -> Plan:
         """The access's offset over the function's dims, simplified by their ranges."""
@@ -217,7 +255,7 @@ class FunctionEmitter(Writer):
         self.values.append(op.buf)
         index = [self.globalised(e, op.indices) for e in op.exprs]
         moved = [e + Expr.dim(lane) * s for e, s in zip(index, op.steps, strict=True)]
-        ranges = {**self.ranges, lane: (Expr.const(0), Expr.const(op.lanes - 1))}
+        ranges = {**self.ranges, lane: (Expr.const(0), Expr.const(op.live - 1))}
         offset = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
         first = offset.substitute({lane: 0})
         step: Expr | None = offset.substitute({lane: 1}) - first
@@ -275,37 +313,52 @@ class FunctionEmitter(Writer):
             pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {step}", depth)
         return self.put(f"getelementptr i8, ptr {pointer}, i64 {constant * size}") if constant else pointer
 
-    def register_cell(self, plan: Plan) -> tuple[SSAValue, int, str]:
-        base = None if plan.form is None or plan.form[1].constant is None else plan.form
-        total = 0 if base is None else base[1].constant or 0
-        for d, coefficient in () if base is None else base[0].items():
-            value, factor = self.value_of(d), coefficient.constant
-            if isinstance(value, int) and factor is not None:
-                total += value * factor
-            else:
-                base = None
-                break
-        if base is None:
+    # ---- registers
+
+    def cell(self, plan: Plan) -> Cell:
+        """The cell of a register buffer that an access means. Raises BackendError where emission cannot tell."""
+        offset = self.constant(plan)
+        if offset is None or plan.step is None or (plan.step == 0 and plan.live > 1):
             raise BackendError(
                 f"kernel {self.kernel.sym_name.data}: an index into a register buffer is not constant",
                 hint="unroll the loops around accesses to buffers staged in registers",
             )
-        return (plan.buffer, total, plan.kind)
+        cell = Cell(plan.buffer, offset, plan.kind, plan.step, plan.live)
+        if cell not in self.registers:
+            for lane in range(plan.live):
+                if self.elements.setdefault((plan.buffer, offset + lane * plan.step), cell) != cell:
+                    raise BackendError(
+                        f"kernel {self.kernel.sym_name.data}: an element of a register buffer is in different vectors",
+                        hint="vectorize all loops that access the buffer in the same way",
+                    )
+        return cell
+
+    def constant(self, plan: Plan) -> int | None:
+        """The offset of an access's first lane where it is a number."""
+        if plan.form is None or (total := plan.form[1].constant) is None:
+            return None
+        for d, coefficient in plan.form[0].items():
+            value, factor = self.value_of(d), coefficient.constant
+            if factor is None or not isinstance(value, int):
+                return None
+            total += value * factor
+        return total
 
     def load(self, op: Load) -> None:
         plan = self.plans.get(op) or self.plan(op)
-        if plan.register:
-            cell = self.register_cell(plan)
-            if cell not in self.registers and any(c[:2] == cell[:2] for c in self.registers):
-                raise BackendError(f"kernel {self.kernel.sym_name.data}: a register buffer is read in another width")
-            self.bind(plan.value, self.registers.get(cell, "poison"))
-        else:
+        if not plan.register:
             self.bind(plan.value, load_text(self, plan))
+            return
+        held = self.registers.get(self.cell(plan), "poison")
+        if plan.live < plan.lanes and held != "poison":
+            mask, kind = f"<{plan.lanes} x i1> {first_lanes(plan)}", plan.kind
+            held = self.put(f"select {mask}, {kind} {held}, {kind} zeroinitializer")
+        self.bind(plan.value, held)
 
     def store(self, op: Store) -> None:
         plan = self.plans.get(op) or self.plan(op)
         if plan.register:
-            self.registers[self.register_cell(plan)] = str(self.env[plan.value])
+            self.registers[self.cell(plan)] = str(self.env[plan.value])
         else:
             store_text(self, plan)
             self.version[plan.buffer] = self.version.get(plan.buffer, 0) + 1
@@ -324,27 +377,25 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
     name = kernel.sym_name.data
     parts: list[str] = []
     main = FunctionEmitter(kernel, scalars)
-    before: list[Operation] = []
     for op in kernel.body.block.ops:
         if isinstance(op, For) and op.run.data == "concurrent":
             part = f"{name}.part{len(parts)}"
-            parts.append(_part(kernel, op, before, part, scalars))
+            parts.append(_part(kernel, op, part, scalars))
             trips = main.integer(main.globalised(op.trip_expr, op.indices))
             pool = main.put("load ptr, ptr %launch, align 8")
             main.run(f"call void @ircc_pool_run(ptr {pool}, ptr @{quoted(part)}, ptr %args, i64 {trips})")
-            for buffer in {o.buf for o in op.walk() if isinstance(o, Store)}:
+            for buffer in main.written(op):
                 main.version[buffer] = main.version.get(buffer, 0) + 1
         else:
             main.op(op)
-            if not isinstance(op, For | Store):
-                before.append(op)
     return "\n".join([*parts, main.text(kernel_symbol(name), "ptr %launch, ptr %args")])
 
 
-def _part(kernel: Kernel, loop: For, before: Sequence[Operation], name: str, scalars: ScalarEmitter) -> str:
-    """One iteration of a concurrent loop as a function of its number."""
+def _part(kernel: Kernel, loop: For, name: str, scalars: ScalarEmitter) -> str:
+    """One iteration of a concurrent loop as a function of its number; what it uses from before the loop is computed
+    again."""
     emitter = FunctionEmitter(kernel, scalars)
-    emitter.block(before)
+    emitter.block(_needed(kernel, loop))
     start = emitter.integer(emitter.globalised(loop.lower, loop.indices))
     moved = emitter.arithmetic("mul", "%chunk", loop.stride, 0)
     iv = emitter.arithmetic("add", moved, start, 0)
@@ -352,3 +403,25 @@ def _part(kernel: Kernel, loop: For, before: Sequence[Operation], name: str, sca
     emitter.placed[str(iv)] = 0
     emitter.block(list(loop.body.block.ops))
     return emitter.text(name, "ptr %args, i64 %chunk", "internal ")
+
+
+def _needed(kernel: Kernel, loop: For) -> list[Operation]:
+    """The operations before a concurrent loop that it depends on.
+
+    Raises BackendError for a load from a buffer that changes before the loop ends."""
+    used = {v for op in loop.walk() for v in op.operands}
+    stored = {op.buf for op in loop.walk() if isinstance(op, Store)}
+    found: list[Operation] = []
+    before = list(kernel.body.block.ops)[: kernel.body.block.get_operation_index(loop)]
+    for op in reversed(before):
+        if not used.isdisjoint(op.results):
+            if isinstance(op, Load) and op.buf in stored:
+                raise BackendError(
+                    f"kernel {kernel.sym_name.data}: loop {loop.tag} uses what is loaded before it from a buffer that "
+                    "changes until the loop ends",
+                    hint="load inside of the loop, or do not run it concurrently",
+                )
+            used.update(op.operands)
+            found.append(op)
+        stored |= {o.buf for o in op.walk() if isinstance(o, Store)}
+    return found[::-1]

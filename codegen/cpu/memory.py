@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .emit import FunctionEmitter
 
 
+ZEROS = 512  # bytes of @ircc.zeros (text.py)
+
+
 @dataclass
 class Plan:
     """What all visits of one access share: an unrolled loop visits it many times."""
@@ -44,11 +47,17 @@ class Plan:
         self.is_bool = is_bool(self.type.element_type)
         self.size = self.type.dtype.itemsize
         self.varying = any(g[2] for g in self.guards)
+        self.step = None if self.lane is None else self.lane.constant
 
 
 def memory_type(type_: BufferType) -> str:
     """LLVM's type of an element in memory: a bool takes a byte."""
     return "i8" if is_bool(type_.element_type) else llvm_type(signless(type_.element_type))
+
+
+def zero_of(kind: str) -> str:
+    """Zero of an integer type, or in all lanes."""
+    return "zeroinitializer" if kind[0] == "<" else "0"
 
 
 def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
@@ -62,14 +71,16 @@ def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
 
     def get(kind: str, text: str) -> str:
         loaded = emitter.put(text, key=f"{text} @{version}")
-        return emitter.put(f"trunc {kind} {loaded} to {kind.replace('i8', 'i1')}") if bool_ else loaded
+        return emitter.put(f"icmp ne {kind} {loaded}, {zero_of(kind)}") if bool_ else loaded
 
     def whole(kind: str, lane: int, instead: str | None) -> str:
         """One load of type `kind` from the place of a lane, all of it inside or none."""
         pointer = emitter.address(plan, lane)
-        if not plan.guards:
-            return get(kind, f"load {kind}, ptr {pointer}, align {size}")
         inside = _inside(emitter, plan.guards, lane)
+        if inside == "true":
+            return get(kind, f"load {kind}, ptr {pointer}, align {size}")
+        if inside == "false":
+            return str(instead)
         safe = emitter.put(f"select i1 {inside}, ptr {pointer}, ptr @ircc.zeros")
         value = get(kind, f"load {kind}, ptr {safe}, align {size}")
         k = kind.replace("i8", "i1") if bool_ else kind
@@ -79,11 +90,11 @@ def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
         return whole(memory, 0, otherwise)
     wide = f"<{lanes} x {memory}>"
     neighbours = plan.lane == 1
-    if neighbours and not plan.varying and plan.live == lanes:
+    if neighbours and not plan.varying and plan.live == lanes and (not plan.guards or lanes * size <= ZEROS):
         return whole(wide, 0, otherwise)
     if neighbours:
         pointer = emitter.address(plan)
-        mask = _mask(emitter, plan.guards, lanes, plan.live)
+        mask = _mask(emitter, plan)
         m = f"<{lanes} x i1>"
         name = f"@llvm.masked.load.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare {wide} {name}(ptr, i32, {m}, {wide})")
@@ -107,7 +118,7 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
     if lanes == 1 or (plan.lane == 1 and plan.live == lanes):
         emitter.run(f"store {t} {value}, ptr {emitter.address(plan)}, align {size}")
     elif plan.lane == 1:
-        mask, m = _mask(emitter, [], lanes, plan.live), f"<{lanes} x i1>"
+        mask, m = first_lanes(plan), f"<{lanes} x i1>"
         name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")
         emitter.run(f"call void {name}({t} {value}, ptr {emitter.address(plan)}, i32 {size}, {m} {mask})")
@@ -118,26 +129,36 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
 
 
 def _inside(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lane: int) -> str:
-    """Whether the element of a lane is inside of the buffer. One unsigned comparison per dimension."""
-    result = ""
+    """Whether the element of a lane is inside of the buffer, an i1. One unsigned comparison per dimension."""
+    result = "true"
     for index, size, step in guards:
         position, limit = emitter.integer(index + step * lane), emitter.integer(size)
+        if isinstance(position, int) and isinstance(limit, int):
+            if not 0 <= position < limit:
+                return "false"
+            continue
         test = emitter.put(f"icmp ult i64 {position}, {limit}")
-        result = emitter.put(f"and i1 {result}, {test}") if result else test
+        result = test if result == "true" else emitter.put(f"and i1 {result}, {test}")
     return result
 
 
-def _mask(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lanes: int, live: int) -> str:
-    """The lanes that are touched: the first `live` ones that are inside of the buffer."""
+def first_lanes(plan: Plan) -> str:
+    """The live lanes, as a mask."""
+    return "<" + ", ".join(f"i1 {int(i < plan.live)}" for i in range(plan.lanes)) + ">"
+
+
+def _mask(emitter: FunctionEmitter, plan: Plan) -> str:
+    """The lanes that are touched: the live ones that are inside of the buffer."""
+    lanes = plan.lanes
     m = f"<{lanes} x i1>"
-    mask = "" if live == lanes else "<" + ", ".join(f"i1 {int(i < live)}" for i in range(lanes)) + ">"
+    mask = "" if plan.live == lanes else first_lanes(plan)
     v = f"<{lanes} x i64>"
 
     def everywhere(x: Operand) -> str:
         first = emitter.put(f"insertelement {v} poison, i64 {x}, i64 0")
         return emitter.put(f"shufflevector {v} {first}, {v} poison, <{lanes} x i32> zeroinitializer")
 
-    for index, size, step in guards:
+    for index, size, step in plan.guards:
         steps = ", ".join(f"i64 {i * step}" for i in range(lanes))
         position = emitter.put(f"add {v} {everywhere(emitter.integer(index))}, <{steps}>")
         test = emitter.put(f"icmp ult {v} {position}, {everywhere(emitter.integer(size))}")

@@ -7,6 +7,7 @@ the reference meaning in ir/scalars.py gives.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ Put = Callable[[str], str]  # an instruction's text → the value that holds its
 _FLOATS: dict[type[Attribute], str] = {
     Float32Type: "float", Float64Type: "double", Float16Type: "half", BFloat16Type: "bfloat",
 }  # fmt: skip
+_INFINITY = {"": (0x7FF << 52, (1 << 63) - 1), "H": (0x7C00, 0x7FFF), "R": (0x7F80, 0x7FFF)}  # bits, and but the sign
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
 _BINARY: dict[type[Operation], str] = {
     arith.AddfOp: "fadd contract", arith.SubfOp: "fsub contract", arith.MulfOp: "fmul contract",
@@ -210,8 +212,10 @@ class ScalarEmitter:
         return out
 
     def _extreme(self, op: Operation, t: str, args: Sequence[str], put: Put) -> str:
-        """max or min with a constant that is no NaN: one comparison, the constant first, so that NaN passes."""
+        """max or min with a constant: one comparison, the constant first, so that NaN passes."""
         constant, x = (args[0], args[1]) if is_literal(args[0]) else (args[1], args[0])
+        if _is_nan(constant):
+            return constant
         word = "ogt" if isinstance(op, arith.MaximumfOp) else "olt"
         test = put(f"fcmp {word} {t} {constant}, {x}")
         return put(f"select {_bool_like(t)} {test}, {t} {constant}, {t} {x}")
@@ -281,6 +285,14 @@ class ScalarEmitter:
         if word == "ashr":
             return result
         return put(f"select {c} {good}, {t} {result}, {t} {_ones(t, 0)}")
+
+
+def _is_nan(constant: str) -> bool:
+    """Whether the text of a floating-point constant says NaN."""
+    if (found := re.search(r"0x([HR]?)([0-9A-F]+)", constant)) is None:
+        return False
+    infinity, mask = _INFINITY[found[1]]
+    return int(found[2], 16) & mask > infinity
 
 
 def _scalar(type_: Attribute) -> Attribute:

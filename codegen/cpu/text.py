@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...errors import BackendError
 from ...ir.expr import Atom, Expr
 
 Operand: TypeAlias = "str | int"  # LLVM text, or a number known at emission
@@ -86,7 +87,9 @@ class Writer:
     def integer(self, expr: Expr) -> Operand:
         """The value of an expression, an i64; each term placed as far out as its variables allow."""
         total: Operand = 0
-        for monomial, coefficient in sorted(expr.terms.items(), key=lambda t: self.depth_of_terms(t[0])):
+        # by depth, then by name: equal expressions give the same text however they came about
+        order = sorted(expr.terms, key=lambda m: (self.depth_of_terms(m), *map(str, m)))
+        for monomial, coefficient in [(m, expr.terms[m]) for m in order]:
             term: Operand = coefficient
             where = 0
             for atom in monomial:
@@ -140,9 +143,14 @@ class Writer:
         """The value of an atom and the depth at which it is known."""
         match atom.kind:
             case "symbol":
-                return self.sizes[atom.args[0]], 0
+                if (size := self.sizes.get(atom.args[0])) is None:
+                    raise BackendError(f"the size {atom} has no value where it is used")
+                return size, 0
             case "dim":
-                return self.value_of(atom.args[0]), max(0, self.dim_depth(atom.args[0]))
+                value, depth = self.value_of(atom.args[0]), max(0, self.dim_depth(atom.args[0]))
+                if isinstance(value, str):
+                    self.placed[value] = depth
+                return value, depth
             case kind:
                 word = {"floordiv": "sdiv", "mod": "srem", "min": "smin", "max": "smax"}[kind]
                 args = [self.integer(e) for e in atom.args]
