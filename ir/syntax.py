@@ -65,6 +65,15 @@ def parse_expr(parser: AttrParser, operand: Callable[[], Expr | None] = lambda: 
     return total()
 
 
+def parse_value(parser: Parser) -> SSAValue:
+    """`%name` of a value that is defined above, whose type the text does not say again. Raises ParseError."""
+    found = parser.parse_unresolved_operand()
+    values = parser.ssa_values.get(found.operand_name, ())
+    if found.index >= len(values):
+        parser.raise_error("this value is not defined above", found.span)
+    return values[found.index]
+
+
 def parse_indices(parser: Parser) -> tuple[list[Expr], list[UnresolvedOperand]]:
     """`[expr, expr, ...]` over operands: the expressions over d0, d1, ... and the operands those stand for."""
     operands: list[UnresolvedOperand] = []

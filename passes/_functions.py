@@ -1,8 +1,8 @@
 """Elementary functions of float32 by arithmetic: range reduction and a polynomial, without branches.
 
-Sources: Cephes (Moshier) for the polynomials of exp, log, tanh, sin and cos; Cody and Waite (Software Manual for the Elementary
-Functions, 1980) for the reductions. NaN goes through every step: `least` and `most`
-compare, they are not maximumf.
+Sources: Cephes (Moshier) for the polynomials of exp, log, tanh, sin and cos; Cody and Waite (Software Manual for the
+Elementary Functions, 1980) for the reductions. NaN goes through every step: `least` and `most` compare, they are not
+maximumf.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.dialects import math
 from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, ModuleOp, f32
 from xdsl.ir import Block, Operation
+from xdsl.rewriter import InsertPoint
 
 from ..dialects.loop import Kernel
 from ..dialects.tensor.builder import Body, Scalar

@@ -8,3 +8,18 @@ from .ops import Alloc, For, Index, Load, Store
 from .program import ARENA, Call, Constant, Kernel, Program
 
 Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Lanewise, Load, Program, Store], [BufferType])
+
+__all__ = [
+    "ARENA",
+    "Alloc",
+    "Call",
+    "Constant",
+    "For",
+    "Index",
+    "Kernel",
+    "Lanewise",
+    "Load",
+    "Loop",
+    "Program",
+    "Store",
+]

@@ -95,9 +95,7 @@ def unwritten(type_: BufferType, symbols: Mapping[str, int]) -> Array:
     return np.full(shape, np.nan, type_.dtype)
 
 
-def _placed(
-    op: Alloc, arena: Array, symbols: Mapping[str, int], env: dict[SSAValue, Array]
-) -> tuple[Array, Array]:
+def _placed(op: Alloc, arena: Array, symbols: Mapping[str, int], env: dict[SSAValue, Array]) -> tuple[Array, Array]:
     """A program's buffer. With an offset it shares memory with what lies there too, so that wrong plans show."""
     if op.offset is None or op.type.offset != BufferType.of(op.type.sizes, op.type.element_type).offset:
         return arena, unwritten(op.type, symbols)
@@ -208,7 +206,7 @@ class _Run:
             index = [np.asarray(i if offsets is None else i + offsets[d]) for d, i in enumerate(first)]
             inside = np.array(all(shape))
             for i, n in zip(index, shape, strict=True):
-                inside = inside & (0 <= i) & (i < n)
+                inside = inside & (i >= 0) & (i < n)
             return tuple(np.clip(i, 0, max(n - 1, 0)) for i, n in zip(index, shape, strict=True)), inside
 
         return run
@@ -279,5 +277,3 @@ def _function(exprs: tuple[Expr, ...], count: int) -> Callable[..., tuple[int, .
     source = f"lambda {', '.join(f'd{i}' for i in range(count))}: ({''.join(total(e) + ', ' for e in exprs)})"
     names = {"floordiv": lambda a, b: a // b if b else 0, "mod": lambda a, b: a % b if b else 0, "min": min, "max": max}
     return eval(source, names)
-
-

@@ -27,7 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import ONE, Expr, ExprLike, ceildiv
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.syntax import operand_reader, parse_expr, parse_indices, print_expr, print_indices
+from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import BufferType, ExprAttr, signless
 
 KINDS = ("parallel", "reduction")
@@ -344,10 +344,10 @@ class Load(Access, IRDLOperation):
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        buffer = parser.parse_operand()
+        buffer = parse_value(parser)
         values, names = parse_indices(parser)
         operands = [parser.resolve_operand(n, INDEX) for n in names]
-        otherwise = parser.parse_operand() if parser.parse_optional_keyword("else") else None
+        otherwise = parse_value(parser) if parser.parse_optional_keyword("else") else None
         steps, active = cls.parse_lanes(parser)
         attributes = parser.parse_optional_attr_dict()
         type_ = parser.parse_type() if parser.parse_optional_punctuation(":") else None
@@ -414,9 +414,9 @@ class Store(Access, IRDLOperation):
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        value = parser.parse_operand()
+        value = parse_value(parser)
         parser.parse_punctuation(",")
-        buffer = parser.parse_operand()
+        buffer = parse_value(parser)
         values, names = parse_indices(parser)
         operands = [parser.resolve_operand(n, INDEX) for n in names]
         steps, active = cls.parse_lanes(parser)

@@ -24,7 +24,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.nodes import set_nodes
-from ...ir.syntax import parse_expr
+from ...ir.syntax import parse_expr, parse_value
 from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
 from .ops import Alloc, For
@@ -434,7 +434,7 @@ class Call(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser) -> Self:
         name = parser.parse_symbol_name().data
-        buffers = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_operand)
+        buffers = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: parse_value(parser))
         sizes: list[Expr] = []
         if parser.parse_optional_keyword("sizes"):
             sizes = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser))

@@ -25,7 +25,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.syntax import operand_reader, parse_expr, parse_indices, print_expr, print_indices
+from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import ExprAttr, TensorType, signless
 
 
@@ -101,10 +101,10 @@ class Read(Indexed, IRDLOperation):
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        tensor = parser.parse_operand()
+        tensor = parse_value(parser)
         values, names = parse_indices(parser)
         operands = [parser.resolve_operand(n, INDEX) for n in names]
-        otherwise = parser.parse_operand() if parser.parse_optional_keyword("else") else None
+        otherwise = parse_value(parser) if parser.parse_optional_keyword("else") else None
         return cls(tensor, (values, operands), otherwise)
 
 

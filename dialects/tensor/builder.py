@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, f32, i1
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.rewriter import InsertPoint
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX
@@ -144,12 +145,13 @@ class Scalar:
 
     def cast(self, element: Attribute) -> Scalar:
         """The value in another element type: numbers rounded to nearest, to integers toward zero, to bool `x != 0`."""
-        source, target = self.element, element
+        source: Any = self.element
+        target: Any = element
         if source == target:
             return self
         if is_bool(target):
             return self.ne(0)
-        plain = signless(target)
+        plain: Any = signless(target)
         if is_float(source) and is_float(target):
             a, b = dtype_of(source).itemsize, dtype_of(target).itemsize
             if a == b:  # f16 and bf16

@@ -98,7 +98,7 @@ class Compute(IRDLOperation):
     The first dims are parallel and make the result's shape, the others are reduced by `combine` (add, mul, max, min)
     starting from its neutral element (0, 1, the least and the greatest value; NaN wins in max and min). The order of a
     reduction is not specified. The body reads tensors from outside with tensor.read.
-    C1: the body has one index argument per extent, and yields a scalar. C2: the result's sizes are the parallel extents.
+    C1: the body has one index argument per extent and yields a scalar. C2: the result's sizes are the parallel extents.
     C3: the result's element type is the yielded scalar's, but for sign. C4: `combine` is there exactly if something is
     reduced. C5: `finish` takes the parallel indices and the accumulator and yields a scalar of the accumulator's type.
     C6: `combine` is a known one.
