@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from ..dialects.graph.base import GraphOp
 from ..dialects.tensor import Compute, Index, Read, Yield
@@ -78,6 +78,10 @@ def simplify_indices(block: Block, ranges: dict[SSAValue, Range]) -> bool:
                 changed = True
         if isinstance(op, Read) and op.otherwise is not None:
             changed |= simplify_else(op, ranges)
+        elif isinstance(op, Index) and op.expr == Expr.dim(0) and isinstance(op.indices[0].owner, Operation):
+            op.value.replace_all_uses_with(op.indices[0])  # tensor.index %v → %v, where %v comes from data
+            block.erase_op(op)
+            changed = True
     return changed
 
 

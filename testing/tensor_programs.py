@@ -144,10 +144,10 @@ class ProgramBuilder:
     def step(self, b: Body, x: Scalar, y: Scalar) -> Scalar:
         if is_bool(x.element):
             return self.rng.choice((lambda: x & y, lambda: x | y, lambda: x ^ y, lambda: ~x, lambda: x.where(y, x)))()
-        small = self.rng.choice((0, 1, -1, 2))
+        small, zero = self.rng.choice((0, 1, -1, 2)), self.rng.choice((0.0, -0.0))
         choices: list[Callable[[], Scalar]] = [
             lambda: x + y, lambda: x - y, lambda: x.maximum(y), lambda: x.minimum(y), lambda: -x,
-            lambda: x + (-0.0 if small == 0 and is_float(x.element) else small), lambda: x * small,
+            lambda: x + (zero if small == 0 and is_float(x.element) else small), lambda: x * small,
             lambda: x.maximum(small), lambda: x.lt(y).where(x, y), lambda: x.eq(small).where(y, x),
             lambda: x - 0, lambda: b.constant(2, x.element) - x,
             lambda: b.constant(bool(small), i1).where(x, y), lambda: x.cast(i64).cast(x.element) if self.exact else x,
@@ -309,6 +309,9 @@ def reduction(p: ProgramBuilder) -> None:
     reduced = sorted(p.rng.sample(range(len(sizes)), p.rng.randint(1, len(sizes))))
     kept = [i for i in range(len(sizes)) if i not in reduced]
     order = [*kept, *reduced]
+    if p.flip(0.2):  # a tensor with nothing to reduce
+        sizes = [ONE if i in reduced else s for i, s in enumerate(sizes)]
+        x = p.fresh(sizes, element(x))
     combine = p.rng.choice(("add", "add", "max", "min", "mul"))
     if combine == "mul" and (p.exact or not is_float(element(x))):
         combine = "max"
