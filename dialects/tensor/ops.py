@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from .body import Read, Yield
 from .evaluate import evaluate_compute
 
 COMBINERS = ("add", "mul", "max", "min")
+DEFAULT_NAME = re.compile(r"[ik]\d+")
 
 
 @irdl_op_definition
@@ -84,6 +86,14 @@ class Constant(IRDLOperation):
         return op
 
 
+def name_indices(region: Region, parallel: int, others: str = "") -> None:
+    """Name the arguments of a body that nobody named: i0, i1 ... the parallel indices, k0, k1 ... the reduced ones, as
+    the loops of the next level will be; or `others` what is behind the parallel ones."""
+    for n, arg in enumerate(region.blocks[0].args if region.blocks else ()):
+        if arg.name_hint is None or DEFAULT_NAME.fullmatch(arg.name_hint):
+            arg.name_hint = f"i{n}" if n < parallel else others or f"k{n - parallel}"
+
+
 @irdl_op_definition
 class Compute(IRDLOperation):
     """One value per point of an iteration domain: `out[i, j] = combine over k of body(i, j, k)`, then `finish`.
@@ -93,7 +103,7 @@ class Compute(IRDLOperation):
           %b = tensor.read %w[%k, %j]
           %p = arith.mulf %a, %b : f32
           tensor.yield %p : f32
-        } finish { ^0(%i : index, %j : index, %acc : f32): ... }
+        } finish { ^bb0(%i : index, %j : index, %acc : f32): ... }
 
     The first dims are parallel and make the result's shape, the others are reduced by `combine` (add, mul, max, min)
     starting from its neutral element (0, 1, the least and the greatest value; NaN wins in max and min). The order of a
@@ -133,6 +143,8 @@ class Compute(IRDLOperation):
             result_types=[result],
         )
         set_nodes(self, nodes)
+        name_indices(self.body, parallel)
+        name_indices(self.finish, parallel, "acc")
 
     # ---- access
 
@@ -235,7 +247,9 @@ class Compute(IRDLOperation):
         printer.exit_scope()
         if self.finish.blocks:
             printer.print_string(" finish ")
+            printer.enter_scope()
             printer.print_region(self.finish)
+            printer.exit_scope()
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:

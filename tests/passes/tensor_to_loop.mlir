@@ -1,0 +1,114 @@
+// passes: tensor-to-loop
+// A reduction with a finish: start value, accumulation and finish in nests of their own. A map with padding. The output
+// buffer takes the result directly.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 8], f32> {ircc.name = "x"}, %w : !graph.tensor<[8, 4], f32> {ircc.name = "w"}) -> (!graph.tensor<[N + 2, 4], f32> {ircc.name = "y"}) {
+    %p = tensor.compute [%i : N, %j : 4] add [%k : 8] {nodes = ["MatMul_0", "Relu_1"]} : !graph.tensor<[N, 4], f32> {
+      %0 = tensor.read %x[%i, %k]
+      %1 = tensor.read %w[%k, %j]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    } finish {
+    ^bb0(%i : index, %j : index, %sum : f32):
+      %zero = arith.constant 0.0 : f32
+      %0 = arith.maximumf %sum, %zero : f32
+      tensor.yield %0 : f32
+    }
+    %y = tensor.compute [%i : N + 2, %j : 4] {nodes = ["Pad_2"]} : !graph.tensor<[N + 2, 4], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %p[%i - 1, %j] else %zero
+      tensor.yield %0 : f32
+    }
+    func.return %y : !graph.tensor<[N + 2, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @MatMul_0.Relu_1(%in0 "in0" : !loop.buffer<[N, 8], f32>, %in1 "in1" : !loop.buffer<[8, 4], f32>, %out "out" : !loop.buffer<[N, 4], f32>) outputs 1 sizes ["N"] attributes {flops = #ir.expr<68 * N>, nodes = ["MatMul_0", "Relu_1"]} {
+    loop.for "i0" %i0 = 0 to N parallel {
+      loop.for "i1" %i1 = 0 to 4 parallel {
+        %0 = arith.constant 0.000000e+00 : f32
+        loop.store %0, %out[%i0, %i1]
+      }
+    }
+    loop.for "i0" %i0 = 0 to N parallel {
+      loop.for "i1" %i1 = 0 to 4 parallel {
+        loop.for "k0" %k0 = 0 to 8 reduction {
+          %0 = loop.load %in0[%i0, %k0]
+          %1 = loop.load %in1[%k0, %i1]
+          %2 = arith.mulf %0, %1 : f32
+          %3 = loop.load %out[%i0, %i1]
+          %4 = arith.addf %3, %2 : f32
+          loop.store %4, %out[%i0, %i1]
+        }
+      }
+    }
+    loop.for "i0" %i0 = 0 to N parallel {
+      loop.for "i1" %i1 = 0 to 4 parallel {
+        %0 = loop.load %out[%i0, %i1]
+        %zero = arith.constant 0.000000e+00 : f32
+        %1 = arith.maximumf %0, %zero : f32
+        loop.store %1, %out[%i0, %i1]
+      }
+    }
+  }
+  loop.kernel @Pad_2(%in0 "in0" : !loop.buffer<[N, 4], f32>, %out "out" : !loop.buffer<[N + 2, 4], f32>) outputs 1 sizes ["N"] attributes {nodes = ["Pad_2"]} {
+    loop.for "i0" %i0 = 0 to N + 2 parallel {
+      loop.for "i1" %i1 = 0 to 4 parallel {
+        %zero = arith.constant 0.000000e+00 : f32
+        %0 = loop.load %in0[%i0 - 1, %i1] else %zero
+        loop.store %0, %out[%i0, %i1]
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 8], f32>, %w "w" : !loop.buffer<[8, 4], f32>, %y "y" : !loop.buffer<[N + 2, 4], f32>) outputs 1 {
+    %t0 = loop.alloc "t0" : !loop.buffer<[N, 4], f32>
+    loop.call @MatMul_0.Relu_1(%x, %w, %t0) sizes [N] {nodes = ["MatMul_0", "Relu_1"]}
+    loop.call @Pad_2(%t0, %y) sizes [N] {nodes = ["Pad_2"]}
+  }
+}
+// -----
+// passes: tensor-to-loop
+// Equal computes share a kernel; an output that is an input is copied; a gather keeps its guard.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[5], f32>, %t : !graph.tensor<[3], i64>) -> (!graph.tensor<[3], f32>, !graph.tensor<[3], f32>, !graph.tensor<[5], f32>) {
+    %a = tensor.compute [%i : 3] {nodes = ["Gather_0"]} : !graph.tensor<[3], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %t[%i]
+      %1 = arith.index_cast %0 : i64 to index
+      %2 = tensor.read %x[%1] else %zero
+      tensor.yield %2 : f32
+    }
+    %b = tensor.compute [%i : 3] {nodes = ["Gather_1"]} : !graph.tensor<[3], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %t[%i]
+      %1 = arith.index_cast %0 : i64 to index
+      %2 = tensor.read %x[%1] else %zero
+      tensor.yield %2 : f32
+    }
+    func.return %a, %b, %x : !graph.tensor<[3], f32>, !graph.tensor<[3], f32>, !graph.tensor<[5], f32>
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @Gather_0(%in0 "in0" : !loop.buffer<[3], i64>, %in1 "in1" : !loop.buffer<[5], f32>, %out "out" : !loop.buffer<[3], f32>) outputs 1 attributes {nodes = ["Gather_0", "Gather_1"]} {
+    loop.for "i0" %i0 = 0 to 3 parallel {
+      %zero = arith.constant 0.000000e+00 : f32
+      %0 = loop.load %in0[%i0]
+      %1 = arith.index_cast %0 : i64 to index
+      %2 = loop.load %in1[%1] else %zero
+      loop.store %2, %out[%i0]
+    }
+  }
+  loop.kernel @copy(%in0 "in0" : !loop.buffer<[5], f32>, %out "out" : !loop.buffer<[5], f32>) outputs 1 {
+    loop.for "i0" %i0 = 0 to 5 parallel {
+      %0 = loop.load %in0[%i0]
+      loop.store %0, %out[%i0]
+    }
+  }
+  loop.program @main(%input "input_0" : !loop.buffer<[5], f32>, %input_1 "input_1" : !loop.buffer<[3], i64>, %output "output_0" : !loop.buffer<[3], f32>, %output_1 "output_1" : !loop.buffer<[3], f32>, %output_2 "output_2" : !loop.buffer<[5], f32>) outputs 3 {
+    loop.call @Gather_0(%input_1, %input, %output) {nodes = ["Gather_0"]}
+    loop.call @Gather_0(%input_1, %input, %output_1) {nodes = ["Gather_1"]}
+    loop.call @copy(%input, %output_2)
+  }
+}
