@@ -233,21 +233,14 @@ def own_indices(read: Read, op: Compute) -> list[Expr] | None:
     return [e.substitute(moved) for e in read.exprs]
 
 
-def nonlinear_dims(e: Expr) -> set[int]:
-    """The dims that stand in floordiv, mod, min, max or products of dims."""
-    found: set[int] = set()
+def digits_only(e: Expr, dims: Iterable[int]) -> bool:
+    """Whether what is not linear in an index expression are digits (floordiv, mod) of one of `dims` each."""
     for monomial in e.terms:
-        dims = {d for a in monomial for d in Expr({(a,): 1}).dims}
-        if len([a for a in monomial if a.kind != "symbol"]) > 1 or any(
-            a.kind not in ("dim", "symbol") for a in monomial
-        ):
-            found |= dims
-    return found
-
-
-def splittable(op: Compute) -> set[int]:
-    """The reduced dims, whose order is free: each may become several."""
-    return set(range(op.rank, len(op.sizes)))
+        others = [a for a in monomial if a.kind != "symbol"]
+        plain = all(a.kind == "dim" for a in others) and len(others) < 2
+        if not plain and not (len(others) == 1 and any(_digit_weight(others[0], d) is not None for d in dims)):
+            return False
+    return True
 
 
 def single_use(value: SSAValue) -> bool:

@@ -20,16 +20,15 @@ from ..ir.types import TensorType
 from ._computes import (
     Formula,
     computes_in,
+    digits_only,
     formula_of,
     in_body,
     inline,
     inverse,
     is_contraction,
     limits_of,
-    nonlinear_dims,
     own_indices,
     single_use,
-    splittable,
     within,
 )
 from .eliminate_common_subexpressions import merge_equal
@@ -153,9 +152,10 @@ def stays_linear(read: Read, producer: Compute, op: Compute) -> bool:
     if indices is None or outer is None:
         return False
     limits = {i: (ZERO, s - ONE) for i, s in enumerate(op.sizes)}
+    reduced = range(op.rank, len(op.sizes))
     for e in indices:
         found = e.substitute(dict(enumerate(outer))).simplify(limits)
-        if found.linear() is None and not nonlinear_dims(found) <= splittable(op):
+        if found.linear() is None and not digits_only(found, reduced):
             return False
     return True
 
