@@ -12,14 +12,17 @@ from xdsl.ir import Block
 
 from ..errors import IRError
 from ..ir.check_each import TooLarge
+from ..ir.evaluator import bind_symbols, names_of
 from ..ir.evaluator import evaluate as evaluate_function
-from ..ir.evaluator import names_of
+from ..ir.expr import product
 from ..ir.types import BufferType, TensorType
 from .loop import Call, For, Program
 from .loop.evaluate import bind_sizes, evaluate_program
+from .tensor import Compute
 
 Array = np.ndarray[Any, Any]
-MOST_STEPS = 2_000_000  # operations that are interpreted one by one: some 10 s
+MOST_STEPS = 2_000_000  # operations of loops, which are interpreted one by one: some 10 s
+MOST_ELEMENTS = 1e11  # of operations in computes, which NumPy does on many elements at once: some 30 s
 
 
 def main_of(module: ModuleOp) -> FuncOp | Program:
@@ -42,15 +45,30 @@ def inputs_of(module: ModuleOp) -> dict[str, TensorType | BufferType]:
 
 
 def evaluate(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs by name, in order. Raises TooLarge for loops that would take minutes, else what the levels raise."""
+    """The outputs by name, in order. Raises TooLarge for what would take minutes, else what the levels raise."""
     main = main_of(module)
     if isinstance(main, FuncOp):
+        if (count := elements(main, inputs)) > MOST_ELEMENTS:
+            raise TooLarge(f"its computes take {count:.1e} scalar operations, too many for NumPy")
         return evaluate_function(module, inputs)
     arrays = [np.asarray(inputs[name]) for name in inputs_of(module)]
     symbols = bind_sizes(list(inputs_of(module).values()), arrays, list(inputs_of(module)))  # pyright: ignore[reportArgumentType]
     if (count := steps(main, symbols)) > MOST_STEPS:
         raise TooLarge(f"its loops have {count:.1e} steps, too many to interpret")
     return evaluate_program(module, inputs)
+
+
+def elements(main: FuncOp, inputs: Mapping[str, Array]) -> float:
+    """How many scalar operations a run evaluates in computes. Raises InputError for sizes that are not as declared."""
+    names = names_of(main.arg_attrs, len(main.body.block.args), "input_")
+    types = [a.type for a in main.body.block.args if isinstance(a.type, TensorType)]
+    symbols = bind_symbols(types, [np.asarray(inputs[name]) for name in names], names)
+    total = 0.0
+    for op in main.body.block.ops:
+        if isinstance(op, Compute):
+            domain = product(e.data for e in op.extents).evaluate(symbols=symbols)
+            total += float(domain) * sum(1 for inner in op.walk() if inner is not op)
+    return total
 
 
 def steps(program: Program, symbols: Mapping[str, int]) -> float:

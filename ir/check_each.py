@@ -76,7 +76,10 @@ class CheckEach(Instrument):
     def begin(self, module: ModuleOp) -> None:
         self._inputs, self._before = draw_inputs(module, self.seed, self.evaluator, self.signature)
         if self._inputs is None:
-            warnings.warn("check-each: no inputs found that the module accepts; only its text is checked", stacklevel=2)
+            warnings.warn(
+                "check-each: no inputs found that the module takes, or too large for NumPy: only its text is checked",
+                stacklevel=2,
+            )
         self._bound = relative_bound(module)
 
     def before(self, step: Step) -> None:
