@@ -20,7 +20,6 @@ from ..schedules.script import Schedule
 from ..schedules.strategy import Case, select
 from .tensor_to_loop import copy_kernel
 
-
 log = logging.getLogger(__name__)
 
 
@@ -28,9 +27,9 @@ log = logging.getLogger(__name__)
 class ApplySchedules(Pass):
     """Apply each kernel's schedule to it, and let the program hand it buffers in the layouts that it asks for.
 
-    A constant takes on the layout (a copy of it does, where others use it); anything else is packed by a kernel that
-    goes before the call. A schedule that a primitive refuses is an error, if a person wrote it; one that a strategy chose
-    is dropped with a warning, and the kernel stays as it was: serial and right."""
+    A constant takes on the layout (a copy of it does, where others use it); anything else is packed by a kernel
+    that goes before the call. A schedule that a primitive refuses is an error, if a person wrote it; one that a
+    strategy chose is dropped with a warning, and the kernel stays as it was: serial and right."""
 
     name = "apply-schedules"
 
@@ -91,7 +90,7 @@ class _Packing:
                 continue
             if arg in written:
                 raise PassError(
-                    f"kernel {call.callee} writes {kernel.arg_names[position]!r} in another layout than its users expect"
+                    f"kernel {call.callee} writes {kernel.arg_names[position]!r} in another layout than its users read"
                 )
             new = (
                 self.constant(given.owner, wanted)

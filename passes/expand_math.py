@@ -29,9 +29,10 @@ EXACT = (
 
 @dataclass(frozen=True)
 class ExpandMath(Pass):
-    """In kernels, replace exp, expm1, log, log1p, tanh, erf, sin, cos and tan of f32 by polynomials, right to a few units
-    in the last place, for NaN, infinities, zeros and denormals too; sin, cos and tan for arguments up to 2^31. Functions of
-    f16 and bf16 are computed in f32. Those of f64, and the rarer ones, stay for the backend's library."""
+    """In kernels, replace exp, expm1, log, log1p, tanh, erf, sin, cos and tan of f32 by polynomials, right to a few
+    units in the last place, for NaN, infinities, zeros and denormals too; sin, cos and tan for arguments up to
+    2^31. Functions of f16 and bf16 are computed in f32. Those of f64, and the rarer ones, stay for the backend's
+    library."""
 
     name = "expand-math"
 

@@ -15,8 +15,8 @@ from ..schedules.strategy import Case, find_strategy, select
 
 @dataclass(frozen=True)
 class SelectSchedules(Pass):
-    """Write the name of a strategy and the text of its schedule onto each kernel that has neither, for the target that the
-    module names. The first strategy that applies is taken, or `only`.
+    """Write the name of a strategy and the text of its schedule onto each kernel that has neither, for the target
+    that the module names. The first strategy that applies is taken, or `only`.
 
     A schedule that is there already, written by hand or by a tuner, stays."""
 

@@ -30,9 +30,9 @@ class Layout(Primitive):
     """Store a buffer in another order: a map from the logical index (d0, d1, ...) to the element's offset, such as
     `layout in1 (d0, d1) -> (d1 floordiv 32) * 2048 + d0 * 32 + d1 mod 32`.
 
-    Indices stay logical, so the kernel's meaning is the same; who owns the buffer packs it. Legal when different indices
-    have different offsets, which is shown for sums of digits: each dim is cut by floordiv and mod into digits, and each
-    digit's stride is beyond what the digits below it reach."""
+    Indices stay logical, so the kernel's meaning is the same; who owns the buffer packs it. Legal when different
+    indices have different offsets, which is shown for sums of digits: each dim is cut by floordiv and mod into
+    digits, and each digit's stride is beyond what the digits below it reach."""
 
     buffer: str
     rank: int

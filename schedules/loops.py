@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import ClassVar, Self
 
 from xdsl.dialects import arith
@@ -45,9 +44,10 @@ class Split(Primitive):
         require(loop.run.data == "serial", "split: loop", self.label, "is", loop.run.data)
         parts: list[tuple[Expr, Expr, int]] = []
         low, high = loop.lower, loop.upper
-        for given in self.sizes:
+        empty = (high - low).constant is not None and ((high - low).constant or 0) <= 0
+        for given in self.sizes if not empty else ():
             left = (high - low).constant
-            if left is not None and left <= 0:
+            if left == 0:
                 break
             if given == "rest":
                 require(left is not None, f"split {self.label}: `rest` needs constant bounds")
@@ -56,7 +56,7 @@ class Split(Primitive):
             if end != low:
                 parts.append((low, end, size))
             low = end
-        require(low == high or not parts, f"split: the sizes {self.spell(self.sizes)} do not cover loop {self.label}")
+        require(empty or low == high, f"split: the sizes {self.spell(self.sizes)} do not cover loop {self.label}")
         operands = list(loop.indices)
         for i, (start, end, size) in enumerate(parts):
             source = loop if i + 1 == len(parts) else loop.clone()
@@ -129,8 +129,11 @@ class Sink(Primitive):
         require(x.run.data == "serial", f"sink: loop {self.label} is {x.run.data}")
         copy_pure(x)
         parts: list[list[Operation]] = []  # each loop alone, other ops together
-        for is_loop, group in groupby(x.body.block.ops, lambda op: isinstance(op, For)):
-            parts += [[op] for op in group] if is_loop else [list(group)]
+        for op in x.body.block.ops:
+            if isinstance(op, For) or not parts or isinstance(parts[-1][0], For):
+                parts.append([op])
+            else:
+                parts[-1].append(op)
         alone = len(parts) == 1 and isinstance(parts[0][0], For) and parts[0][0].is_parallel
         require(x.is_parallel or alone, f"sink: the reduction {self.label} would pass {target}, which reassociates")
         where = {op: i for i, part in enumerate(parts) for top in part for op in top.walk()}
@@ -212,8 +215,8 @@ def same_header(a: For, b: For) -> bool:
 
 @dataclass(frozen=True)
 class Peel(Primitive):
-    """`for x in lo..hi {S}` → `for new in lo..lo + step {S}; for x in lo + step..hi {S}`, of the first loop of the label.
-    Always legal."""
+    """`for x in lo..hi {S}` → `for new in lo..lo + step {S}; for x in lo + step..hi {S}`, of the first loop of the
+    label. Always legal."""
 
     label: str
     new: str

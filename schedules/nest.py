@@ -15,7 +15,6 @@ from ..ir.expr import Expr, product
 from ..ir.types import BufferType, dtype_of
 from .analysis import lane_form
 
-
 LANE = 1 << 20  # a dim that is none of a nest's: the lane within a vector; those beyond stand for data
 
 
@@ -151,7 +150,7 @@ def nest_of(kernel: Kernel) -> Nest | None:
         main = block is body
         if not main and [x.tag for x in other] != parallel:
             return None
-        position = {x.iv: i for i, x in enumerate(other)}
+        position: dict[SSAValue, int] = {x.iv: i for i, x in enumerate(other)}
         depends: dict[SSAValue, frozenset[int]] = {v: frozenset((i,)) for v, i in position.items()}
         for op in block.ops:
             for result in op.results:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from ..dialects.loop.ops import Alloc, For, Load, Store
 from ..dialects.loop.program import Kernel
@@ -34,10 +34,11 @@ class Reassociate(Primitive):
         for i {name.sum[i] = name[i]}
         for h in 0..n/2 {name.sum[h] += name.sum[h + n/2]}, and so on down to one; out = out + name.sum[0]
 
-    What n does not divide is added to `out` one by one before: sizes are `n` or `n|1`. All loops over i are called inner,
-    those over h `name.half`. With `at` another loop, around k and reductions between: the partial results live there.
-    This is the one primitive that changes the order of a reduction, so results may differ by rounding; the order is
-    fixed. Legal where the loop does nothing but combine into one element, by + * max min, `or` or `and`."""
+    What n does not divide is added to `out` one by one before: sizes are `n` or `n|1`. All loops over i are called
+    inner, those over h `name.half`. With `at` another loop, around k and reductions between: the partial results
+    live there. This is the one primitive that changes the order of a reduction, so results may differ by rounding;
+    the order is fixed. Legal where the loop does nothing but combine into one element, by + * max min, `or` or
+    `and`."""
 
     label: str
     sizes: tuple[int | str, ...]
@@ -166,7 +167,7 @@ class _Partial:
             operands=[a, b], result_types=[self.scalar], properties=dict(self.combine.properties)
         )
 
-    def neutral(self) -> Attribute:
+    def neutral(self) -> Any:
         """The value that changes nothing."""
         value = NEUTRAL[type(self.combine)]
         if is_float(self.scalar):

@@ -23,13 +23,14 @@ ADDITIONS = (arith.AddfOp, arith.AddiOp)
 
 @dataclass(frozen=True)
 class Stage(Primitive):
-    """Inside of each loop `at`, give the window of a buffer that one iteration touches a buffer of its own: copy in, work
-    there, copy out.
+    """Inside of each loop `at`, give the window of a buffer that one iteration touches a buffer of its own: copy
+    in, work there, copy out.
 
-    Legal when all accesses there name windows that are the same or apart: index = base (outer variables, equal for all)
-    + offset (inner loops with constant bounds, lanes). Nothing is copied in where the first access stores the whole
-    window, nothing out where nothing is stored or the buffer ends with the iteration (it moves then). In space `register`, the loops that move within the window must be
-    unrolled already. Copy loops are named `name.label`, after the loops whose window they copy.
+    Legal when all accesses there name windows that are the same or apart: index = base (outer variables, equal for
+    all) + offset (inner loops with constant bounds, lanes). Nothing is copied in where the first access stores the
+    whole window, nothing out where nothing is stored or the buffer ends with the iteration (it moves then). In
+    space `register`, the loops that move within the window must be unrolled already. Copy loops are named
+    `name.label`, after the loops whose window they copy.
 
     `combine`: start from 0 and add to the buffer at the end. Legal where the window is only added to; it reassociates
     one addition."""
@@ -154,12 +155,12 @@ class _Window:
         head: list[Operation] = [alloc]
         tail: list[Operation] = []
         owner = self.buffer.owner
-        moves = isinstance(owner, Alloc) and self.loop.is_ancestor(owner)
+        moves = isinstance(owner, Alloc) and self.loop.is_ancestor(owner)  # undefined at first, as the new one is
+        require(not (moves and self.primitive.combine), self.what, "is private to the iteration")
         for group in self.groups:
             stored = any(isinstance(op, Store) for op in group.ops)
             otherwise = self.otherwise(group, stored)
-            if not self.filled_first(group):
-                require(not moves or not self.primitive.combine, self.what, "is private to the iteration")
+            if not moves and not self.filled_first(group):
                 head += self.copy(group, alloc, otherwise, out=False)
             if stored and not moves:
                 tail += self.copy(group, alloc, None, out=True)

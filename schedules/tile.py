@@ -13,8 +13,8 @@ class Tile:
     """A tile of the result: `vectors` vectors of the dim `lanes` × so many of each row dim (the innermost first).
 
     `outer`: the loops around the tile, outermost first: labels of the parallel dims that are more than one, and of
-    blocks. `blocks`: (dim, size) of loops that are cut once more before. `unroll`: of the innermost reduction; 0 unrolls
-    all reductions."""
+    blocks. `blocks`: (dim, size) of loops that are cut once more before. `unroll`: of the innermost reduction; 0
+    unrolls all reductions."""
 
     lanes: int
     vectors: int

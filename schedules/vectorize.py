@@ -20,12 +20,12 @@ from .rewrite import before, erase, replace_variable
 
 @dataclass(frozen=True)
 class Vectorize(Primitive):
-    """An innermost `for l in lo..lo + t`, t <= width → operations on lanes, as many as the power of two that holds t (at
-    most `width`), the first t of them active.
+    """An innermost `for l in lo..lo + t`, t <= width → operations on lanes, as many as the power of two that holds
+    t (at most `width`), the first t of them active.
 
-    Legal for parallel loops whose variable steps through buffers evenly (each index has a constant coefficient of it) and
-    does not go through data: an index that is itself computed lane by lane is refused. Loads that do not name the
-    variable stay scalar and are broadcast where they are used."""
+    Legal for parallel loops whose variable steps through buffers evenly (each index has a constant coefficient of
+    it) and does not go through data: an index that is itself computed lane by lane is refused. Loads that do not
+    name the variable stay scalar and are broadcast where they are used."""
 
     label: str
     width: int

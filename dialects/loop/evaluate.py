@@ -169,7 +169,8 @@ class _Run:
         values, iv, stride, backwards = self.values, op.iv, op.stride, op.is_parallel
 
         def run() -> None:
-            span = range(*bounds(), stride)
+            low, high = bounds()
+            span = range(low, high, stride)
             for i in reversed(span) if backwards else span:
                 values[iv] = i
                 for step in body:

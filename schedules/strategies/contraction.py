@@ -1,8 +1,7 @@
 """Matrix products and convolutions: a tile of the result in registers, one operand by vectors, the other broadcast.
 
-After Goto and van de Geijn (Anatomy of high-performance matrix multiplication, 2008) with the whole reduction in one block:
-panels of the vector operand are stored one after the other as the kernel reads them.
-"""
+After Goto and van de Geijn (Anatomy of high-performance matrix multiplication, 2008) with the whole reduction in
+one block: panels of the vector operand are stored one after the other as the kernel reads them."""
 
 from __future__ import annotations
 
@@ -153,9 +152,8 @@ class Contraction(Strategy):
         if read.buffer not in case.constants:
             uses = product(case.nest.dims[d].extent for d in shape.rows)
             few = not at_least(uses, PACKING_PAYS, unknown=not read.contiguous(shape.lanes))
-            if (
-                few
-                or at_least(product(case.nest.dims[d].extent for d in shape.others), 2, unknown=False)
+            if few or (
+                at_least(product(case.nest.dims[d].extent for d in shape.others), 2, unknown=False)
                 and (read.contiguous(shape.lanes))
             ):
                 return None

@@ -1,4 +1,5 @@
-"""Reductions whose result has contiguous lanes in all that is read: depthwise convolution, pooling, sums over outer dims."""
+"""Reductions whose result has contiguous lanes in all that is read: depthwise convolution, pooling, sums over outer
+dims."""
 
 from __future__ import annotations
 

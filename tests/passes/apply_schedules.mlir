@@ -74,65 +74,65 @@ builtin.module {
     "stage out at i0 in register as acc",
     "parallel i1   # two panels"
   ] attributes {flops = #ir.expr<100>, nodes = ["MatMul_0", "Relu_1"]} {
-    loop.for "i1" %0 = 0 to 4 step 2 parallel concurrent {
-      loop.for "i0" %1 = 0 to 4 step 2 parallel {
+    loop.for "i1" %i1 = 0 to 4 step 2 parallel concurrent {
+      loop.for "i0" %i0 = 0 to 4 step 2 parallel {
         %acc = loop.alloc "acc" : !loop.buffer<[2, 2], f32, "register">
-        loop.for "i0t" %2 = 0 to 2 parallel unrolled {
-          %3 = arith.constant 0.000000e+00 : f32
-          %4 = vector.broadcast %3 : f32 to vector<2xf32>
-          loop.store %4, %acc[%2, 0]
+        loop.for "i0t" %i0t = 0 to 2 parallel unrolled {
+          %0 = arith.constant 0.000000e+00 : f32
+          %1 = vector.broadcast %0 : f32 to vector<2xf32>
+          loop.store %1, %acc[%i0t, 0]
         }
-        loop.for "k0" %2 = 0 to 2 reduction unrolled {
-          loop.for "i0t" %3 = 0 to 2 parallel unrolled {
-            %4 = loop.load %in0[%1 + %3, %2]
-            %5 = loop.load %in1[%2, %0] : vector<2xf32>
-            %6 = vector.broadcast %4 : f32 to vector<2xf32>
-            %7 = arith.mulf %6, %5 : vector<2xf32>
-            %8 = loop.load %acc[%3, 0] : vector<2xf32>
-            %9 = arith.addf %8, %7 : vector<2xf32>
-            loop.store %9, %acc[%3, 0]
+        loop.for "k0" %k0 = 0 to 2 reduction unrolled {
+          loop.for "i0t" %i0t = 0 to 2 parallel unrolled {
+            %0 = loop.load %in0[%i0 + %i0t, %k0]
+            %1 = loop.load %in1[%k0, %i1] : vector<2xf32>
+            %2 = vector.broadcast %0 : f32 to vector<2xf32>
+            %3 = arith.mulf %2, %1 : vector<2xf32>
+            %4 = loop.load %acc[%i0t, 0] : vector<2xf32>
+            %5 = arith.addf %4, %3 : vector<2xf32>
+            loop.store %5, %acc[%i0t, 0]
           }
         }
-        loop.for "i0t" %2 = 0 to 2 parallel unrolled {
-          %3 = loop.load %acc[%2, 0] : vector<2xf32>
-          %4 = arith.constant 0.000000e+00 : f32
-          %5 = vector.broadcast %4 : f32 to vector<2xf32>
-          %6 = arith.maximumf %3, %5 : vector<2xf32>
-          loop.store %6, %acc[%2, 0]
+        loop.for "i0t" %i0t = 0 to 2 parallel unrolled {
+          %0 = loop.load %acc[%i0t, 0] : vector<2xf32>
+          %1 = arith.constant 0.000000e+00 : f32
+          %2 = vector.broadcast %1 : f32 to vector<2xf32>
+          %3 = arith.maximumf %0, %2 : vector<2xf32>
+          loop.store %3, %acc[%i0t, 0]
         }
-        loop.for "acc.i0t" %2 = 0 to 2 parallel unrolled {
-          %3 = loop.load %acc[%2, 0] : vector<2xf32>
-          loop.store %3, %out[%1 + %2, %0]
+        loop.for "acc.i0t" %acc.i0t = 0 to 2 parallel unrolled {
+          %0 = loop.load %acc[%acc.i0t, 0] : vector<2xf32>
+          loop.store %0, %out[%i0 + %acc.i0t, %i1]
         }
       }
-      loop.for "i0" %1 = 4 to 5 parallel {
+      loop.for "i0" %i0 = 4 to 5 parallel {
         %acc = loop.alloc "acc" : !loop.buffer<[1, 2], f32, "register">
-        loop.for "i0t" %2 = 0 to 1 parallel unrolled {
-          %3 = arith.constant 0.000000e+00 : f32
-          %4 = vector.broadcast %3 : f32 to vector<2xf32>
-          loop.store %4, %acc[%2, 0]
+        loop.for "i0t" %i0t = 0 to 1 parallel unrolled {
+          %0 = arith.constant 0.000000e+00 : f32
+          %1 = vector.broadcast %0 : f32 to vector<2xf32>
+          loop.store %1, %acc[%i0t, 0]
         }
-        loop.for "k0" %2 = 0 to 2 reduction unrolled {
-          loop.for "i0t" %3 = 0 to 1 parallel unrolled {
-            %4 = loop.load %in0[%1 + %3, %2]
-            %5 = loop.load %in1[%2, %0] : vector<2xf32>
-            %6 = vector.broadcast %4 : f32 to vector<2xf32>
-            %7 = arith.mulf %6, %5 : vector<2xf32>
-            %8 = loop.load %acc[%3, 0] : vector<2xf32>
-            %9 = arith.addf %8, %7 : vector<2xf32>
-            loop.store %9, %acc[%3, 0]
+        loop.for "k0" %k0 = 0 to 2 reduction unrolled {
+          loop.for "i0t" %i0t = 0 to 1 parallel unrolled {
+            %0 = loop.load %in0[%i0 + %i0t, %k0]
+            %1 = loop.load %in1[%k0, %i1] : vector<2xf32>
+            %2 = vector.broadcast %0 : f32 to vector<2xf32>
+            %3 = arith.mulf %2, %1 : vector<2xf32>
+            %4 = loop.load %acc[%i0t, 0] : vector<2xf32>
+            %5 = arith.addf %4, %3 : vector<2xf32>
+            loop.store %5, %acc[%i0t, 0]
           }
         }
-        loop.for "i0t" %2 = 0 to 1 parallel unrolled {
-          %3 = loop.load %acc[%2, 0] : vector<2xf32>
-          %4 = arith.constant 0.000000e+00 : f32
-          %5 = vector.broadcast %4 : f32 to vector<2xf32>
-          %6 = arith.maximumf %3, %5 : vector<2xf32>
-          loop.store %6, %acc[%2, 0]
+        loop.for "i0t" %i0t = 0 to 1 parallel unrolled {
+          %0 = loop.load %acc[%i0t, 0] : vector<2xf32>
+          %1 = arith.constant 0.000000e+00 : f32
+          %2 = vector.broadcast %1 : f32 to vector<2xf32>
+          %3 = arith.maximumf %0, %2 : vector<2xf32>
+          loop.store %3, %acc[%i0t, 0]
         }
-        loop.for "acc.i0t" %2 = 0 to 1 parallel unrolled {
-          %3 = loop.load %acc[%2, 0] : vector<2xf32>
-          loop.store %3, %out[%1 + %2, %0]
+        loop.for "acc.i0t" %acc.i0t = 0 to 1 parallel unrolled {
+          %0 = loop.load %acc[%acc.i0t, 0] : vector<2xf32>
+          loop.store %0, %out[%i0 + %acc.i0t, %i1]
         }
       }
     }
@@ -226,17 +226,17 @@ builtin.module {
     "vectorize i1l 4",
     "unroll i1t"
   ] {
-    loop.for "i0" %0 = 0 to 3 parallel {
-      loop.for "i1" %1 = 0 to 4 step 4 parallel {
-        loop.for "i1t" %2 = 0 to 4 step 4 parallel unrolled {
-          %3 = loop.load %in0[%0, %1 + %2] : vector<4xf32>
-          loop.store %3, %out[%0, %1 + %2]
+    loop.for "i0" %i0 = 0 to 3 parallel {
+      loop.for "i1" %i1 = 0 to 4 step 4 parallel {
+        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
+          %0 = loop.load %in0[%i0, %i1 + %i1t] : vector<4xf32>
+          loop.store %0, %out[%i0, %i1 + %i1t]
         }
       }
-      loop.for "i1" %1 = 4 to 5 parallel {
-        loop.for "i1t" %2 = 0 to 1 parallel unrolled {
-          %3 = loop.load %in0[%0, %1 + %2]
-          loop.store %3, %out[%0, %1 + %2]
+      loop.for "i1" %i1 = 4 to 5 parallel {
+        loop.for "i1t" %i1t = 0 to 1 parallel unrolled {
+          %0 = loop.load %in0[%i0, %i1 + %i1t]
+          loop.store %0, %out[%i0, %i1 + %i1t]
         }
       }
     }
@@ -276,31 +276,31 @@ builtin.module {
     "vectorize i1 8",
     "unroll i0t"
   ] attributes {flops = #ir.expr<8 * M>} {
-    loop.for "i0" %0 = 0 to 4 * (M floordiv 4) step 4 parallel {
-      loop.for "i0t" %1 = 0 to 4 parallel unrolled {
-        %2 = loop.load %in0[%0 + %1, 0] : vector<8xf32>
-        %3 = arith.constant 2.000000e+00 : f32
-        %4 = vector.broadcast %3 : f32 to vector<8xf32>
-        %5 = arith.mulf %2, %4 : vector<8xf32>
-        loop.store %5, %out[%0 + %1, 0]
+    loop.for "i0" %i0 = 0 to 4 * (M floordiv 4) step 4 parallel {
+      loop.for "i0t" %i0t = 0 to 4 parallel unrolled {
+        %0 = loop.load %in0[%i0 + %i0t, 0] : vector<8xf32>
+        %1 = arith.constant 2.000000e+00 : f32
+        %2 = vector.broadcast %1 : f32 to vector<8xf32>
+        %3 = arith.mulf %0, %2 : vector<8xf32>
+        loop.store %3, %out[%i0 + %i0t, 0]
       }
     }
-    loop.for "i0" %0 = 4 * (M floordiv 4) to 2 * (M floordiv 2) step 2 parallel {
-      loop.for "i0t" %1 = 0 to 2 parallel unrolled {
-        %2 = loop.load %in0[%0 + %1, 0] : vector<8xf32>
-        %3 = arith.constant 2.000000e+00 : f32
-        %4 = vector.broadcast %3 : f32 to vector<8xf32>
-        %5 = arith.mulf %2, %4 : vector<8xf32>
-        loop.store %5, %out[%0 + %1, 0]
+    loop.for "i0" %i0 = 4 * (M floordiv 4) to 2 * (M floordiv 2) step 2 parallel {
+      loop.for "i0t" %i0t = 0 to 2 parallel unrolled {
+        %0 = loop.load %in0[%i0 + %i0t, 0] : vector<8xf32>
+        %1 = arith.constant 2.000000e+00 : f32
+        %2 = vector.broadcast %1 : f32 to vector<8xf32>
+        %3 = arith.mulf %0, %2 : vector<8xf32>
+        loop.store %3, %out[%i0 + %i0t, 0]
       }
     }
-    loop.for "i0" %0 = 2 * (M floordiv 2) to M parallel {
-      loop.for "i0t" %1 = 0 to 1 parallel unrolled {
-        %2 = loop.load %in0[%0 + %1, 0] : vector<8xf32>
-        %3 = arith.constant 2.000000e+00 : f32
-        %4 = vector.broadcast %3 : f32 to vector<8xf32>
-        %5 = arith.mulf %2, %4 : vector<8xf32>
-        loop.store %5, %out[%0 + %1, 0]
+    loop.for "i0" %i0 = 2 * (M floordiv 2) to M parallel {
+      loop.for "i0t" %i0t = 0 to 1 parallel unrolled {
+        %0 = loop.load %in0[%i0 + %i0t, 0] : vector<8xf32>
+        %1 = arith.constant 2.000000e+00 : f32
+        %2 = vector.broadcast %1 : f32 to vector<8xf32>
+        %3 = arith.mulf %0, %2 : vector<8xf32>
+        loop.store %3, %out[%i0 + %i0t, 0]
       }
     }
   }
@@ -370,11 +370,11 @@ builtin.module {
         %8 = arith.addf %7, %6 : f32
         loop.store %8, %total[0]
       }
-      loop.for "k0" %5 = 0 to 8 * (K floordiv 8) step 8 reduction {
-        %6 = loop.load %in0[%0, %5] : vector<8xf32>
-        %7 = loop.load %acc[0] : vector<8xf32>
-        %8 = arith.addf %7, %6 : vector<8xf32>
-        loop.store %8, %acc[0]
+      loop.for "k0" %k0 = 0 to 8 * (K floordiv 8) step 8 reduction {
+        %5 = loop.load %in0[%0, %k0] : vector<8xf32>
+        %6 = loop.load %acc[0] : vector<8xf32>
+        %7 = arith.addf %6, %5 : vector<8xf32>
+        loop.store %7, %acc[0]
       }
       %5 = loop.load %acc[0] : vector<8xf32>
       loop.store %5, %2[0]

@@ -285,7 +285,7 @@ builtin.module attributes {ircc.target = {name = "x86-64-v3", triple = "x86_64-u
     "fuse i3",
     "split i3 16 -> i3 i3t",
     "sink i2 past i3",
-    "split i2 6|4|2|1 -> i2 i2t",
+    "split i2 6|1 -> i2 i2t",
     "sink i3t past k0 k1 k2",
     "sink i2t past k0 k1 k2",
     "split k2 4 -> k2 k2u",
