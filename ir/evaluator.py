@@ -59,7 +59,9 @@ def names_of(attrs: ArrayAttr[DictionaryAttr] | None, count: int, prefix: str) -
 
 
 def bind_symbols(types: Sequence[TensorType], arrays: Sequence[Array], names: Sequence[str]) -> dict[str, int]:
-    """The numbers that symbols take for these inputs. Raises InputError where a size is not as declared."""
+    """The numbers that symbols take for these inputs.
+
+    Raises InputError where a size is not as declared, or where a symbol stands nowhere alone."""
     symbols: dict[str, int] = {}
     later: list[tuple[str, int, Expr, int]] = []
     for type_, array, name in zip(types, arrays, names, strict=True):
@@ -70,6 +72,8 @@ def bind_symbols(types: Sequence[TensorType], arrays: Sequence[Array], names: Se
                 symbols.setdefault(next(iter(size.symbols)), actual)
             later.append((name, i, size, actual))
     for name, i, size, actual in later:
+        if unknown := size.symbols - symbols.keys():
+            raise InputError(f"input {name!r}: no input says what {', '.join(sorted(unknown))} is")
         if size.evaluate(symbols=symbols) != actual:
             raise InputError(f"input {name!r}: dimension {i} is {actual}, expected {size}")
     return symbols

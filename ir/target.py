@@ -64,9 +64,13 @@ class Target:
                 elif isinstance(value, IntegerAttr):
                     number = value.value.data
                     values[key] = bool(number) if value.type.bitwidth == 1 else number
-        missing = {f.name for f in fields(cls)} ^ values.keys()
-        if missing:
-            raise IRError(f"the module's {ATTRIBUTE} lacks or does not know: {', '.join(sorted(missing))}")
+        known = asdict(PRESETS["x86-64"])
+        wrong = {f.name for f in fields(cls)} ^ values.keys()
+        wrong |= {key for key in known.keys() & values.keys() if type(values[key]) is not type(known[key])}
+        if wrong:
+            raise IRError(
+                f"the module's {ATTRIBUTE} lacks, does not know or does not understand: {', '.join(sorted(wrong))}"
+            )
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
 
