@@ -29,7 +29,7 @@ class PlanMemory(Pass):
 
     def run(self, module: ModuleOp) -> bool:
         programs = [op for op in module.body.ops if isinstance(op, Program)]
-        return any([self.plan(module, program) for program in programs])
+        return sum(self.plan(module, program) for program in programs) > 0
 
     def plan(self, module: ModuleOp, program: Program) -> bool:
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
@@ -144,9 +144,7 @@ def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]]
     chosen: dict[Alloc, int] = {}
     for alloc in sorted(sizes, key=lambda a: life[a]):
         first, last = life[alloc]
-        fits = [
-            i for i, (size, busy) in enumerate(slots) if busy < first and (size - sizes[alloc]).nonnegative()
-        ]
+        fits = [i for i, (size, busy) in enumerate(slots) if busy < first and (size - sizes[alloc]).nonnegative()]
         exact = [i for i in fits if slots[i][0] == sizes[alloc]]
         if fits:
             index = (exact or fits)[0]

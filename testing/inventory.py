@@ -56,7 +56,8 @@ def families(op: type[IRDLOperation]) -> list[type[IRDLOperation]]:
 def passes() -> dict[str, type[ModulePass]]:
     """The passes by name, by the house's rule: `fold-constants` is the one pass of passes/fold_constants.py.
 
-    Modules that begin with an underscore hold what passes share; those in a pass's folder are its parts. Raises LookupError where a file breaks the
+    Modules that begin with an underscore hold what passes share; those in a pass's folder are its parts.
+    Raises LookupError where a file breaks the
     rule.
     """
     found: dict[str, type[ModulePass]] = {}

@@ -48,6 +48,8 @@ class Plan:
         self.size = self.type.dtype.itemsize
         self.varying = any(g[2] for g in self.guards)
         self.step = None if self.lane is None else self.lane.constant
+        # One active lane is a scalar: LLVM 22 makes a wide store of a truncated vector under a mask of one lane.
+        self.neighbours = self.step == 1 and self.live > 1
 
 
 def memory_type(type_: BufferType) -> str:
@@ -89,7 +91,7 @@ def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
     if lanes == 1:
         return whole(memory, 0, otherwise)
     wide = f"<{lanes} x {memory}>"
-    neighbours = plan.lane == 1
+    neighbours = plan.neighbours
     if neighbours and not plan.varying and plan.live == lanes and (not plan.guards or lanes * size <= ZEROS):
         return whole(wide, 0, otherwise)
     if neighbours:
@@ -115,9 +117,9 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
     if plan.is_bool:
         wide_bool = t.replace("i1", "i8")
         value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
-    if lanes == 1 or (plan.lane == 1 and plan.live == lanes):
+    if lanes == 1 or (plan.neighbours and plan.live == lanes):
         emitter.run(f"store {t} {value}, ptr {emitter.address(plan)}, align {size}")
-    elif plan.lane == 1:
+    elif plan.neighbours:
         mask, m = first_lanes(plan), f"<{lanes} x i1>"
         name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")

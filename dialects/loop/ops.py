@@ -88,6 +88,9 @@ class For(Indexed, IRDLOperation):
                 "run": StringAttr(run),
             },
         )
+        for iv in self.body.block.args:
+            if iv.name_hint is None and SSAValue.is_valid_name(label):
+                iv.name_hint = label
 
     def index_position(self) -> int:
         return 0
@@ -247,6 +250,17 @@ class Access(Indexed):
         if getattr(self, "lane_steps") is not None and (self.lanes == 1 or len(self.steps) != self.type.rank):  # noqa: B009
             raise VerifyException("C4 lane steps: one per dimension, of vectors only")
 
+    @property
+    def constant_in_code(self) -> bool:
+        """Whether the index is a number wherever code is emitted: it names loops that are unrolled, or of one trip."""
+        for value in self.indices:
+            loop = value.owner.parent_op() if isinstance(value, BlockArgument) else None
+            if not isinstance(loop, For) or not (
+                loop.run.data == "unrolled" or (loop.trip == 1 and loop.run.data == "serial")
+            ):
+                return False
+        return not any(e.symbols for e in self.exprs)
+
     def print_lanes(self, printer: Printer) -> None:
         if getattr(self, "lane_steps") is not None:  # noqa: B009
             printer.print_string(f" lanes [{', '.join(map(str, self.steps))}]")
@@ -277,7 +291,7 @@ class Load(Access, IRDLOperation):
     Lanes beyond `active` are 0. With `else`, elements outside of the buffer have that value; without, none may be.
     C1: one index per dimension. C2: the value has the buffer's element type, without sign. C3: 0 < active < lanes.
     C4: one lane step per dimension, of vectors only. C5: the `else` value has the load's type.
-    C6: in space `register` the indices depend on unrolled loops only (checked when emitted).
+    C6: in space `register` the indices depend on unrolled loops only.
     """
 
     name = "loop.load"
@@ -328,6 +342,8 @@ class Load(Access, IRDLOperation):
         self.verify_access(self.value.type)
         if self.otherwise is not None and self.otherwise.type != self.value.type:
             raise VerifyException("C5 the `else` value has the load's type")
+        if self.type.space.data == "register" and not self.constant_in_code:
+            raise VerifyException("C6 an index into a register buffer depends on more than unrolled loops")
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
@@ -361,8 +377,7 @@ class Store(Access, IRDLOperation):
     """Write one element, or one per lane: `loop.store %v, %y[%i, %j] active 5`.
 
     C1: one index per dimension. C2: the value has the buffer's element type, without sign. C3: 0 < active < lanes.
-    C4: one lane step per dimension, of vectors only. C5: in space `register` the indices depend on unrolled loops only
-    (checked when emitted).
+    C4: one lane step per dimension, of vectors only. C5: in space `register` the indices depend on unrolled loops only.
     """
 
     name = "loop.store"
@@ -402,6 +417,8 @@ class Store(Access, IRDLOperation):
 
     def verify_(self) -> None:
         self.verify_access(self.value.type)
+        if self.type.space.data == "register" and not self.constant_in_code:
+            raise VerifyException("C5 an index into a register buffer depends on more than unrolled loops")
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")

@@ -32,7 +32,9 @@ def flat_buffers(program: Program, arrays: Sequence[Array], sizes: dict[str, int
     return [in_memory(a, t, sizes) for a, t in zip(arrays, buffer_types(program), strict=True)]
 
 
-def differences(program: Program, arrays: Sequence[Array], sizes: dict[str, int], results: Sequence[Array]) -> list[str]:
+def differences(
+    program: Program, arrays: Sequence[Array], sizes: dict[str, int], results: Sequence[Array]
+) -> list[str]:
     """What the interpreter says against what the code has left in the buffers."""
     expected = [a.copy() for a in arrays]
     evaluate_kernel(program.kernel, expected, sizes)

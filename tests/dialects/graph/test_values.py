@@ -140,7 +140,13 @@ def test_lrn_of_even_size_has_one_more_channel_after() -> None:
 
 def test_max_pool_indices() -> None:
     x = np.array([[1, 9, 9], [7, 2, 3]], np.float32).reshape(1, 1, 2, 3)
-    window: dict[str, Any] = {"kernel": [2, 2], "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 1, 1], "indices": True}
+    window: dict[str, Any] = {
+        "kernel": [2, 2],
+        "strides": [1, 1],
+        "dilations": [1, 1],
+        "pads": [0, 0, 1, 1],
+        "indices": True,
+    }
     for order, expected in ((0, [[1, 1, 2], [3, 5, 5]]), (1, [[2, 2, 4], [1, 5, 5]])):
         op = BY_NAME["MaxPool"].make(value(x), **window, storage_order=order)
         assert op.evaluate([x], number)[1].tolist() == [[expected]]
