@@ -109,10 +109,9 @@ class _Window:
                     inner[d].static is not None, self.what, f"grows with {inner[d].tag}, whose bounds are no numbers"
                 )
                 if self.primitive.space == "register":
-                    run = inner[d].run.data
-                    require(
-                        run == "unrolled", f"{self.what} moves with {inner[d].tag}: unroll it before registers hold it"
-                    )
+                    loop = inner[d]
+                    fixed = loop.run.data == "unrolled" or (loop.trip == 1 and loop.run.data == "serial")
+                    require(fixed, f"{self.what} moves with {loop.tag}: unroll it before registers hold it")
             forms.append(form)
         for value in op.indices:
             owner = value.owner
