@@ -72,8 +72,9 @@ def write_models(folder: Path) -> None:
 # ---- what is shown of a module
 
 
-def text_of(op: Operation) -> str:
+def text_of(op: Operation | None) -> str:
     """The text of an operation that stands in a module, at the margin, hashes cut short."""
+    assert op is not None
     lines = str(op).splitlines()
     return re.sub(r'(#ir\.weight<[^>]*"[0-9a-f]{6})[0-9a-f]{58}"', r'\1…"', "\n".join(lines))
 
