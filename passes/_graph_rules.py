@@ -130,6 +130,20 @@ def transpose_of_unit_axes(op: Transpose) -> GraphOp | None:
     return Reshape.make(op.x, shape=list(_sizes(op.results[0])))
 
 
+# concat(a, x[0:k], x[k:], b) → concat(a, x, b), where the parts are those of one split along the same axis
+@on(Concat)
+def concat_of_split(op: Concat) -> GraphOp | None:
+    axis, xs = op.get("axis"), list(op.xs)
+    for i, first in enumerate(xs):
+        split = first.owner
+        if not isinstance(split, Split) or first is not split.results[0] or split.get("axis") != axis:
+            continue
+        count = len(split.results)
+        if count > 1 and xs[i : i + count] == list(split.results):
+            return Concat.make([*xs[:i], split.x, *xs[i + count :]], axis=axis)
+    return None
+
+
 # ---- casts
 
 

@@ -7,6 +7,7 @@ Layouts, slices, reshapes, broadcasts and elementwise chains are all index maps,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
@@ -71,8 +72,10 @@ class FuseElementwise(Pass):
                 if read.parent is None or (changed and self.producer(read, op) is None):
                     continue
                 touched.add(read.parent)
-                keep = read.otherwise is not None and bool(outside_dims(read, producer, op))
-                inline(read, producer, op, keep)
+                outside = outside_dims(read, producer, op) if read.otherwise is not None else []
+                if outside:
+                    hold_bounds(producer, outside)
+                inline(read, producer, op, keep_else=bool(outside))
                 set_nodes(op, merged(producer, op))
                 if producer.result.first_use is None:
                     producer.detach()
@@ -124,14 +127,18 @@ def outside_dims(read: Read, producer: Compute, op: Compute) -> list[int]:
 
 
 def keeps_else(read: Read, producer: Compute, formula: Formula, op: Compute) -> bool:
-    """Whether an `else` of the read means the same on the read in the producer's formula.
-
-    That one must be outside of its tensor exactly where the read is outside of the producer: every index that may be
-    outside goes as it is to a dim of the same size, and nowhere else."""
+    """Whether an `else` of the read means the same on the read in the producer's formula."""
     if read.otherwise is None or not (outside := outside_dims(read, producer, op)):
         return True
-    if not formula.movement or formula.conditional:
-        return False
+    return formula.movement and not formula.conditional and bounds_held(producer, outside) is not None
+
+
+def bounds_held(producer: Compute, outside: Sequence[int]) -> list[Expr] | None:
+    """The index of the read in a movement, so that it is outside of its tensor exactly where an index of the movement
+    is that may be so in the dims `outside`; None if there is none.
+
+    Each such index goes as it is to a dim of the same size, and nowhere else. Of a dim of size 1, whose index is 0, any
+    dim of size 1 that is read at 0 can hold the bounds."""
     inner = next(o for o in producer.body.block.ops if isinstance(o, Read))
     indices = own_indices(inner, producer)
     assert indices is not None and isinstance(inner.tensor.type, TensorType)
@@ -139,9 +146,22 @@ def keeps_else(read: Read, producer: Compute, formula: Formula, op: Compute) -> 
     for e, size in zip(indices, inner.tensor.type.sizes, strict=True):
         for j in e.dims & set(outside):
             if e != Expr.dim(j) or size != producer.sizes[j]:
-                return False
+                return None
             held.add(j)
-    return held == set(outside)
+    for j in sorted(set(outside) - held):
+        free = [k for k, s in enumerate(inner.tensor.type.sizes) if s == ONE and indices[k] == ZERO]
+        if producer.sizes[j] != ONE or not free:
+            return None
+        indices[free[0]] = Expr.dim(j)
+    return indices
+
+
+def hold_bounds(producer: Compute, outside: Sequence[int]) -> None:
+    """Let the read in a movement be outside of its tensor where the dims `outside` are."""
+    inner = next(o for o in producer.body.block.ops if isinstance(o, Read))
+    indices = bounds_held(producer, outside)
+    assert indices is not None
+    inner.set_indices(indices, list(producer.indices))
 
 
 def stays_linear(read: Read, producer: Compute, op: Compute) -> bool:

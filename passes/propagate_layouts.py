@@ -16,15 +16,14 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.tensor import Compute, Constant, Read
 from ..ir.expr import ONE, Expr
 from ..ir.passes import Pass
-from ..ir.types import TensorType
 from ._computes import computes_in, formula_of, is_contraction, movement, own_indices, rebuilt
 
 
 @dataclass(frozen=True)
 class PropagateLayouts(Pass):
-    """Where most full reads of an elementwise compute, or the one tensor that a reduction goes over, have the parallel
-    dims in another order than the result, compute in that order and leave a movement. Only where other computes read
-    the result: an output has to be moved anyway. Contractions choose their own order, movements have none."""
+    """Where most full reads of a compute have the parallel dims in another order than the result, compute in that order
+    and leave a permutation. Only where other computes read the result: an output has to be moved anyway. Contractions
+    choose their own order."""
 
     name = "propagate-layouts"
 
@@ -61,7 +60,7 @@ def in_compute(op: object) -> bool:
 
 def better_order(op: Compute) -> list[int] | None:
     """The order of the parallel dims in which most reads are plain, None if that is the one it has."""
-    if op.rank < 2 or is_contraction(op) or (not op.is_reduction and formula_of(op).movement):
+    if op.rank < 2 or is_contraction(op) or is_permutation(op):
         return None
     votes: Counter[tuple[int, ...]] = Counter()
     for read in op.reads:
@@ -74,22 +73,25 @@ def better_order(op: Compute) -> list[int] | None:
     return list(best) if votes[best] > votes[plain] else None
 
 
+def is_permutation(op: Compute) -> bool:
+    """Whether a compute is what this pass leaves: a movement that only changes the order of dims."""
+    if op.is_reduction or op.finish.blocks or not formula_of(op).movement:
+        return False
+    (read,) = op.reads
+    plain = all(e.constant is not None or e in [Expr.dim(d) for d in e.dims] for e in read.exprs)
+    return read.otherwise is None and plain
+
+
 def order_of(read: Read, op: Compute) -> tuple[int, ...] | None:
-    """The order in which a read goes through the parallel dims: None unless each index names at most one of them and
-    each is named once. Dims of size 1 go where they change nothing."""
-    assert isinstance(read.tensor.type, TensorType)
+    """The order in which a read goes through the parallel dims: None unless each index depends on at most one of them
+    and each is named once. Dims of size 1 go where they change nothing."""
     indices = own_indices(read, op)
     if indices is None:
         return None
     order: list[int] = []
     for e in indices:
-        form = e.linear()
         dims = [d for d in e.dims if d < op.rank and op.sizes[d] != ONE]
-        if (
-            form is None
-            or len(dims) > 1
-            or any(c != ONE for d, c in form[0].items() if d in dims and not op.is_reduction)
-        ):
+        if len(dims) > 1:
             return None
         order += dims
     needed = [d for d in range(op.rank) if op.sizes[d] != ONE]

@@ -120,10 +120,30 @@ builtin.module {
       tensor.yield %2 : f32
     }
     %b = tensor.compute [%i : M] : !graph.tensor<[M], f32> {
-      %0 = tensor.read %x[0, %i, 0]
-      %1 = arith.negf %0 : f32
-      tensor.yield %1 : f32
+      %acc = tensor.read %x[0, %i, 0]
+      %0 = arith.negf %acc : f32
+      tensor.yield %0 : f32
     }
     func.return %a, %b : !graph.tensor<[M, N], f32>, !graph.tensor<[M], f32>
+  }
+}
+// -----
+// passes: canonicalize,eliminate-dead-code
+// What was cut in two and is put together again was never cut.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 6], f32>) -> !graph.tensor<[N, 9], f32> {
+    %0, %1 = graph.split %x <axis = 1, sizes = [2, 4]> : (!graph.tensor<[N, 6], f32>) -> (!graph.tensor<[N, 2], f32>, !graph.tensor<[N, 4], f32>)
+    %2, %3 = graph.split %1 <axis = 1, sizes = [3, 1]> : (!graph.tensor<[N, 4], f32>) -> (!graph.tensor<[N, 3], f32>, !graph.tensor<[N, 1], f32>)
+    %4 = graph.concat %0, %1, %2 <axis = 1> : (!graph.tensor<[N, 2], f32>, !graph.tensor<[N, 4], f32>, !graph.tensor<[N, 3], f32>) -> !graph.tensor<[N, 9], f32>
+    func.return %4 : !graph.tensor<[N, 9], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 6], f32>) -> !graph.tensor<[N, 9], f32> {
+    %0, %1 = graph.split %x <axis = 1, sizes = [2, 4]> : (!graph.tensor<[N, 6], f32>) -> (!graph.tensor<[N, 2], f32>, !graph.tensor<[N, 4], f32>)
+    %2, %3 = graph.split %1 <axis = 1, sizes = [3, 1]> : (!graph.tensor<[N, 4], f32>) -> (!graph.tensor<[N, 3], f32>, !graph.tensor<[N, 1], f32>)
+    %4 = graph.concat %x, %2 <axis = 1> : (!graph.tensor<[N, 6], f32>, !graph.tensor<[N, 3], f32>) -> !graph.tensor<[N, 9], f32>
+    func.return %4 : !graph.tensor<[N, 9], f32>
   }
 }

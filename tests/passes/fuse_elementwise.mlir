@@ -208,3 +208,33 @@ builtin.module {
     func.return %s, %p : !graph.tensor<[M], f32>, !graph.tensor<[M, N], f32>
   }
 }
+// -----
+// passes: fuse-elementwise
+// The bounds of an axis of size 1 are held by another axis of size 1, so that a concatenation along it reads the source.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[1, 3, N], f32>, %y : !graph.tensor<[N, 3, 1], f32>) -> !graph.tensor<[N, 3, 2], f32> {
+    %t = tensor.compute [%i : N, %j : 3, %k : 1] : !graph.tensor<[N, 3, 1], f32> {
+      %0 = tensor.read %x[0, %j, %i]
+      tensor.yield %0 : f32
+    }
+    %c = tensor.compute [%i : N, %j : 3, %k : 2] : !graph.tensor<[N, 3, 2], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %y[%i, %j, %k] else %zero
+      %1 = tensor.read %t[%i, %j, %k - 1] else %0
+      tensor.yield %1 : f32
+    }
+    func.return %c : !graph.tensor<[N, 3, 2], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[1, 3, N], f32>, %y: !graph.tensor<[N, 3, 1], f32>) -> !graph.tensor<[N, 3, 2], f32> {
+    %c = tensor.compute [%i : N, %j : 3, %k : 2] : !graph.tensor<[N, 3, 2], f32> {
+      %zero = arith.constant 0.000000e+00 : f32
+      %0 = tensor.read %y[%i, %j, %k] else %zero
+      %1 = tensor.read %x[%k - 1, %j, %i] else %0
+      tensor.yield %1 : f32
+    }
+    func.return %c : !graph.tensor<[N, 3, 2], f32>
+  }
+}

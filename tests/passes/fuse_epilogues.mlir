@@ -47,16 +47,16 @@ builtin.module {
       %2 = arith.maximumf %1, %zero : f32
       tensor.yield %2 : f32
     }
-    %q = tensor.compute [%i_1 : N, %j_1 : 8] add [%k : 8] {nodes = ["MatMul_3", "Add_4"]} : !graph.tensor<[N, 8], f32> {
-      %3 = tensor.read %p[%i_1, %k]
-      %4 = tensor.read %w[%k, %j_1]
-      %5 = arith.mulf %3, %4 : f32
-      tensor.yield %5 : f32
+    %q = tensor.compute [%i : N, %j : 8] add [%k : 8] {nodes = ["MatMul_3", "Add_4"]} : !graph.tensor<[N, 8], f32> {
+      %0 = tensor.read %p[%i, %k]
+      %1 = tensor.read %w[%k, %j]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
     } finish {
-    ^bb0(%i_1: index, %j_1: index, %acc_1: f32):
-      %3 = tensor.read %p[%i_1, %j_1]
-      %4 = arith.addf %acc_1, %3 : f32
-      tensor.yield %4 : f32
+    ^bb0(%i: index, %j: index, %acc: f32):
+      %0 = tensor.read %p[%i, %j]
+      %1 = arith.addf %acc, %0 : f32
+      tensor.yield %1 : f32
     }
     func.return %q : !graph.tensor<[N, 8], f32>
   }
@@ -96,9 +96,9 @@ builtin.module {
       %2 = arith.subf %0, %1 : f32
       tensor.yield %2 : f32
     }
-    %a = tensor.compute [%3 : B, %4 : 4] : !graph.tensor<[B, 4], f32> {
-      %5 = tensor.read %s[4 * %3 + %4]
-      tensor.yield %5 : f32
+    %a = tensor.compute [%i0 : B, %i1 : 4] : !graph.tensor<[B, 4], f32> {
+      %0 = tensor.read %s[4 * %i0 + %i1]
+      tensor.yield %0 : f32
     }
     func.return %a : !graph.tensor<[B, 4], f32>
   }

@@ -32,9 +32,9 @@ builtin.module {
       %3 = math.exp %2 : f32
       tensor.yield %3 : f32
     }
-    %a_1 = tensor.compute [%0 : N, %1 : M] : !graph.tensor<[N, M], f32> {
-      %2 = tensor.read %a[%1, %0]
-      tensor.yield %2 : f32
+    %a_1 = tensor.compute [%i0 : N, %i1 : M] : !graph.tensor<[N, M], f32> {
+      %0 = tensor.read %a[%i1, %i0]
+      tensor.yield %0 : f32
     }
     %s = tensor.compute [%i : N] add [%j : M] : !graph.tensor<[N], f32> {
       %0 = tensor.read %a_1[%i, %j]
@@ -72,14 +72,60 @@ builtin.module {
       %0 = tensor.read %x[%n, 2 * %h + %k, %c]
       tensor.yield %0 : f32
     }
-    %p_1 = tensor.compute [%0 : N, %1 : 3, %2 : 4] : !graph.tensor<[N, 3, 4], f32> {
-      %3 = tensor.read %p[%0, %2, %1]
-      tensor.yield %3 : f32
+    %p_1 = tensor.compute [%i0 : N, %i1 : 3, %i2 : 4] : !graph.tensor<[N, 3, 4], f32> {
+      %0 = tensor.read %p[%i0, %i2, %i1]
+      tensor.yield %0 : f32
     }
     %s = tensor.compute [%n : N, %c : 3] add [%h : 4] : !graph.tensor<[N, 3], f32> {
       %0 = tensor.read %p_1[%n, %c, %h]
       tensor.yield %0 : f32
     }
     func.return %s : !graph.tensor<[N, 3], f32>
+  }
+}
+// -----
+// passes: propagate-layouts
+// A slice lies as its source does; a permutation alone stays what it is.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 8, 3], f32>) -> !graph.tensor<[N, 4, 10], f32> {
+    %p = tensor.compute [%n : N, %c : 3, %h : 8] : !graph.tensor<[N, 3, 8], f32> {
+      %0 = tensor.read %x[%n, %h, %c]
+      tensor.yield %0 : f32
+    }
+    %s = tensor.compute [%n : N, %c : 3, %h : 4] : !graph.tensor<[N, 3, 4], f32> {
+      %0 = tensor.read %x[%n, %h + 4, %c]
+      tensor.yield %0 : f32
+    }
+    %j = tensor.compute [%n : N, %h : 4, %c : 10] : !graph.tensor<[N, 4, 10], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %s[%n, %c, %h] else %zero
+      %1 = tensor.read %p[%n, %c - 3, %h * 2] else %0
+      tensor.yield %1 : f32
+    }
+    func.return %j : !graph.tensor<[N, 4, 10], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 8, 3], f32>) -> !graph.tensor<[N, 4, 10], f32> {
+    %p = tensor.compute [%n : N, %c : 3, %h : 8] : !graph.tensor<[N, 3, 8], f32> {
+      %0 = tensor.read %x[%n, %h, %c]
+      tensor.yield %0 : f32
+    }
+    %s = tensor.compute [%n : N, %h : 4, %c : 3] : !graph.tensor<[N, 4, 3], f32> {
+      %0 = tensor.read %x[%n, %h + 4, %c]
+      tensor.yield %0 : f32
+    }
+    %s_1 = tensor.compute [%i0 : N, %i1 : 3, %i2 : 4] : !graph.tensor<[N, 3, 4], f32> {
+      %0 = tensor.read %s[%i0, %i2, %i1]
+      tensor.yield %0 : f32
+    }
+    %j = tensor.compute [%n : N, %h : 4, %c : 10] : !graph.tensor<[N, 4, 10], f32> {
+      %zero = arith.constant 0.000000e+00 : f32
+      %0 = tensor.read %s_1[%n, %c, %h] else %zero
+      %1 = tensor.read %p[%n, %c - 3, 2 * %h] else %0
+      tensor.yield %1 : f32
+    }
+    func.return %j : !graph.tensor<[N, 4, 10], f32>
   }
 }
