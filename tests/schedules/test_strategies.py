@@ -1,0 +1,192 @@
+"""Which strategy takes what, and that every legal choice of its parameters keeps the meaning."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.dialects.builtin import FunctionType, ModuleOp, f32, f64, i64
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute
+
+from ircc.dialects.loop import Kernel
+from ircc.dialects.tensor import Compute
+from ircc.dialects.tensor.builder import compute
+from ircc.errors import ScheduleError
+from ircc.ir.expr import Expr, ExprLike
+from ircc.ir.target import PRESETS
+from ircc.ir.types import TensorType
+from ircc.passes.tensor_to_loop import TensorToLoop
+from ircc.schedules.nest import nest_of
+from ircc.schedules.script import Schedule
+from ircc.schedules.strategy import Case, find_strategy, select, strategies
+from ircc.testing.loop_programs import Drawn, evaluated
+
+M, N, K = (Expr.symbol(s) for s in "MNK")
+AVX512, SSE = PRESETS["x86-64-v4"], PRESETS["x86-64"]
+
+
+def program(types: list[TensorType], make: Callable[..., Compute], **symbols: int) -> Drawn:
+    """A module that computes one thing from tensors of these types."""
+    main = FuncOp("main", (types, []))
+    op = make(*main.body.block.args)
+    main.body.block.add_ops([op, ReturnOp(op)])
+    main.function_type = FunctionType.from_lists(types, [op.result.type])
+    module = ModuleOp([main])
+    TensorToLoop().run(module)
+    return Drawn(module, symbols)
+
+
+def t(*sizes: ExprLike, element: Attribute = f32) -> TensorType:
+    return TensorType.of(sizes, element)
+
+
+def matmul(m: ExprLike, n: ExprLike, k: ExprLike, **symbols: int) -> Drawn:
+    def make(x: Any, y: Any) -> Compute:
+        body = lambda b, i, j, z: b.read(x, i, z) * b.read(y, z, j)  # noqa: E731
+        return compute([m, n], body, f32, reduce=[k], combine="add", finish=lambda b, i, j, a: a.maximum(0))
+
+    return program([t(m, k), t(k, n)], make, **symbols)
+
+
+def conv(h: ExprLike, w: ExprLike, c: int, o: int, stride: int = 1, **symbols: int) -> Drawn:
+    def make(x: Any, y: Any) -> Compute:
+        def body(b: Any, n: Expr, i: Expr, j: Expr, m: Expr, p: Expr, q: Expr, z: Expr) -> Any:
+            return b.read(x, n, i * stride + p, j * stride + q, z) * b.read(y, p, q, z, m)
+
+        out = [1, (Expr.of(h) - 3) // stride + 1, (Expr.of(w) - 3) // stride + 1, o]
+        return compute(out, body, f32, reduce=[3, 3, c], combine="add")
+
+    return program([t(1, h, w, c), t(3, 3, c, o)], make, **symbols)
+
+
+def depthwise(h: int, w: int, c: int) -> Drawn:
+    def make(x: Any, y: Any) -> Compute:
+        body = lambda b, n, i, j, c, p, q: b.read(x, n, i + p, j + q, c) * b.read(y, p, q, c)  # noqa: E731
+        return compute([1, h - 2, w - 2, c], body, f32, reduce=[3, 3], combine="add")
+
+    return program([t(1, h, w, c), t(3, 3, c)], make)
+
+
+def rows(n: ExprLike, k: ExprLike, combine: str, element: Attribute = f32, **symbols: int) -> Drawn:
+    def make(x: Any) -> Compute:
+        return compute([n], lambda b, i, z: b.read(x, i, z), element, reduce=[k], combine=combine)
+
+    return program([t(n, k, element=element)], make, **symbols)
+
+
+def columns(n: int, k: ExprLike, m: ExprLike, **symbols: int) -> Drawn:
+    def make(x: Any) -> Compute:
+        return compute([n, m], lambda b, i, j, z: b.read(x, i, z, j), f32, reduce=[k], combine="max")
+
+    return program([t(n, k, m)], make, **symbols)
+
+
+def transposed(n: ExprLike, m: ExprLike, **symbols: int) -> Drawn:
+    return program([t(m, n)], lambda x: compute([n, m], lambda b, i, j: b.read(x, j, i) + 1, f32), **symbols)
+
+
+def gathered() -> Drawn:
+    def make(x: Any, at: Any) -> Compute:
+        return compute([5, 20], lambda b, i, j: b.read(x, b.as_index(b.read(at, i) * 0), j), f32)
+
+    return program([t(3, 20), t(5, element=i64)], make)
+
+
+def looked_up() -> Drawn:
+    def make(x: Any, at: Any) -> Compute:
+        return compute([20], lambda b, i: b.read(x, b.as_index(b.read(at, i) * 0)), f32)
+
+    return program([t(3), t(20, element=i64)], make)
+
+
+CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
+    "matmul": (lambda: matmul(9, 37, 6), "contraction"),
+    "matmul of any size": (lambda: matmul(M, N, K, M=5, N=21, K=3), "contraction"),
+    "vector times matrix": (lambda: matmul(1, 70, 9), "contraction"),
+    "blocked rows": (lambda: matmul(M, 16, 2, M=260), "contraction"),
+    "convolution": (lambda: conv(7, 10, 3, 20), "contraction"),
+    "convolution of any size": (lambda: conv(M, N, 3, 20, 2, M=7, N=9), "contraction"),
+    "depthwise": (lambda: depthwise(7, 8, 20), "window"),
+    "columns": (lambda: columns(2, 30, 20), "window"),
+    "columns of any size": (lambda: columns(2, K, N, K=7, N=21), "window"),
+    "rows": (lambda: rows(4, 100, "add"), "reduction"),
+    "rows of any length": (lambda: rows(M, K, "max", M=3, K=45), "reduction"),
+    "rows of doubles": (lambda: rows(4, 33, "mul", f64), "reduction"),
+    "short rows": (lambda: rows(4, 5, "add"), "serial"),
+    "transposition": (lambda: transposed(20, 33), "elementwise"),
+    "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "elementwise"),
+    "gather of rows": (gathered, "elementwise"),
+    "gather of elements": (looked_up, "serial"),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def case_of(drawn: Drawn, target: Any = AVX512) -> Case:
+    nest = nest_of(drawn.kernel)
+    assert nest is not None
+    return Case(nest, target, frozenset(("in1",)))
+
+
+def check(drawn: Drawn, text: str) -> None:
+    """The kernel's result is the same with this schedule."""
+    inputs = drawn.inputs(0)
+    expected = evaluated(drawn, inputs)
+    copy = Drawn(drawn.module.clone(), drawn.symbols)
+    Schedule.parse(text).apply(copy.kernel)
+    copy.kernel.verify()
+    np.testing.assert_array_equal(evaluated(copy, inputs), expected, text)
+
+
+@every_case
+def test_the_right_strategy_takes_it(name: str) -> None:
+    make, expected = CASES[name]
+    drawn = make()
+    for target in PRESETS.values():
+        found = select(case_of(drawn, target))
+        assert found is not None
+        assert found[0].name == expected
+    for target in (AVX512, SSE):
+        found = select(case_of(drawn, target))
+        assert found is not None
+        check(drawn, found[1])
+
+
+@every_case
+def test_every_legal_choice_keeps_the_meaning(name: str) -> None:
+    make, expected = CASES[name]
+    drawn = make()
+    strategy, case = find_strategy(expected), case_of(drawn)
+    for parameter, choice in (strategy.choices(case) or {}).items():
+        assert choice.default in choice.values
+        for value in {choice.values[0], choice.values[-1]} - {choice.default}:
+            text = strategy.schedule(case, **{parameter: value})
+            assert text is not None
+            check(drawn, text)
+
+
+def test_an_illegal_choice_is_refused() -> None:
+    with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
+        find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)
+
+
+def test_strategies_are_found_by_their_place() -> None:
+    assert [s.name for s in strategies()] == ["contraction", "window", "reduction", "elementwise", "serial"]
+    with pytest.raises(ScheduleError, match="there is no strategy gemm"):
+        find_strategy("gemm")
+
+
+def test_registers_hold_the_tile() -> None:
+    """Accumulators, a panel's vectors and a broadcast one fit the target's registers."""
+    for target in PRESETS.values():
+        choices = find_strategy("contraction").choices(case_of(matmul(1024, 1024, 1024), target))
+        assert choices is not None
+        vectors, tile = choices["vectors"].default, choices["rows"].default
+        assert tile * vectors + vectors + 1 <= target.vector_registers
+
+
+def test_a_kernel_without_a_nest_has_no_strategy() -> None:
+    kernel = matmul(4, 4, 4).kernel
+    assert isinstance(kernel, Kernel)
+    Schedule.parse("fuse i0").apply(kernel)
+    assert nest_of(kernel) is None
