@@ -263,13 +263,15 @@ class Expr:
     def _lowest(self, ranges: Mapping[int, Range]) -> Expr | None:
         """A lower bound without dims: each linear dim is put at the end of its range that makes the value least."""
         out = self
-        for _ in range(8):
+        for _ in range(16):
             pending = sorted(out.dims)
             nested = [a for a in out.atoms() if a.kind not in ("symbol", "dim")]
             if not pending and not nested:
                 return out
             form = out.linear()
-            if form is None or nested:
+            # with plain coefficients the dims go first: operations that their ranges bring in may cancel
+            plain = form is not None and all(a.kind == "symbol" for c in form[0].values() for a in c.atoms())
+            if form is None or not plain or not pending:
                 relaxed = out._without_operations(ranges)
                 if relaxed is None or relaxed == out:
                     return None
@@ -494,10 +496,8 @@ def _removed(monomial: list[Atom], atom: Atom) -> bool:
 
 def _extreme(kind: str, args: Iterable[Expr], ranges: Mapping[int, Range] | None = None) -> Expr:
     """min or max with nested ones flattened and dominated operands dropped."""
-    flat: list[Expr] = []
-    for e in args:
-        atom = e.single
-        flat += atom.args if atom is not None and atom.kind == kind else [e]
+    nested = ((e, e.single) for e in args)
+    flat = [x for e, atom in nested for x in (atom.args if atom is not None and atom.kind == kind else (e,))]
 
     def beaten(x: Expr, y: Expr) -> bool:
         """y is always at least as extreme as x."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import SSAValue
 
-from ..dialects.loop import ARENA, Alloc, Call, Kernel, Load, Program, Store
+from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Store
+from ..dialects.loop.ops import loops_around
 from ..ir.expr import Expr, ceildiv
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr
@@ -19,9 +21,9 @@ ALIGNMENT = 64  # bytes: one cache line, one widest vector
 class PlanMemory(Pass):
     """Assign byte offsets to `loop.alloc`s: two buffers share memory when they are not needed at the same time.
 
-    A kernel that reads a buffer for the last time, and only at the index that it writes, writes its result there
-    (`in-place=false` forbids it). Constant sizes are placed greedily, the largest first, each at the lowest offset that
-    is free while it lives; symbolic ones share slots of a size that is provably enough.
+    A kernel that reads a buffer for the last time, and every element before its result has one there, writes its result
+    there (`in-place=false` forbids it). Constant sizes are placed greedily, the largest first, each at the lowest
+    offset that is free while it lives; symbolic ones share slots of a size that is provably enough.
     """
 
     name = "plan-memory"
@@ -34,7 +36,7 @@ class PlanMemory(Pass):
     def plan(self, module: ModuleOp, program: Program) -> bool:
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
         allocs = [op for op in program.body.block.ops if isinstance(op, Alloc)]
-        if all(op.offset is not None for op in allocs):
+        if all(op.offset is not None for op in allocs) and (ARENA in program.attributes or not allocs):
             return False
         if self.in_place:
             update_in_place(program, kernels)
@@ -64,7 +66,7 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
                 continue
             for source, arg in zip(list(op.buffers)[:start], kernel.args, strict=False):
                 reusable = source in owner and last_use[source] == i and source.type == target.type
-                if reusable and list(op.buffers).count(source) == 1 and elementwise(kernel, arg, out):
+                if reusable and list(op.buffers).count(source) == 1 and unharmed(kernel, arg, out):
                     last_use[source] = last_use.pop(target)
                     alloc = owner.pop(target)
                     target.replace_all_uses_with(source)
@@ -73,25 +75,60 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
                     break
 
 
-def elementwise(kernel: Kernel, source: SSAValue, target: SSAValue) -> bool:
-    """Whether each element of `source` is read only where, and before, the same element of `target` is written."""
-    places: dict[Block, list[Load | Store]] = {}
-    for op in kernel.walk():
-        if isinstance(op, Load | Store) and op.buf in (source, target):
-            assert op.parent is not None
-            places.setdefault(op.parent, []).append(op)
-    for accesses in places.values():
-        stores = [op for op in accesses if isinstance(op, Store)]
-        loads = [op for op in accesses if isinstance(op, Load)]
-        if len(stores) != 1 or not loads or accesses[-1] is not stores[0]:
-            return False
-        if stores[0].buf is not target or any(op.buf is not source or _at(op) != _at(stores[0]) for op in loads):
-            return False
-    return bool(places)
+def unharmed(kernel: Kernel, source: SSAValue, target: SSAValue) -> bool:
+    """Whether no element of `source` is read after the same element of `target` may have been written; False where that
+    cannot be shown."""
+    accesses = [op for op in kernel.walk() if isinstance(op, Load | Store)]
+    loads = [op for op in accesses if isinstance(op, Load) and op.buf is source]
+    stores = [op for op in accesses if isinstance(op, Store) and op.buf is target]
+    if any(isinstance(op, Store) and op.buf is source for op in accesses):
+        return False
+    order = {op: i for i, op in enumerate(accesses)}
+    return all(_read_first(load, store, order[load] < order[store]) for load in loads for store in stores)
 
 
-def _at(op: Load | Store) -> tuple[object, ...]:
-    return (op.exprs, tuple(op.indices), op.steps, op.lanes, op.live)
+def _read_first(load: Load, store: Store, before: bool) -> bool:
+    """Whether the load never reads what the store has written; `before`: it stands in front of it."""
+    shared = [x for x, y in zip(loops_around(load), loops_around(store), strict=False) if x is y]
+    if not before and not _apart(load, store, shared, None):
+        return False
+    for loop in shared:
+        if loop.trip is not None and loop.trip < 2:
+            continue
+        if not _apart(store, load, shared, loop) or (loop.is_parallel and not _apart(load, store, shared, loop)):
+            return False
+    return True
+
+
+def _apart(a: Load | Store, b: Load | Store, shared: Sequence[For], later: For | None) -> bool:
+    """Whether two accesses touch different elements in the same iteration of the `shared` loops; or, where `later` is
+    one of them, with the same iteration of those around it, and b in a later one of it than a."""
+    split = len(shared) if later is None else shared.index(later)
+    common = {loop.iv for loop in shared[:split]}
+    numbers: dict[tuple[SSAValue, bool], int] = {}
+    ranges: dict[int, tuple[Expr, Expr]] = {}
+
+    def number(value: SSAValue, second: bool) -> int:
+        return numbers.setdefault((value, second and value not in common), len(numbers))
+
+    def over(exprs: Iterable[Expr], operands: Iterable[SSAValue], second: bool) -> list[Expr]:
+        dims = {i: Expr.dim(number(v, second)) for i, v in enumerate(operands)}
+        return [e.substitute(dims) for e in exprs]
+
+    for op, second in ((a, False), (b, True)):
+        for loop in loops_around(op):
+            low, high = over(loop.exprs, loop.indices, second)
+            if loop is later and second:
+                low = Expr.dim(number(loop.iv, False)) + loop.stride
+            ranges[number(loop.iv, second)] = (low, high - 1)
+    first, other = over(a.exprs, a.indices, False), over(b.exprs, b.indices, True)
+    for x, y, s, t in zip(first, other, a.steps, b.steps, strict=True):
+        far, reach = s * (a.live - 1), t * (b.live - 1)
+        ahead = y + min(reach, 0) - x - max(far, 0) - 1
+        behind = x + min(far, 0) - y - max(reach, 0) - 1
+        if ahead.nonnegative(ranges) or behind.nonnegative(ranges):
+            return True
+    return False
 
 
 # ---- placement

@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from ..dialects.loop.ops import Alloc, For, Index, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr, product
-from ..ir.types import BufferType, dtype_of
+from ..ir.types import BufferType, ExprAttr, dtype_of
 from .analysis import lane_form
 
 LANE = 1 << 20  # a dim that is none of a nest's: the lane within a vector; those beyond stand for data
@@ -57,24 +57,33 @@ class Read:
         so many."""
         if dim in self.through:
             return None
-        steps: list[int] = []
-        for e in self.index:
-            form = lane_form(
-                e.substitute({dim: Expr.dim(LANE) + Expr.dim(dim) * (lanes or 1)}), LANE, lanes or 2, lambda _: 1
-            )
-            if form is None:
-                return None
-            steps.append(form[1])
-        return tuple(steps)
+        steps = [_step(e, dim, lanes) for e in self.index]
+        return None if None in steps else tuple(steps)  # pyright: ignore[reportReturnType]
 
     def contiguous(self, dim: int, lanes: int = 0) -> bool:
-        """Whether neighbours in a dim are neighbours in the (row-major) buffer; with `lanes`, within whole vectors."""
+        """Whether neighbours in a dim are neighbours in memory; with `lanes`, within whole vectors."""
+        if isinstance(self.type.layout, ExprAttr):
+            offset = self.type.layout.data.substitute(dict(enumerate(self.index)))
+            return dim not in self.through and _step(offset, dim, lanes) == 1
         step = self.step(dim, lanes)
         return step is not None and len(step) > 0 and step[-1] == 1 and not any(step[:-1])
+
+    def stride(self, dim: int) -> Expr | None:
+        """How far elements are apart in memory, in elements, when a dim goes by one; None where that varies."""
+        offset = self.type.offset.substitute(dict(enumerate(self.index)))
+        step = offset.substitute({dim: Expr.dim(dim) + 1}) - offset
+        return None if step.dims or dim in self.through else step
 
     @property
     def bytes(self) -> Expr:
         return self.type.bytes
+
+
+def _step(e: Expr, dim: int, lanes: int) -> int | None:
+    """How far an expression goes with each lane, where that is constant: from anywhere, or within whole vectors."""
+    moved = e.substitute({dim: Expr.dim(LANE) + Expr.dim(dim) * (lanes or 1)})
+    form = lane_form(moved, LANE, lanes or 2, lambda _: 1)
+    return None if form is None else form[1]
 
 
 @dataclass(frozen=True)

@@ -5,38 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
-from ..strategy import Case, Choice, Choices, Strategy
+from ..strategy import Case, Choice, Choices, Strategy, reordered
 from ..tile import alignment, columns, vector_width
 
 CHUNK = 16 << 10  # elements that one chunk of a single loop takes
+ENOUGH = 8  # iterations that threads can share well
 
 
 class Elementwise(Strategy):
-    """`vectors` vectors of the innermost dim at a time."""
+    """`vectors` vectors at a time, over the dim in which memory is touched most evenly."""
 
     name = "elementwise"
     rank = 40
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        if nest.reduction or not liftable(case) or case.lanes < 2:
+        if nest.reduction or case.lanes < 2 or (lane := lane_dim(case)) is None:
             return None
-        size = nest.dims[lane_dim(nest)].size
+        size = nest.dims[lane].size
         many = 2 if size is None or size >= 4 * case.lanes else 1
         return {"vectors": Choice(many, (1, 2, 4))}
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
-        lane = lane_dim(nest)
+        lane = lane_dim(case)
+        assert lane is not None
         v, size = nest.dims[lane].label, nest.dims[lane].size
         lanes = vector_width(case, lane)
         lines = [f"inline {d.label}" for i, d in enumerate(nest.dims) if d.size == 1 and i != lane]
-        order = [d.label for i, d in enumerate(nest.dims) if d.size != 1 or i == lane]
-        outermost = order[0]
-        if outermost == v and (size is None or size > CHUNK) and case.worth_sharing:
+        current = [d.label for i, d in enumerate(nest.dims) if d.size != 1 or i == lane]
+        order = [x for x in current if x != v] + [v]
+        shared = share(case, lane)
+        if shared == lane:
             lines.append(f"block {v} {CHUNK} -> {v}b {v}")
-            outermost = f"{v}b"
+            current.insert(current.index(v), f"{v}b")
+            order.insert(0, f"{v}b")
             size = CHUNK if size is not None and size % CHUNK == 0 else None
+        elif shared is not None:
+            first = nest.dims[shared].label
+            order = [first, *(x for x in order if x != first)]
+        lines += reordered(current, order)
         if lanes > 1:
             lines.append(f"split {v} {columns(size, lanes * values['vectors'], lanes)} -> {v} {v}t")
             if (across := crossed(nest, lane)) is not None:
@@ -46,34 +54,60 @@ class Elementwise(Strategy):
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
-        if case.worth_sharing and (outermost != v or size != 1):
-            lines.append(f"parallel {outermost}")
+        if shared is not None:
+            lines.append(f"parallel {order[0]}")
         return lines
 
 
+def share(case: Case, lane: int) -> int | None:
+    """The dim whose iterations threads share: the outermost that is long enough, else the longest; None for none."""
+    if not case.worth_sharing:
+        return None
+    sizes = {d: case.nest.dims[d].size for d in case.nest.parallel if case.nest.dims[d].size != 1}
+    for dim, size in sizes.items():
+        if dim != lane and (size is None or size >= ENOUGH):
+            return dim
+    if lane in sizes and ((size := sizes[lane]) is None or size > CHUNK):
+        return lane
+    return max((d for d in sizes if d != lane), key=lambda d: sizes[d] or 0, default=None)
+
+
 def crossed(nest: Nest, lane: int) -> int | None:
-    """The dim in which elements that are read lie side by side, when that is not the lanes': a transposition, which
-    goes by blocks, so that what shares a cache line is read together."""
-    for read in nest.reads:
-        if lane in read.dims and not read.contiguous(lane):
+    """The dim in which elements lie side by side, when that is not the lanes': a transposition, which goes by blocks,
+    so that what shares a cache line is touched together."""
+    for access in (*nest.reads, nest.store):
+        if lane in access.dims and not access.contiguous(lane):
             for dim in nest.parallel:
-                if dim != lane and nest.dims[dim].size != 1 and read.contiguous(dim):
+                if dim != lane and nest.dims[dim].size != 1 and access.contiguous(dim):
                     return dim
     return None
 
 
-def lane_dim(nest: Nest) -> int:
-    """The innermost parallel dim that is more than one."""
-    return next((d for d in reversed(nest.parallel) if nest.dims[d].size != 1), nest.parallel[-1])
-
-
-def liftable(case: Case) -> bool:
-    """Whether the innermost dim steps evenly through all buffers."""
+def lane_dim(case: Case) -> int | None:
+    """The dim over which vectors cost least, among those that step evenly through all buffers."""
     nest = case.nest
-    dim = lane_dim(nest)
-    whole = alignment(case, dim)
-    step = nest.store.step(dim, whole)
-    if step is None or not any(step):
-        return False
-    reads = (*nest.reads, *nest.finish_reads)
-    return all(r.step(dim, whole) is not None for r in reads)
+    costs: dict[int, float] = {}
+    for dim in reversed(nest.parallel):
+        if (nest.dims[dim].size != 1 or len(nest.parallel) == 1) and (cost := lane_cost(case, dim)) is not None:
+            costs[dim] = cost
+    return min(costs, key=lambda d: costs[d], default=None)
+
+
+def lane_cost(case: Case, dim: int) -> float | None:
+    """Memory operations per element, roughly, with vectors over a dim; None where they cannot be."""
+    nest, whole = case.nest, alignment(case, dim)
+    size, lanes = nest.dims[dim].size, vector_width(case, dim)
+    filled = case.lanes if size is None else size / -(-size // lanes) if size else 1  # elements in a vector
+    total = nest.functions / filled
+    for access in (*nest.reads, *nest.finish_reads, nest.store):
+        if access.step(dim, whole) is None:
+            return None
+        if dim not in access.dims:
+            if access is nest.store:
+                return None
+            total += 0.02
+        elif access.contiguous(dim, whole):
+            total += 1 / filled
+        else:
+            total += 3 if access.guarded else 1
+    return total

@@ -4,6 +4,7 @@ dims."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from ...ir.expr import Expr, product
 from ..nest import Nest
@@ -19,6 +20,7 @@ class Window(Strategy):
 
     name = "window"
     rank = 20
+    strided: ClassVar[bool] = False  # whether lanes may step through memory
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
@@ -67,6 +69,8 @@ class Window(Strategy):
                 continue
             at = [i for i, e in enumerate(read.index) if e == Expr.dim(lanes)]
             if read.buffer not in case.constants or len(at) != 1 or read.guarded:
+                if self.strided:
+                    continue
                 return None
             order = [*(i for i in range(read.type.rank) if i != at[0]), at[0]]
             offset = Expr.const(0)

@@ -61,7 +61,7 @@ trees = st.recursive(leaves, operations, max_leaves=8)
 values = st.fixed_dictionaries(
     {"N": st.integers(0, 12), "M": st.integers(0, 12), "d0": st.integers(-12, 12), "d1": st.integers(-12, 12)}
 )
-many = settings(max_examples=2 * settings().max_examples)
+many = settings(max_examples=3 * settings().max_examples // 2)
 
 
 def expr(tree: Tree) -> Expr:

@@ -10,29 +10,29 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, 3, H, W], f32>, %w: !graph.tensor<[8, 3, 3, 3], f32>, %b: !graph.tensor<[8], f32>) -> !graph.tensor<[N, 8, H, W], f32> {
-    %0 = tensor.compute [%1 : N, %2 : H + 2, %3 : W + 2, %4 : 3] {nodes = ["Conv_0"]} : !graph.tensor<[N, H + 2, W + 2, 3], f32> {
-      %5 = arith.constant 0.000000e+00 : f32
-      %6 = tensor.read %x[%1, %4, %2 - 1, %3 - 1] else %5
-      tensor.yield %6 : f32
+    %0 = tensor.compute [%i0 : N, %i1 : H + 2, %i2 : W + 2, %i3 : 3] {nodes = ["Conv_0"]} : !graph.tensor<[N, H + 2, W + 2, 3], f32> {
+      %1 = arith.constant 0.000000e+00 : f32
+      %2 = tensor.read %x[%i0, %i3, %i1 - 1, %i2 - 1] else %1
+      tensor.yield %2 : f32
     }
-    %1 = tensor.compute [%2 : 3, %3 : 3, %4 : 3, %5 : 8] {nodes = ["Conv_0"]} : !graph.tensor<[3, 3, 3, 8], f32> {
-      %6 = tensor.read %w[%5, %4, %2, %3]
-      tensor.yield %6 : f32
+    %1 = tensor.compute [%i0 : 3, %i1 : 3, %i2 : 3, %i3 : 8] {nodes = ["Conv_0"]} : !graph.tensor<[3, 3, 3, 8], f32> {
+      %2 = tensor.read %w[%i3, %i2, %i0, %i1]
+      tensor.yield %2 : f32
     }
-    %2 = tensor.compute [%3 : N, %4 : H, %5 : W, %6 : 8] add [%7 : 3, %8 : 3, %9 : 3] {nodes = ["Conv_0"]} : !graph.tensor<[N, H, W, 8], f32> {
-      %10 = tensor.read %0[%3, %4 + %7, %5 + %8, %9]
-      %11 = tensor.read %1[%7, %8, %9, %6]
-      %12 = arith.mulf %10, %11 : f32
-      tensor.yield %12 : f32
+    %2 = tensor.compute [%i0 : N, %i1 : H, %i2 : W, %i3 : 8] add [%k0 : 3, %k1 : 3, %k2 : 3] {nodes = ["Conv_0"]} : !graph.tensor<[N, H, W, 8], f32> {
+      %3 = tensor.read %0[%i0, %i1 + %k0, %i2 + %k1, %k2]
+      %4 = tensor.read %1[%k0, %k1, %k2, %i3]
+      %5 = arith.mulf %3, %4 : f32
+      tensor.yield %5 : f32
     } finish {
-    ^bb0(%3: index, %4: index, %5: index, %6: index, %7: f32):
-      %8 = tensor.read %b[%6]
-      %9 = arith.addf %7, %8 : f32
-      tensor.yield %9 : f32
+    ^bb0(%i0: index, %i1: index, %i2: index, %i3: index, %acc: f32):
+      %3 = tensor.read %b[%i3]
+      %4 = arith.addf %acc, %3 : f32
+      tensor.yield %4 : f32
     }
-    %y = tensor.compute [%10 : N, %11 : 8, %12 : H, %13 : W] {nodes = ["Conv_0"]} : !graph.tensor<[N, 8, H, W], f32> {
-      %14 = tensor.read %2[%10, %12, %13, %11]
-      tensor.yield %14 : f32
+    %y = tensor.compute [%i0 : N, %i1 : 8, %i2 : H, %i3 : W] {nodes = ["Conv_0"]} : !graph.tensor<[N, 8, H, W], f32> {
+      %3 = tensor.read %2[%i0, %i2, %i3, %i1]
+      tensor.yield %3 : f32
     }
     func.return %y : !graph.tensor<[N, 8, H, W], f32>
   }
@@ -49,11 +49,11 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, 4], f32>, %y: !graph.tensor<[M, 1], f32>) -> !graph.tensor<[min(1, M, N) * max(M, N), 4], f32> {
-    %z = tensor.compute [%0 : min(1, M, N) * max(M, N), %1 : 4] {nodes = ["Add_0"]} : !graph.tensor<[min(1, M, N) * max(M, N), 4], f32> {
-      %2 = tensor.read %x[%0 * min(1, N - 1), %1]
-      %3 = tensor.read %y[%0 * min(1, M - 1), 0]
-      %4 = arith.addf %2, %3 : f32
-      tensor.yield %4 : f32
+    %z = tensor.compute [%i0 : min(1, M, N) * max(M, N), %i1 : 4] {nodes = ["Add_0"]} : !graph.tensor<[min(1, M, N) * max(M, N), 4], f32> {
+      %0 = tensor.read %x[%i0 * min(1, N - 1), %i1]
+      %1 = tensor.read %y[%i0 * min(1, M - 1), 0]
+      %2 = arith.addf %0, %1 : f32
+      tensor.yield %2 : f32
     }
     func.return %z : !graph.tensor<[min(1, M, N) * max(M, N), 4], f32>
   }
@@ -70,9 +70,9 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, 6, H, W], f32>) -> !graph.tensor<[N, 2, 3, H * W], f32> {
-    %y = tensor.compute [%0 : N, %1 : 2, %2 : 3, %3 : H * W] : !graph.tensor<[N, 2, 3, H * W], f32> {
-      %4 = tensor.read %x[%0, 3 * %1 + %2, %3 floordiv W, %3 mod W]
-      tensor.yield %4 : f32
+    %y = tensor.compute [%i0 : N, %i1 : 2, %i2 : 3, %i3 : H * W] : !graph.tensor<[N, 2, 3, H * W], f32> {
+      %0 = tensor.read %x[%i0, 3 * %i1 + %i2, %i3 floordiv W, %i3 mod W]
+      tensor.yield %0 : f32
     }
     func.return %y : !graph.tensor<[N, 2, 3, H * W], f32>
   }
@@ -89,26 +89,26 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, K], f32>) -> !graph.tensor<[N, K], f32> {
-    %0 = tensor.compute [%1 : N, %2 : 1] max [%3 : K] : !graph.tensor<[N, 1], f32> {
-      %4 = tensor.read %x[%1, %3]
-      tensor.yield %4 : f32
+    %0 = tensor.compute [%i0 : N, %i1 : 1] max [%k0 : K] : !graph.tensor<[N, 1], f32> {
+      %1 = tensor.read %x[%i0, %k0]
+      tensor.yield %1 : f32
     }
-    %1 = tensor.compute [%2 : N, %3 : K] : !graph.tensor<[N, K], f32> {
-      %4 = tensor.read %x[%2, %3]
-      %5 = tensor.read %0[%2, 0]
-      %6 = arith.subf %4, %5 : f32
-      %7 = math.exp %6 : f32
-      tensor.yield %7 : f32
+    %1 = tensor.compute [%i0 : N, %i1 : K] : !graph.tensor<[N, K], f32> {
+      %2 = tensor.read %x[%i0, %i1]
+      %3 = tensor.read %0[%i0, 0]
+      %4 = arith.subf %2, %3 : f32
+      %5 = math.exp %4 : f32
+      tensor.yield %5 : f32
     }
-    %2 = tensor.compute [%3 : N, %4 : 1] add [%5 : K] : !graph.tensor<[N, 1], f32> {
-      %6 = tensor.read %1[%3, %5]
-      tensor.yield %6 : f32
+    %2 = tensor.compute [%i0 : N, %i1 : 1] add [%k0 : K] : !graph.tensor<[N, 1], f32> {
+      %3 = tensor.read %1[%i0, %k0]
+      tensor.yield %3 : f32
     }
-    %y = tensor.compute [%3 : N, %4 : K] : !graph.tensor<[N, K], f32> {
-      %5 = tensor.read %1[%3, %4]
-      %6 = tensor.read %2[%3, 0]
-      %7 = arith.divf %5, %6 : f32
-      tensor.yield %7 : f32
+    %y = tensor.compute [%i0 : N, %i1 : K] : !graph.tensor<[N, K], f32> {
+      %3 = tensor.read %1[%i0, %i1]
+      %4 = tensor.read %2[%i0, 0]
+      %5 = arith.divf %3, %4 : f32
+      tensor.yield %5 : f32
     }
     func.return %y : !graph.tensor<[N, K], f32>
   }

@@ -150,3 +150,93 @@ builtin.module {
     loop.call @map(%t4, %output) sizes [N]
   }
 }
+// -----
+// passes: plan-memory
+// In place where every element is read before it is written, also by loops that are split; not where a second nest reads
+// what the first has overwritten.
+builtin.module {
+  loop.kernel @split(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    loop.for "b" %2 = 0 to N floordiv 4 parallel {
+      %3 = loop.load %0[4 * %2] : vector<4xf32>
+      %4 = arith.addf %3, %3 : vector<4xf32>
+      loop.store %4, %1[4 * %2]
+    }
+    loop.for "t" %2 = 4 * (N floordiv 4) to N parallel {
+      %3 = loop.load %0[%2]
+      %4 = arith.addf %3, %3 : f32
+      loop.store %4, %1[%2]
+    }
+  }
+  loop.kernel @twice(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    loop.for "i" %2 = 0 to N parallel {
+      %3 = loop.load %0[%2]
+      loop.store %3, %1[%2]
+    }
+    loop.for "j" %2 = 0 to N parallel {
+      %3 = loop.load %0[%2]
+      %4 = arith.addf %3, %3 : f32
+      loop.store %4, %1[%2]
+    }
+  }
+  loop.kernel @behind(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    %2 = arith.constant 0.000000e+00 : f32
+    loop.for "i" %3 = 0 to N parallel {
+      %4 = loop.load %0[%3 - 1] else %2
+      loop.store %4, %1[%3]
+    }
+  }
+  loop.program @main(%0 "x" : !loop.buffer<[N], f32>, %1 "y" : !loop.buffer<[N], f32>) outputs 1 {
+    %a = loop.alloc "a" : !loop.buffer<[N], f32>
+    loop.call @split(%0, %a) sizes [N]
+    %b = loop.alloc "b" : !loop.buffer<[N], f32>
+    loop.call @split(%a, %b) sizes [N]
+    %c = loop.alloc "c" : !loop.buffer<[N], f32>
+    loop.call @twice(%b, %c) sizes [N]
+    %d = loop.alloc "d" : !loop.buffer<[N], f32>
+    loop.call @behind(%c, %d) sizes [N]
+    loop.call @split(%d, %1) sizes [N]
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @split(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    loop.for "b" %2 = 0 to N floordiv 4 parallel {
+      %3 = loop.load %0[4 * %2] : vector<4xf32>
+      %4 = arith.addf %3, %3 : vector<4xf32>
+      loop.store %4, %1[4 * %2]
+    }
+    loop.for "t" %2 = 4 * (N floordiv 4) to N parallel {
+      %3 = loop.load %0[%2]
+      %4 = arith.addf %3, %3 : f32
+      loop.store %4, %1[%2]
+    }
+  }
+  loop.kernel @twice(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    loop.for "i" %2 = 0 to N parallel {
+      %3 = loop.load %0[%2]
+      loop.store %3, %1[%2]
+    }
+    loop.for "j" %2 = 0 to N parallel {
+      %3 = loop.load %0[%2]
+      %4 = arith.addf %3, %3 : f32
+      loop.store %4, %1[%2]
+    }
+  }
+  loop.kernel @behind(%0 "in0" : !loop.buffer<[N], f32>, %1 "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] {
+    %2 = arith.constant 0.000000e+00 : f32
+    loop.for "i" %3 = 0 to N parallel {
+      %4 = loop.load %0[%3 - 1] else %2
+      loop.store %4, %1[%3]
+    }
+  }
+  loop.program @main(%0 "x" : !loop.buffer<[N], f32>, %1 "y" : !loop.buffer<[N], f32>) outputs 1 attributes {arena = #ir.expr<128 * ((4 * N + 63) floordiv 64)>} {
+    %a = loop.alloc "a" at 0 : !loop.buffer<[N], f32>
+    loop.call @split(%0, %a) sizes [N]
+    loop.call @split(%a, %a) sizes [N]
+    %c = loop.alloc "c" at 64 * ((4 * N + 63) floordiv 64) : !loop.buffer<[N], f32>
+    loop.call @twice(%a, %c) sizes [N]
+    %d = loop.alloc "d" at 0 : !loop.buffer<[N], f32>
+    loop.call @behind(%c, %d) sizes [N]
+    loop.call @split(%d, %1) sizes [N]
+  }
+}
