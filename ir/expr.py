@@ -2,7 +2,7 @@
 
 An `Expr` is an integer polynomial in canonical form. Its atoms are
 
-- symbols (`N`, `"seq len"`): sizes, integers >= 0, named;
+- symbols (`N`, `"seq len"`): sizes, integers >= 0, named; those whose name begins with `$` are values of any sign;
 - dims (`d0`, `d1`): positions, bound to loop variables or operands by whoever holds the expression;
 - `a floordiv b`, `a mod b`, `min(a, b, ...)`, `max(a, b, ...)` of expressions.
 
@@ -12,6 +12,7 @@ Division rounds down; `x floordiv 0` and `x mod 0` are 0 and `(x * y) floordiv y
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache, reduce
@@ -32,6 +33,11 @@ class Atom(NamedTuple):
 
     kind: str
     args: tuple[Any, ...]
+
+    @property
+    def signed(self) -> bool:
+        """Whether it is a value that may be negative."""
+        return self.kind == "symbol" and self.args[0].startswith("$")
 
     def __str__(self) -> str:
         match self.kind:
@@ -191,9 +197,6 @@ class Expr:
     def __rfloordiv__(self, other: ExprLike) -> Expr:
         return Expr.of(other) // self
 
-    def __rmod__(self, other: ExprLike) -> Expr:
-        return Expr.of(other) % self
-
     # ---- substitution and evaluation
 
     def substitute(
@@ -256,9 +259,13 @@ class Expr:
     # ---- what is known about the value
 
     def nonnegative(self, ranges: Mapping[int, Range] | None = None) -> bool:
-        """True when provably >= 0, given the inclusive ranges of dims; symbols are >= 0."""
+        """True when provably >= 0, given the inclusive ranges of dims; symbols without `$` are >= 0."""
         lowest = self._lowest(ranges or {})
-        return lowest is not None and all(c >= 0 for c in lowest.terms.values())
+        return lowest is not None and lowest._has_sign(1)
+
+    def _has_sign(self, sign: int) -> bool:
+        """Whether every term has the sign for all sizes: values, which have any, appear an even number of times."""
+        return all(c * sign >= 0 and all(m.count(a) % 2 == 0 for a in m if a.signed) for m, c in self.terms.items())
 
     def _lowest(self, ranges: Mapping[int, Range]) -> Expr | None:
         """A lower bound without dims: each linear dim is put at the end of its range that makes the value least."""
@@ -280,9 +287,9 @@ class Expr:
             for d, c in form[0].items():
                 if d not in ranges:
                     return None
-                if all(k >= 0 for k in c.terms.values()):
+                if c._has_sign(1):
                     out = out.substitute({d: ranges[d][0]})
-                elif all(k <= 0 for k in c.terms.values()):
+                elif c._has_sign(-1):
                     out = out.substitute({d: ranges[d][1]})
                 else:
                     return None
@@ -297,7 +304,7 @@ class Expr:
                     continue
                 others = Expr({monomial[:i] + monomial[i + 1 :]: c})
                 rest = Expr({m: k for m, k in self.terms.items() if m != monomial})
-                if any(a.kind != "symbol" for m in others.terms for a in m):
+                if any(a.kind != "symbol" or a.signed for m in others.terms for a in m):
                     return None
                 bounds = [rest + others * bound for bound in _bounds_of(atom, c > 0, ranges)]
                 return min(bounds, key=lambda e: len(e.terms), default=None)  # what cancels most says most
@@ -522,6 +529,8 @@ def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable
             yield from sorted(args, key=lambda e: e.constant is None)
         case "max" if lower:
             yield from sorted(args, key=lambda e: e.constant is None)
+            if len(args) == 2 and (args[0] + args[1]).nonnegative(ranges):  # the larger of x and -x
+                yield ZERO
         case "min" if all(e.nonnegative(ranges) for e in args):
             yield ZERO
         case "floordiv" if lower and args[0].nonnegative(ranges) and args[1].nonnegative(ranges):
@@ -534,14 +543,6 @@ def _bounds_of(atom: Atom, lower: bool, ranges: Mapping[int, Range]) -> Iterable
                 yield args[0]
         case _:
             return
-
-
-def floordiv(a: ExprLike, b: ExprLike) -> Expr:
-    return Expr.of(a) // Expr.of(b)
-
-
-def mod(a: ExprLike, b: ExprLike) -> Expr:
-    return Expr.of(a) % Expr.of(b)
 
 
 def ceildiv(a: ExprLike, b: ExprLike) -> Expr:
@@ -595,5 +596,5 @@ def product(sizes: Iterable[ExprLike]) -> Expr:
 
 
 OPERATIONS: dict[str, Callable[..., Expr]] = {
-    "floordiv": floordiv, "mod": mod, "ceildiv": ceildiv, "min": minimum, "max": maximum,
+    "floordiv": operator.floordiv, "mod": operator.mod, "ceildiv": ceildiv, "min": minimum, "max": maximum,
 }  # fmt: skip

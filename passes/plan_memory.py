@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import IntAttr, ModuleOp
+from xdsl.ir import Block, Operation, SSAValue
 
-from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Store
+from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Store, root_of
+from ..dialects.loop.host import host_ops
 from ..dialects.loop.ops import loops_around
 from ..ir.expr import Expr, ceildiv
 from ..ir.passes import Pass
@@ -23,7 +24,8 @@ class PlanMemory(Pass):
 
     A kernel that reads a buffer for the last time, and every element before its result has one there, writes its result
     there (`in-place=false` forbids it). Constant sizes are placed greedily, the largest first, each at the lowest
-    offset that is free while it lives; symbolic ones share slots of a size that is provably enough.
+    offset that is free while it lives; symbolic ones share places of a size that is provably enough. Buffers whose
+    sizes come from data get a slot: memory that grows while the program runs, and stays for the next run.
     """
 
     name = "plan-memory"
@@ -35,8 +37,9 @@ class PlanMemory(Pass):
 
     def plan(self, module: ModuleOp, program: Program) -> bool:
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
-        allocs = [op for op in program.body.block.ops if isinstance(op, Alloc)]
-        if all(op.offset is not None for op in allocs) and (ARENA in program.attributes or not allocs):
+        allocs = [op for op in program.ops if isinstance(op, Alloc)]
+        placed = all(op.offset is not None or op.slot is not None for op in allocs)
+        if placed and (ARENA in program.attributes or not allocs):
             return False
         if self.in_place:
             update_in_place(program, kernels)
@@ -47,27 +50,51 @@ class PlanMemory(Pass):
 # ---- updates in place
 
 
+class Lives:
+    """When the program needs its buffers: `of[buffer]` is the first and last position of operations that use it.
+
+    What is used in a part of the program that its buffer stands outside of is used by all of that part: a loop comes
+    by again. Views count as uses of their buffer."""
+
+    def __init__(self, program: Program) -> None:
+        self.ops = list(program.ops)
+        self.position = {op: i for i, op in enumerate(self.ops)}
+        self.of: dict[SSAValue, tuple[int, int]] = {}
+        for op in self.ops:
+            for value in op.operands:
+                root = root_of(value)
+                first, last = self._span(op, root.owner.parent if isinstance(root.owner, Alloc) else program.body.block)
+                known = self.of.get(root, (first, last))
+                self.of[root] = min(first, known[0]), max(last, known[1])
+
+    def _span(self, op: Operation, block: Block | None) -> tuple[int, int]:
+        """First and last position of the operation in `block` that is `op`, or that it is part of."""
+        while op.parent is not block:
+            parent = op.parent_op()
+            assert parent is not None
+            op = parent
+        inner = [o for region in op.regions for b in region.blocks for o in host_ops(b)]
+        return self.position[op], self.position[op] + len(inner)
+
+
 def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
     """Let calls write into an operand that dies there: `call @k(%a, %b)` → `call @k(%a, %a)`."""
-    ops = list(program.body.block.ops)
-    last_use = {v: i for i, op in enumerate(ops) for v in op.operands}
-    first_use: dict[SSAValue, int] = {}
-    for i, op in enumerate(ops):
-        for v in op.operands:
-            first_use.setdefault(v, i)
-    owner: dict[SSAValue, Alloc] = {op.buffer: op for op in ops if isinstance(op, Alloc)}
-    for i, op in enumerate(ops):
+    lives = Lives(program)
+    owner: dict[SSAValue, Alloc] = {op.buffer: op for op in lives.ops if isinstance(op, Alloc)}
+    for i, op in enumerate(lives.ops):
         if not isinstance(op, Call):
             continue
         kernel = kernels[op.callee]
         start = len(op.buffers) - kernel.outputs.data
         for target, out in zip(list(op.buffers)[start:], kernel.written, strict=True):
-            if target not in owner or first_use[target] != i:
+            if target not in owner or lives.of[target][0] != i or owner[target].parent is not op.parent:
                 continue
             for source, arg in zip(list(op.buffers)[:start], kernel.args, strict=False):
-                reusable = source in owner and last_use[source] == i and source.type == target.type
-                if reusable and list(op.buffers).count(source) == 1 and unharmed(kernel, arg, out):
-                    last_use[source] = last_use.pop(target)
+                reusable = source in owner and lives.of[source][1] == i and source.type == target.type
+                reusable = reusable and owner[source].parent is op.parent
+                once = [root_of(b) for b in op.buffers].count(source) == 1
+                if reusable and once and unharmed(kernel, arg, out):
+                    lives.of[source] = (lives.of[source][0], lives.of.pop(target)[1])
                     alloc = owner.pop(target)
                     target.replace_all_uses_with(source)
                     alloc.detach()
@@ -136,20 +163,30 @@ def _apart(a: Load | Store, b: Load | Store, shared: Sequence[For], later: For |
 
 def place(program: Program) -> None:
     """Set the offset of every alloc."""
-    ops = list(program.body.block.ops)
-    life: dict[Alloc, tuple[int, int]] = {}
-    owner: dict[SSAValue, Alloc] = {op.buffer: op for op in ops if isinstance(op, Alloc)}
-    for i, op in enumerate(ops):
-        for v in op.operands:
-            if (alloc := owner.get(v)) is not None:
-                life[alloc] = (life.get(alloc, (i, i))[0], i)
+    lives = Lives(program)
+    owner: dict[SSAValue, Alloc] = {op.buffer: op for op in lives.ops if isinstance(op, Alloc)}
+    late = program.late
+    life = {op: lives.of[buffer] for buffer, op in owner.items() if buffer in lives.of}
+    growing = {op: span for op, span in life.items() if op.type.offset.symbols & late or op.type.symbols & late}
+    _place_growing(growing)
+    life = {op: span for op, span in life.items() if op not in growing}
     static = {a: _size(a.type) for a in life if a.type.bytes.constant is not None}
     end = _place_static({a: s.constant or 0 for a, s in static.items()}, life)
     total = _place_symbolic({a: _size(a.type) for a in life if a not in static}, life, end)
     program.attributes[ARENA] = ExprAttr(total)
     for op in owner.values():
-        if op not in life:  # never used
+        if op.buffer not in lives.of:  # never used
             op.properties["offset"] = ExprAttr(Expr.const(0))
+
+
+def _place_growing(life: dict[Alloc, tuple[int, int]]) -> None:
+    """Slots, in the order in which the buffers are needed; one that is free again is taken again."""
+    busy: list[int] = []  # until when, by slot
+    for alloc in sorted(life, key=lambda a: life[a]):
+        first, last = life[alloc]
+        slot = next((i for i, until in enumerate(busy) if until < first), len(busy))
+        busy[slot : slot + 1] = [last]
+        alloc.properties["slot"] = IntAttr(slot)
 
 
 def _size(type_: BufferType) -> Expr:

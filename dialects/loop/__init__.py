@@ -3,23 +3,37 @@
 from xdsl.ir import Dialect
 
 from ...ir.types import BufferType
+from .host import Copy, If, ReadSizes, View, While, defined_symbols, root_of
 from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store
 from .program import ARENA, Call, Constant, Kernel, Program
 
-Loop = Dialect("loop", [Alloc, Call, Constant, For, Index, Kernel, Lanewise, Load, Program, Store], [BufferType])
+Loop = Dialect(
+    "loop",
+    [
+        *(Alloc, Call, Constant, Copy, For, If, Index, Kernel, Lanewise, Load, Program, ReadSizes, Store, View, While),
+    ],
+    [BufferType],
+)
 
 __all__ = [
     "ARENA",
     "Alloc",
     "Call",
     "Constant",
+    "Copy",
     "For",
+    "If",
     "Index",
     "Kernel",
     "Lanewise",
     "Load",
     "Loop",
     "Program",
+    "ReadSizes",
     "Store",
+    "View",
+    "While",
+    "defined_symbols",
+    "root_of",
 ]

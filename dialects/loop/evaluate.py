@@ -20,7 +20,8 @@ from ...errors import InputError, IRError
 from ...ir.evaluator import run_checks
 from ...ir.expr import Atom, Expr
 from ...ir.scalars import SIMPLE, evaluate_scalar
-from ...ir.types import BufferType
+from ...ir.types import BufferType, Check
+from .host import Copy, If, ReadSizes, View, While
 from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store, lanes_of
 from .program import Call, Constant, Kernel, Program
@@ -43,24 +44,77 @@ def evaluate_program(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str,
         raise InputError(f"missing inputs: {', '.join(missing)}")
     arrays = [np.asarray(inputs[n]) for n in names]
     symbols = bind_sizes([buffer_type(a) for a in program.inputs], arrays, names)
-    run_checks(program.checks, symbols)
+    run_checks([c for c in program.checks if not c.expr.data.symbols & program.late], symbols)
     env: dict[SSAValue, Array] = dict(zip(program.inputs, map(np.copy, arrays), strict=True))
-    for arg in program.written:
-        env[arg] = unwritten(buffer_type(arg), symbols)
-    arena = np.zeros(0, np.uint8)
-    for op in program.body.block.ops:
+    run = _Program(symbols, env, [c for c in program.checks if c.expr.data.symbols & program.late], program.written)
+    run.block(program.body.block)
+    outputs = program.arg_names[len(program.inputs) :]
+    return {n: env[a] for n, a in zip(outputs, program.written, strict=True)}
+
+
+class _Program:
+    """A run of the host program: buffers by value, and the sizes known so far."""
+
+    def __init__(
+        self, symbols: dict[str, int], env: dict[SSAValue, Array], checks: Sequence[Check], outputs: Sequence[SSAValue]
+    ) -> None:
+        self.symbols, self.env, self.checks, self.outputs = symbols, env, checks, outputs
+        self.arena: Array = np.zeros(0, np.uint8)
+        self.learned({})
+
+    def learned(self, sizes: Mapping[str, int]) -> None:
+        """Sizes became known: outputs of these sizes are made, and checks on them."""
+        self.symbols |= sizes
+        asked = [(c, c.expr.data.symbols) for c in self.checks]
+        run_checks([c for c, used in asked if used & sizes.keys() and used <= self.symbols.keys()], self.symbols)
+        for output in self.outputs:
+            if output not in self.env and buffer_type(output).symbols <= self.symbols.keys():
+                self.env[output] = unwritten(buffer_type(output), self.symbols)
+
+    def size(self, expr: Expr) -> int:
+        return int(expr.evaluate(symbols=self.symbols))
+
+    def block(self, block: Block) -> None:
+        for op in block.ops:
+            self.step(op)
+
+    def step(self, op: Operation) -> None:
+        env = self.env
         match op:
             case Constant():
                 env[op.buffer] = np.array(op.array)
             case Alloc():
-                arena, env[op.buffer] = _placed(op, arena, symbols, env)
+                self.arena, env[op.buffer] = _placed(op, self.arena, self.symbols, env)
             case Call():
-                values = {n: int(e.evaluate(symbols=symbols)) for n, e in op.bound(op.find()).items()}
+                values = {n: self.size(e) for n, e in op.bound(op.find()).items()}
                 evaluate_kernel(op.find(), [env[b] for b in op.buffers], values)
+            case Copy():
+                env[op.target][...] = env[op.source]
+            case View():
+                shape = [self.size(e) for e in op.type.sizes]
+                start = self.size(op.offset.data)
+                env[op.buffer] = env[op.source].reshape(-1)[start : start + int(np.prod(shape))].reshape(shape)
+            case ReadSizes():
+                self.learned(dict(zip(op.symbols, map(int, env[op.source].reshape(-1)), strict=True)))
+            case If():
+                taken = bool(env[op.condition].reshape(-1)[0])
+                self.block((op.then if taken else op.otherwise).block)
+                values = op.then_sizes if taken else op.else_sizes
+                self.learned({n: self.size(e.data) for n, e in zip(op.symbols, values, strict=True)})
+            case While():
+                self.loop(op)
             case _:
                 raise IRError(f"{op.name} has no reference meaning")
-    outputs = program.arg_names[len(program.inputs) :]
-    return {n: env[a] for n, a in zip(outputs, program.written, strict=True)}
+
+    def loop(self, op: While) -> None:
+        bound = None if op.bound is None else self.size(op.bound.data)
+        i = 0
+        while (bound is None or i < bound) and (op.condition is None or self.env[op.condition].reshape(-1)[0]):
+            self.learned({op.iteration.data: i})
+            self.block(op.body.block)
+            i += 1
+        if op.count is not None:
+            self.learned({op.count.data: i})
 
 
 def bind_sizes(types: Sequence[BufferType], arrays: Sequence[Array], names: Sequence[str]) -> dict[str, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr, SymbolRefAttr
-from xdsl.ir import Attribute, Block, BlockArgument, Region, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -27,6 +27,7 @@ from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr, parse_value
 from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
+from .host import While, defined_symbols, host_ops
 from .ops import Alloc, For
 
 ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
@@ -241,9 +242,9 @@ class Program(Signature, IRDLOperation):
 
         loop.program @main(%0 "x" : !loop.buffer<[N, 64], f32>, %1 "y" : ...) outputs 1 checks [#ir.check<...>] { ... }
 
-    Its body is loop.constant, loop.alloc and loop.call, in order. Size symbols take their values from the inputs'
-    sizes; `checks` must be 0.
-    C1: arguments are named buffers. C2: every symbol is a size of an input.
+    Its body is loop.constant, loop.alloc, loop.call and what host.py has, in order. Size symbols take their values
+    from the inputs' sizes, or from data while it runs (`late` ones); `checks` must be 0, as soon as they are known.
+    C1: arguments are named buffers. C2: every symbol is a size of an input, or comes from data.
     """
 
     name = "loop.program"
@@ -277,17 +278,28 @@ class Program(Signature, IRDLOperation):
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The size symbols, sorted."""
-        found: set[str] = set()
-        for arg in self.args:
-            assert isinstance(arg.type, BufferType)
-            found |= arg.type.symbols
-        return tuple(sorted(found))
+        """The size symbols that are known before a run, sorted."""
+        return tuple(sorted(self._symbols(self.inputs)))
+
+    @property
+    def late(self) -> frozenset[str]:
+        """The symbols that become known while it runs."""
+        found = {op.iteration.data for op in host_ops(self.body.block) if isinstance(op, While)}
+        return frozenset(found.union(*map(defined_symbols, host_ops(self.body.block))))
+
+    @property
+    def ops(self) -> Iterator[Operation]:
+        """All operations in order, those in parts of it included."""
+        return host_ops(self.body.block)
+
+    @staticmethod
+    def _symbols(args: Iterable[BlockArgument]) -> frozenset[str]:
+        return frozenset().union(*(a.type.symbols for a in args if isinstance(a.type, BufferType)))
 
     def verify_(self) -> None:
         self.verify_signature()
         defined = {str(s) for a in self.inputs if isinstance(a.type, BufferType) for s in a.type.sizes}
-        for symbol in self.symbols:
+        for symbol in sorted(self._symbols(self.args) - self.late):
             if str(Expr.symbol(symbol)) not in defined:
                 raise VerifyException(f"C2 symbol {symbol!r} is the size of no input")
 

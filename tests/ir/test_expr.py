@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -19,10 +20,8 @@ from ircc.ir.expr import (
     broadcast,
     broadcast_condition,
     ceildiv,
-    floordiv,
     maximum,
     minimum,
-    mod,
     product,
 )
 from ircc.ir.syntax import parse_expr
@@ -38,8 +37,8 @@ OPERATIONS: dict[str, tuple[Callable[..., Expr], Callable[..., int]]] = {
     "-": (lambda a, b: a - b, lambda a, b: a - b),
     "*": (lambda a, b: a * b, lambda a, b: a * b),
     "neg": (lambda a: -a, lambda a: -a),
-    "floordiv": (floordiv, lambda a, b: a // b),
-    "mod": (mod, lambda a, b: a % b),
+    "floordiv": (operator.floordiv, lambda a, b: a // b),
+    "mod": (operator.mod, lambda a, b: a % b),
     "ceildiv": (ceildiv, lambda a, b: (a + b - 1) // b),
     "min": (minimum, min),
     "max": (maximum, max),

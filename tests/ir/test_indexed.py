@@ -16,7 +16,7 @@ from xdsl.parser import Parser
 from ircc.dialects import context
 from ircc.dialects.tensor import Read
 from ircc.dialects.tensor.builder import Body, Scalar, compute
-from ircc.ir.expr import Expr, floordiv, minimum
+from ircc.ir.expr import Expr, minimum
 from ircc.ir.indexed import indexed
 from ircc.ir.syntax import canonical_indices
 from ircc.ir.types import TensorType
@@ -149,7 +149,7 @@ def test_the_map_is_in_canonical_order() -> None:
 
 @pytest.mark.parametrize("name", ["N", "seq len", "d0"])
 def test_symbols_stand_beside_operands(name: str) -> None:
-    module, _ = read_of([floordiv(D[0] + Expr.symbol(name), 2)], 1)
+    module, _ = read_of([(D[0] + Expr.symbol(name)) // 2], 1)
     again = Parser(context(), str(module)).parse_module()
     assert again.is_structurally_equivalent(module)
     (read,) = [op for op in again.walk() if isinstance(op, Read)]

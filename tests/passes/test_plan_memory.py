@@ -78,7 +78,7 @@ def test_plans(lowering: str, module: ModuleOp, seed: int, in_place: bool) -> No
     module.verify()
     program = program_of(module)
     arrays = [inputs[name] for name in program.arg_names[: len(program.inputs)]]
-    symbols = bind_sizes([buffer_type(a) for a in program.inputs], arrays, program.arg_names)
+    symbols = bind_sizes([buffer_type(a) for a in program.inputs], arrays, program.arg_names[: len(program.inputs)])
     if ARENA in program.attributes:
         assert not overlaps(program, symbols), str(module)
     found = evaluate_program(module, inputs)
