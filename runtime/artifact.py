@@ -9,7 +9,9 @@ The object in it exports, by the platform's C calling convention:
         runs the program and ends with device->wait. Returns 0, 1 + the index of a failed check, or, below 0, what
         a function of the device returned (-1 where none says more, for example alloc returned null).
         Device: runtime/device.py.
-        Frame { const int64* plan; char* arena; const char* weights; void** inputs; void** outputs; }
+        Frame { int64* plan; char* arena; const char* weights; void** inputs; void** outputs; Slot* slots; }
+        Slot { void* memory; int64 bytes; }: what the run allocates by itself, where sizes come from data; the caller
+        frees it. For the outputs in `late` the run writes the pointer, and the dimensions into the plan.
         Arena, weights and outputs are 64-byte aligned, inputs as their element type asks. Arrays are row-major.
     on the CPU also the functions of codegen/cpu/pool.py, which needs
     ptr ircc_kernels[len(kernels)]
@@ -76,6 +78,8 @@ class Artifact:
     weights: Bytes
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, bytes] = field(default_factory=dict)
+    slots: int = 0  # pieces of memory that a run allocates by itself
+    late: tuple[int, ...] = ()  # positions of the outputs whose sizes come from data
 
 
 class WeightsBuilder:
@@ -137,6 +141,8 @@ def to_header(artifact: Artifact) -> dict[str, Any]:
             for k in artifact.kernels
         ],
         "provenance": dict(artifact.provenance),
+        "slots": artifact.slots,
+        "late": list(artifact.late),
     }
 
 
@@ -155,6 +161,8 @@ def from_header(header: Mapping[str, Any], code: bytes, weights: Bytes, sections
         weights=weights,
         provenance=_get(header, "provenance", dict),
         sections=sections,
+        slots=_get(header, "slots", int),
+        late=tuple(_typed(v, int, "late") for v in _get(header, "late", list)),
     )
 
 

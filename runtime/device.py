@@ -65,6 +65,7 @@ class Frame(ctypes.Structure):
         ("weights", c_void_p),
         ("inputs", c_void_p),
         ("outputs", c_void_p),
+        ("slots", c_void_p),  # memory and size of each
     )
 
 

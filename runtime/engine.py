@@ -195,8 +195,8 @@ class Engine:
 class Bound:
     """A program bound to input arrays; calling it runs once and allocates nothing. Not for two threads at once.
 
-    `outputs` maps names to arrays that every call overwrites. Inputs that do not lie in memory row-major are copied
-    on each call. Made by `Engine.bind`.
+    `outputs` maps names to arrays that every call overwrites; to a fresh one after each call where an output's size
+    comes from data. Inputs that do not lie in memory row-major are copied on each call. Made by `Engine.bind`.
     """
 
     def __init__(self, program: Program, plan: Plan, given: list[Array], arrays: list[Array]) -> None:
@@ -208,7 +208,7 @@ class Bound:
         self._frame = RunFrame(program)
         self._frame.set(plan, arrays, outputs)
         # the fast path: one native call
-        self._simple = not self._copied and program.unified
+        self._simple = not self._copied and program.unified and not program.artifact.late
         self._program = program
         self._main = program.main
         self._table = program.table
@@ -226,6 +226,8 @@ class Bound:
         for to, of in self._copied:
             np.copyto(to, of)
         self._frame.run(*self._arrays, table)
+        for i in self._program.artifact.late:
+            self.outputs[self.plan.names[i]] = self._arrays[1][i]
 
 
 def _as_array(value: Any, port: Port) -> Array:

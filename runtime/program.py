@@ -17,6 +17,8 @@ from .device import Device, DeviceTable, Frame, load_code, open_device
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
+NO_MEMORY = -2  # ircc_main: a slot could not be had
+
 _PLAN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
 _MAIN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
 
@@ -50,6 +52,11 @@ class Program:
         checks = self.artifact.checks
         if 0 < code <= len(checks):
             raise InputError(checks[code - 1])
+        if code == NO_MEMORY:
+            raise EngineError(
+                "a size that was computed while the model ran is negative, or too large for the memory",
+                hint="look at the inputs that give shapes, counts or ranges",
+            )
         raise EngineError(f"the run failed with code {code} on device '{self.artifact.backend}'")
 
 
@@ -66,6 +73,7 @@ class Plan:
         values = self._values[:]
         self.address = ctypes.addressof(self._values)
         self.names = [p.name for p in artifact.outputs]
+        self.first_size = count  # where the outputs' sizes begin
         self.symbols: dict[str, int] = dict(zip(artifact.symbols, values, strict=False))
         self.arena_bytes = values[count - 1]
         self._specs: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
@@ -76,12 +84,16 @@ class Plan:
         if self.arena_bytes < 0 or any(n < 0 for shape, _ in self._specs for n in shape):
             raise EngineError(f"the engine plans negative sizes for the input shapes {list(shapes)}: {values}")
 
+    def copied(self) -> ctypes.Array[c_int64]:
+        """The values, for a run that adds sizes to them."""
+        return type(self._values)(*self._values)
+
     @property
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: shape for name, (shape, _) in zip(self.names, self._specs, strict=True)}
 
     def outputs(self) -> list[Array]:
-        """Fresh arrays for the outputs, 64-byte aligned."""
+        """Fresh arrays for the outputs, 64-byte aligned; empty ones for those whose sizes come from data."""
         try:
             return [aligned_empty(shape, dtype) for shape, dtype in self._specs]
         except (MemoryError, OverflowError, ValueError):
@@ -129,6 +141,14 @@ class RunFrame:
         self._arena = Buffer(program.device)
         self._copies = [Buffer(program.device) for _ in (*self._inputs, *self._outputs)]
         self._plan: Plan | None = None
+        self._slots = (c_int64 * (2 * program.artifact.slots))()
+        self._frame.slots = ctypes.addressof(self._slots)
+        self._sizes: ctypes.Array[c_int64] | None = None  # a plan of its own, where the run writes sizes into it
+
+    def __del__(self) -> None:
+        for address in getattr(self, "_slots", ())[::2]:
+            if address:
+                self._program.device.free(address)
 
     def set(self, plan: Plan, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """The caller keeps the arrays alive while the frame is used."""
@@ -136,6 +156,9 @@ class RunFrame:
             self._plan = None  # not half set, where the arena cannot be had
             self._frame.arena = self._arena.reserve(plan.arena_bytes)
             self._frame.plan = plan.address
+            if self._program.artifact.late:
+                self._sizes = plan.copied()
+                self._frame.plan = ctypes.addressof(self._sizes)
             self._plan = plan
         if self._program.unified:
             self._inputs[:] = [a.__array_interface__["data"][0] for a in inputs]
@@ -146,8 +169,10 @@ class RunFrame:
             self._inputs[:] = places[: len(inputs)]
             self._outputs[:] = places[len(inputs) :]
 
-    def run(self, inputs: Sequence[Array], outputs: Sequence[Array], table: DeviceTable | None = None) -> None:
-        """One run on the arrays it was set to, through another device table if one is given."""
+    def run(self, inputs: Sequence[Array], outputs: list[Array], table: DeviceTable | None = None) -> None:
+        """One run on the arrays it was set to, through another device table if one is given.
+
+        Outputs whose sizes come from data are put into `outputs` afterwards, as fresh arrays."""
         program = self._program
         address = program.table if table is None else ctypes.addressof(table)
         if not program.unified:
@@ -155,7 +180,19 @@ class RunFrame:
                 program.device.copy(place, address_of(array), array.nbytes)
         if code := program.main(address, self.address):
             program.failed(code)
-        if not program.unified:
-            for place, array in zip(self._outputs, outputs, strict=True):
-                program.device.copy(address_of(array), place, array.nbytes)
+        late = program.artifact.late
+        for i in late:
+            outputs[i] = self._late_output(i)
+        if not program.unified or late:
+            for i, (place, array) in enumerate(zip(self._outputs, outputs, strict=True)):
+                if (not program.unified or i in late) and array.nbytes:
+                    program.device.copy(address_of(array), place, array.nbytes)
             program.device.wait()
+
+    def _late_output(self, position: int) -> Array:
+        """An array of the size that the run has found for an output."""
+        ports = self._program.artifact.outputs
+        assert self._plan is not None and self._sizes is not None
+        start = self._plan.first_size + sum(len(p.shape) for p in ports[:position])
+        shape = tuple(self._sizes[start : start + len(ports[position].shape)])
+        return aligned_empty(shape, ports[position].dtype)

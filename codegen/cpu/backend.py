@@ -73,7 +73,7 @@ class _Module:
         scalars = ScalarEmitter()
         parts = [emit_kernel(k, scalars) for k in self.kernels.values()]
         host = emit_host(self.program, self.place)
-        self.calls = host.calls
+        self.calls, self.host = host.calls, host
         table = ", ".join(f"ptr @{quoted(kernel_symbol(c.callee))}" for c in self.calls)
         count = len(self.calls)
         head = f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
@@ -102,6 +102,8 @@ class _Module:
             kernels=tuple(self.info(c) for c in self.calls),
             object=code,
             weights=self.weights.build(),
+            slots=self.host.slots,
+            late=self.host.late,
         )
 
     def port(self, name: str, type_: Any) -> Port:
