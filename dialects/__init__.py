@@ -1,4 +1,4 @@
-"""The three levels of IR, and the context in which their text is read."""
+"""The three levels of IR, control flow between their parts, and the context in which their text is read."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -17,6 +17,7 @@ PLACES = {
     "math": ("xdsl.dialects.math", "Math"),
     "vector": ("xdsl.dialects.vector", "Vector"),
     "graph": (f"{__name__}.graph", "Graph"),
+    "control": (f"{__name__}.control", "Control"),
     "tensor": (f"{__name__}.tensor", "Tensor"),
     "loop": (f"{__name__}.loop", "Loop"),
 }

@@ -6,7 +6,7 @@ share it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,11 +79,16 @@ def bind_symbols(types: Sequence[TensorType], arrays: Sequence[Array], names: Se
     return symbols
 
 
-def run_checks(checks: Any, symbols: Mapping[str, int]) -> None:
-    """Raise InputError for the first size check that does not hold."""
+def run_checks(checks: Any, symbols: Mapping[str, int], new: Iterable[str] | None = None) -> None:
+    """Raise InputError for the first size check that does not hold, of those whose symbols are known.
+
+    With `new`, only those that name one of these symbols are asked."""
     for check in checks or ():
-        if isinstance(check, Check) and check.expr.data.evaluate(symbols=symbols) != 0:
-            raise InputError(check.message.data)
+        assert isinstance(check, Check)
+        used = check.expr.data.symbols
+        if used <= symbols.keys() and (new is None or used.intersection(new)):
+            if check.expr.data.evaluate(symbols=symbols) != 0:
+                raise InputError(check.message.data)
 
 
 def interpret_block(ops: Sequence[Operation], env: Environment) -> None:

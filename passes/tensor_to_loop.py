@@ -14,7 +14,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.printer import Printer
 
-from ..dialects import loop, tensor
+from ..dialects import control, loop, tensor
 from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..errors import PassError
@@ -79,6 +79,8 @@ class _Lowering:
                         or block_add(block, loop.Alloc(f"t{len(block.ops)}", buffer_of(op.result))).buffer
                     )
                     self.call(block, op, env)
+                case control.ReadSizes():
+                    block.add_op(loop.ReadSizes(env[op.source], op.symbols, nodes_of(op)))
                 case _:
                     raise PassError(f"tensor-to-loop: {op.name} is no tensor operation", node=", ".join(nodes_of(op)))
         for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):

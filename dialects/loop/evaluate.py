@@ -44,9 +44,9 @@ def evaluate_program(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str,
         raise InputError(f"missing inputs: {', '.join(missing)}")
     arrays = [np.asarray(inputs[n]) for n in names]
     symbols = bind_sizes([buffer_type(a) for a in program.inputs], arrays, names)
-    run_checks([c for c in program.checks if not c.expr.data.symbols & program.late], symbols)
+    run_checks(program.checks, symbols)
     env: dict[SSAValue, Array] = dict(zip(program.inputs, map(np.copy, arrays), strict=True))
-    run = _Program(symbols, env, [c for c in program.checks if c.expr.data.symbols & program.late], program.written)
+    run = _Program(symbols, env, list(program.checks), program.written)
     run.block(program.body.block)
     outputs = program.arg_names[len(program.inputs) :]
     return {n: env[a] for n, a in zip(outputs, program.written, strict=True)}
@@ -65,8 +65,7 @@ class _Program:
     def learned(self, sizes: Mapping[str, int]) -> None:
         """Sizes became known: outputs of these sizes are made, and checks on them."""
         self.symbols |= sizes
-        asked = [(c, c.expr.data.symbols) for c in self.checks]
-        run_checks([c for c, used in asked if used & sizes.keys() and used <= self.symbols.keys()], self.symbols)
+        run_checks(self.checks, self.symbols, sizes)
         for output in self.outputs:
             if output not in self.env and buffer_type(output).symbols <= self.symbols.keys():
                 self.env[output] = unwritten(buffer_type(output), self.symbols)

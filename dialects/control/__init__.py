@@ -1,0 +1,11 @@
+"""The control dialect: what depends on data, which part of a model runs, and how often.
+
+Its operations stand at graph and at tensor level."""
+
+from xdsl.ir import Dialect
+
+from .sizes import ReadSizes
+
+Control = Dialect("control", [ReadSizes], [])
+
+__all__ = ["Control", "ReadSizes"]
