@@ -86,9 +86,9 @@ def run_checks(checks: Any, symbols: Mapping[str, int], new: Iterable[str] | Non
     for check in checks or ():
         assert isinstance(check, Check)
         used = check.expr.data.symbols
-        if used <= symbols.keys() and (new is None or used.intersection(new)):
-            if check.expr.data.evaluate(symbols=symbols) != 0:
-                raise InputError(check.message.data)
+        asked = used <= symbols.keys() and (new is None or used.intersection(new))
+        if asked and check.expr.data.evaluate(symbols=symbols) != 0:
+            raise InputError(check.message.data)
 
 
 def interpret_block(ops: Sequence[Operation], env: Environment) -> None:

@@ -80,7 +80,9 @@ class _Lowering:
                     )
                     self.call(block, op, env)
                 case control.ReadSizes():
-                    block.add_op(loop.ReadSizes(env[op.source], op.symbols, nodes_of(op)))
+                    block.add_op(control.ReadSizes(env[op.source], op.symbols, nodes_of(op)))
+                case control.SetSizes():
+                    block.add_op(op.clone())
                 case _:
                     raise PassError(f"tensor-to-loop: {op.name} is no tensor operation", node=", ".join(nodes_of(op)))
         for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):

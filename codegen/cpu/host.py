@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from xdsl.ir import Block, Operation, SSAValue
 
-from ...dialects.loop import ARENA, Alloc, Call, Constant, Copy, If, Program, ReadSizes, View, While
+from ...dialects.control import ReadSizes, SetSizes
+from ...dialects.loop import ARENA, Alloc, Call, Constant, Copy, If, Program, View, While
 from ...errors import BackendError
 from ...ir.expr import Expr
 from ...ir.types import BufferType, ExprAttr
@@ -241,6 +242,12 @@ class _Main:
                 self.checked(f"call i32 {copy}(ptr {self.context}, {places}, i64 {bytes_})")
             case ReadSizes():
                 self.read_sizes(op)
+            case SetSizes():
+                for symbol, value in zip(op.symbols, op.exprs, strict=True):
+                    number = writer.integer(value)
+                    writer.branch_if(writer.put(f"icmp slt i64 {number}, 0"), NO_MEMORY)
+                    self.define(symbol, writer.now(f"add i64 {number}, 0"))
+                self.learned(op.symbols)
             case If():
                 self.branch(op)
             case While():

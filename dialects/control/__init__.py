@@ -4,8 +4,8 @@ Its operations stand at graph and at tensor level."""
 
 from xdsl.ir import Dialect
 
-from .sizes import ReadSizes
+from .sizes import ReadSizes, SetSizes
 
-Control = Dialect("control", [ReadSizes], [])
+Control = Dialect("control", [ReadSizes, SetSizes], [])
 
-__all__ = ["Control", "ReadSizes"]
+__all__ = ["Control", "ReadSizes", "SetSizes"]

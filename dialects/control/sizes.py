@@ -1,4 +1,4 @@
-"""Sizes that come from data."""
+"""Sizes that become known while a model runs."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ from typing import Self
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, StringAttr
-from xdsl.ir import SSAValue
-from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def
+from xdsl.ir import Operation, SSAValue
+from xdsl.irdl import AnyOf, BaseAttr, IRDLOperation, irdl_op_definition, operand_def, prop_def
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from ...errors import InputError
 from ...ir.evaluator import Environment, run_checks
+from ...ir.expr import Expr
 from ...ir.nodes import set_nodes
-from ...ir.syntax import parse_value
-from ...ir.types import TensorType, is_float
+from ...ir.syntax import parse_expr, parse_value
+from ...ir.types import BufferType, ExprAttr, TensorType, is_float
+
+
+def learn(op: Operation, sizes: dict[str, int], env: Environment) -> None:
+    """Size symbols become known; checks that name them are made. Raises InputError by those, and for no size."""
+    if wrong := {n: v for n, v in sizes.items() if v < 0 and not n.startswith("$")}:
+        raise InputError(f"sizes that were computed are negative: {wrong}")
+    env.symbols |= sizes
+    function = op.parent_op()
+    run_checks(function.attributes.get("ircc.checks") if function is not None else None, env.symbols, sizes)
 
 
 @irdl_op_definition
 class ReadSizes(IRDLOperation):
-    """Elements of a tensor of integers become size symbols: `control.read_sizes %k ["$TopK_0.k"]`.
+    """Elements of a tensor, or buffer, of integers become size symbols: `control.read_sizes %k ["$TopK_0.k"]`.
 
     Types and expressions behind it may name them. A name that begins with `$` may be negative; one without is trusted
     to be a size, which the computation of the tensor makes sure of.
@@ -30,7 +40,7 @@ class ReadSizes(IRDLOperation):
     """
 
     name = "control.read_sizes"
-    source = operand_def(TensorType)
+    source = operand_def(AnyOf((BaseAttr(TensorType), BaseAttr(BufferType))))
     names = prop_def(ArrayAttr[StringAttr])
 
     def __init__(self, source: SSAValue, names: Sequence[str], nodes: Sequence[str] = ()) -> None:
@@ -43,7 +53,7 @@ class ReadSizes(IRDLOperation):
 
     def verify_(self) -> None:
         type_ = self.source.type
-        assert isinstance(type_, TensorType)
+        assert isinstance(type_, TensorType | BufferType)
         if is_float(type_.element_type) or type_.elements.constant != len(self.names):
             raise VerifyException(f"C1 {len(self.names)} integers are read from {type_}")
         if len({*self.symbols}) != len(self.symbols):
@@ -52,13 +62,7 @@ class ReadSizes(IRDLOperation):
     def interpret(self, env: Environment) -> None:
         """The symbols become known; checks that only now can be made are made. Raises InputError by those."""
         values = np.asarray(env.values[self.source]).reshape(-1)
-        found = dict(zip(self.symbols, map(int, values), strict=True))
-        if wrong := {n: v for n, v in found.items() if v < 0 and not n.startswith("$")}:
-            raise InputError(f"sizes that were computed are negative: {wrong}")
-        env.symbols |= found
-        function = self.parent_op()
-        checks = function.attributes.get("ircc.checks") if function is not None else None
-        run_checks(checks, env.symbols, found)
+        learn(self, dict(zip(self.symbols, map(int, values), strict=True)), env)
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
@@ -72,5 +76,56 @@ class ReadSizes(IRDLOperation):
     def parse(cls, parser: Parser) -> Self:
         source = parse_value(parser)
         op = cls(source, parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal))
+        op.attributes |= parser.parse_optional_attr_dict()
+        return op
+
+
+@irdl_op_definition
+class SetSizes(IRDLOperation):
+    """Expressions get names: `control.set_sizes ["Slice_0.d0"] to [max("$Slice_0.start", 0)]`.
+
+    What follows is simpler for it: a symbol is a size, whatever its expression is made of. A run in which a value is
+    negative ends with an error.
+    C1: as many expressions as names, which are distinct and do not begin with `$`.
+    """
+
+    name = "control.set_sizes"
+    names = prop_def(ArrayAttr[StringAttr])
+    values = prop_def(ArrayAttr[ExprAttr])
+
+    def __init__(self, names: Sequence[str], values: Sequence[Expr], nodes: Sequence[str] = ()) -> None:
+        super().__init__(
+            properties={"names": ArrayAttr(map(StringAttr, names)), "values": ArrayAttr(map(ExprAttr, values))}
+        )
+        set_nodes(self, nodes)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(n.data for n in self.names)
+
+    @property
+    def exprs(self) -> tuple[Expr, ...]:
+        return tuple(v.data for v in self.values)
+
+    def verify_(self) -> None:
+        if len({*self.symbols}) != len(self.values) or any(n.startswith("$") for n in self.symbols):
+            raise VerifyException("C1 each of the distinct names has an expression, and none is of a signed value")
+
+    def interpret(self, env: Environment) -> None:
+        """The symbols become known. Raises InputError for a negative size, and for checks that do not hold."""
+        learn(self, {n: env.size(e) for n, e in zip(self.symbols, self.exprs, strict=True)}, env)
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        with printer.in_square_brackets():
+            printer.print_list(self.symbols, printer.print_string_literal)
+        printer.print_string(f" to [{', '.join(map(str, self.exprs))}]")
+        printer.print_op_attributes(self.attributes)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        names = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal)
+        parser.parse_keyword("to")
+        op = cls(names, parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser)))
         op.attributes |= parser.parse_optional_attr_dict()
         return op

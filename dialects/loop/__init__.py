@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from ...ir.types import BufferType
-from .host import Copy, If, ReadSizes, View, While, defined_symbols, root_of
+from .host import Copy, If, View, While, defined_symbols, root_of
 from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store
 from .program import ARENA, Call, Constant, Kernel, Program
@@ -11,7 +11,7 @@ from .program import ARENA, Call, Constant, Kernel, Program
 Loop = Dialect(
     "loop",
     [
-        *(Alloc, Call, Constant, Copy, For, If, Index, Kernel, Lanewise, Load, Program, ReadSizes, Store, View, While),
+        *(Alloc, Call, Constant, Copy, For, If, Index, Kernel, Lanewise, Load, Program, Store, View, While),
     ],
     [BufferType],
 )
@@ -30,7 +30,6 @@ __all__ = [
     "Load",
     "Loop",
     "Program",
-    "ReadSizes",
     "Store",
     "View",
     "While",

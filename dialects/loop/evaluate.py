@@ -21,7 +21,8 @@ from ...ir.evaluator import run_checks
 from ...ir.expr import Atom, Expr
 from ...ir.scalars import SIMPLE, evaluate_scalar
 from ...ir.types import BufferType, Check
-from .host import Copy, If, ReadSizes, View, While
+from ..control import ReadSizes, SetSizes
+from .host import Copy, If, View, While
 from .lanes import Lanewise
 from .ops import Alloc, For, Index, Load, Store, lanes_of
 from .program import Call, Constant, Kernel, Program
@@ -64,6 +65,8 @@ class _Program:
 
     def learned(self, sizes: Mapping[str, int]) -> None:
         """Sizes became known: outputs of these sizes are made, and checks on them."""
+        if wrong := {n: v for n, v in sizes.items() if v < 0 and not n.startswith("$")}:
+            raise InputError(f"sizes that were computed are negative: {wrong}")
         self.symbols |= sizes
         run_checks(self.checks, self.symbols, sizes)
         for output in self.outputs:
@@ -95,6 +98,8 @@ class _Program:
                 env[op.buffer] = env[op.source].reshape(-1)[start : start + int(np.prod(shape))].reshape(shape)
             case ReadSizes():
                 self.learned(dict(zip(op.symbols, map(int, env[op.source].reshape(-1)), strict=True)))
+            case SetSizes():
+                self.learned({n: self.size(e) for n, e in zip(op.symbols, op.exprs, strict=True)})
             case If():
                 taken = bool(env[op.condition].reshape(-1)[0])
                 self.block((op.then if taken else op.otherwise).block)

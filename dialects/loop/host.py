@@ -1,4 +1,6 @@
-"""What the host program does between kernels: sizes that come from data, parts of buffers, copies, control flow."""
+"""What the host program does between kernels: parts of buffers, copies, control flow.
+
+Sizes that become known while it runs come from the control dialect's read_sizes and set_sizes."""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
-from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr, parse_value
-from ...ir.types import BufferType, ExprAttr, is_bool, is_float
+from ...ir.types import BufferType, ExprAttr, is_bool
+from ..control import ReadSizes, SetSizes
 
 
 def _buffer(value: SSAValue) -> BufferType:
@@ -41,48 +43,6 @@ def _print_strings(printer: Printer, values: Iterable[str]) -> None:
 
 def _parse_strings(parser: Parser) -> list[str]:
     return parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal)
-
-
-@irdl_op_definition
-class ReadSizes(IRDLOperation):
-    """Elements of a buffer of integers become size symbols: `loop.read_sizes %count ["NonZero_0.count"]`.
-
-    What follows may use them in types, sizes and offsets. A name that begins with `$` may be negative; one without is
-    trusted to be a size, which the computation of the buffer makes sure of.
-    C1: integers, as many as names. C2: names are distinct.
-    """
-
-    name = "loop.read_sizes"
-    source = operand_def(BufferType)
-    names = prop_def(ArrayAttr[StringAttr])
-
-    def __init__(self, source: SSAValue, names: Sequence[str], nodes: Sequence[str] = ()) -> None:
-        super().__init__(operands=[source], properties={"names": ArrayAttr(map(StringAttr, names))})
-        set_nodes(self, nodes)
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        return tuple(n.data for n in self.names)
-
-    def verify_(self) -> None:
-        type_ = _buffer(self.source)
-        if is_float(type_.element_type) or type_.elements.constant != len(self.names):
-            raise VerifyException(f"C1 {len(self.names)} integers are read from {type_}")
-        if len({*self.symbols}) != len(self.symbols):
-            raise VerifyException("C2 names are distinct")
-
-    def print(self, printer: Printer) -> None:
-        printer.print_string(" ")
-        printer.print_ssa_value(self.source)
-        printer.print_string(" ")
-        _print_strings(printer, self.symbols)
-        printer.print_op_attributes(self.attributes)
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        op = cls(parse_value(parser), _parse_strings(parser))
-        op.attributes |= parser.parse_optional_attr_dict()
-        return op
 
 
 @irdl_op_definition
@@ -338,7 +298,7 @@ def host_ops(block: Block) -> Iterator[Operation]:
 def defined_symbols(op: Operation) -> tuple[str, ...]:
     """The symbols to which an operation of a host program gives values, for what follows it."""
     match op:
-        case ReadSizes() | If():
+        case ReadSizes() | SetSizes() | If():
             return op.symbols
         case While() if op.count is not None:
             return (op.count.data,)
@@ -353,4 +313,4 @@ def root_of(buffer: SSAValue) -> SSAValue:
     return buffer
 
 
-__all__ = ["Copy", "If", "ReadSizes", "View", "While", "defined_symbols", "host_ops", "root_of"]
+__all__ = ["Copy", "If", "View", "While", "defined_symbols", "host_ops", "root_of"]

@@ -75,12 +75,13 @@ UNTIL = """
   }
 """
 DATA = """
-  loop.program @main(%k "k" : !loop.buffer<[1], i64>, %z "z" : !loop.buffer<[max("$k", 0)], f32>) outputs 1
+  loop.program @main(%k "k" : !loop.buffer<[1], i64>, %z "z" : !loop.buffer<[k], f32>) outputs 1
       checks [#ir.check<max("$k", 9999) - 9999, "k is at most 9999">] {
-    loop.read_sizes %k ["$k"]
-    %q = loop.alloc "q" : !loop.buffer<[max("$k", 0)], f32>
-    loop.call @fill(%q) sizes [max("$k", 0)]
-    loop.call @twice(%q, %z) sizes [max("$k", 0)]
+    control.read_sizes %k ["$k"]
+    control.set_sizes ["k"] to [max("$k", 0)]
+    %q = loop.alloc "q" : !loop.buffer<[k], f32>
+    loop.call @fill(%q) sizes [k]
+    loop.call @twice(%q, %z) sizes [k]
   }
 """
 BRANCH = """
