@@ -12,7 +12,7 @@ from ..dialects.graph.data import Constant
 from ..dialects.graph.movement import slice_range
 from ..dialects.graph.resize import COORDINATES, NEAREST
 from ..ir.expr import ONE, Expr, minimum, product
-from ..ir.types import TensorType
+from ..ir.types import TensorType, dtype_of
 from .graph_builder import GraphBuilder, numpy_rng, random_array, type_of
 from .graph_table import axis_of, make, recipe
 
@@ -183,6 +183,25 @@ def gather_nd(g: GraphBuilder) -> GraphOp:
     most = minimum(*sizes[batch : batch + depth])  # all axes share one range of indices
     shape = [*sizes[:batch], *g.sizes(g.rng.randrange(2)), depth]
     return make("GatherND", x, g.input(shape, i64, -most, most - 1), batch_dims=batch)
+
+
+@recipe
+def tree_leaves(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("f", (2,), exact=True, low=1)
+    interior, trees = g.rng.randint(0, 5), g.rng.randint(0, 3)
+    nodes = 2 * interior + 1  # children come after their parents, so that there is no circle
+    own = [[i, i] for i in range(interior, nodes)]
+    children = [[g.rng.randrange(i + 1, nodes) for _ in range(2)] for i in range(interior)] + own
+    width = g.number(type_of(x).sizes[1])
+    modes = sorted(g.rng.sample(range(6), g.rng.randint(1, 3)))
+    rules = [g.rng.choice(modes) + 8 * g.flip() for _ in range(nodes)]
+    tables: list[tuple[Any, Any]] = [
+        ([g.rng.randrange(width) for _ in range(nodes)], np.int32),
+        ([g.rng.choice((-1, 0, 0.5, 1, 2)) for _ in range(nodes)], dtype_of(type_of(x).element_type)),
+        (rules, np.uint8), (children, np.int32), ([g.rng.randrange(nodes) for _ in range(trees)], np.int32),
+    ]  # fmt: skip
+    constants = [g.constant(np.array(table, dtype)) for table, dtype in tables]
+    return make("TreeLeaves", x, *constants, steps=interior, modes=modes, tracks=True)
 
 
 @recipe

@@ -5,10 +5,10 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from ...ir.types import TensorType
-from . import binary, contraction, data, indexing, movement, normalization, pooling, reduction, resize, unary
+from . import binary, contraction, data, indexing, movement, normalization, pooling, reduction, resize, trees, unary
 from .base import GraphOp
 
-FAMILIES = (unary, binary, contraction, pooling, reduction, normalization, movement, resize, indexing, data)
+FAMILIES = (unary, binary, contraction, pooling, reduction, normalization, movement, resize, indexing, trees, data)
 
 OPERATORS: tuple[type[GraphOp], ...] = tuple(
     op

@@ -1,17 +1,34 @@
 """All rules: how each ONNX operator, at each of its versions, becomes operators of the graph dialect.
 
-A rule is a function of a `Node`; the files rules_*.py hold them by family, each in a table by operator.
+A rule is a function of a `Node`; the files rules_*.py hold them by family, each in a table by operator, and a family
+belongs to one domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from . import rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape
+from . import (
+    rules_elementwise,
+    rules_ml,
+    rules_movement,
+    rules_nets,
+    rules_reduce,
+    rules_resize,
+    rules_shape,
+    rules_trees,
+)
 from .node import Rule
 
-FAMILIES = (rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape)
+DOMAINS: Mapping[str, Sequence[Any]] = {
+    "": (rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape),
+    "ai.onnx.ml": (rules_ml, rules_trees),
+}
 
 RULES: Mapping[tuple[str, str], Rule] = {
-    ("", operator): rule for family in FAMILIES for operator, rule in family.RULES.items()
+    (domain, operator): rule
+    for domain, families in DOMAINS.items()
+    for family in families
+    for operator, rule in family.RULES.items()
 }

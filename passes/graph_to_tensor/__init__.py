@@ -11,13 +11,13 @@ from ...dialects.graph.base import GraphOp
 from ...errors import Error, Issue, UnsupportedError
 from ...ir.nodes import nodes_of
 from ...ir.passes import Pass
-from . import contraction, elementwise, indexing, movement, normalization, pooling, reduction, resize
+from . import contraction, elementwise, indexing, movement, normalization, pooling, reduction, resize, trees
 from .rules import REFUSALS, RULES, Emitter
 
 __all__ = ["FAMILIES", "GraphToTensor", "supported"]
 
 # their rules are entered when they are imported
-FAMILIES = (elementwise, movement, contraction, pooling, reduction, normalization, indexing, resize)
+FAMILIES = (elementwise, movement, contraction, pooling, reduction, normalization, indexing, resize, trees)
 
 
 @dataclass(frozen=True)
