@@ -407,13 +407,27 @@ CASES = [
     case("GatherND", t(N, 3, H), t(N, M, 1, e=i64), batch_dims=1, values={1: indices(-3, 3)}),
     *(
         case(
-            "TreeLeaves", t(N, 2, e=e), t(5, e=i32), t(5, e=e), t(5, e=u8), t(5, 2, e=i32), t(M, e=i32), steps=steps,
-            modes=[0, 5], tracks=True, values={
-                0: of_any(0, 1, np.nan), 1: of(0, 1, 0, 1, 0), 2: of(0.5, 1, 0, 0, 0), 3: of(0, 5, 8, 13, 0),
-                4: of(1, 2, 3, 4, 4, 1, 3, 3, 4, 4), 5: of_any(0, 2),
+            "TreeLeaves",
+            t(N, 2, e=e),
+            t(5, e=i32),
+            t(5, e=e),
+            t(5, e=u8),
+            t(5, 2, e=i32),
+            t(M, e=i32),
+            steps=steps,
+            modes=[0, 5],
+            tracks=True,
+            values={
+                0: of_any(0, 1, np.nan),
+                1: of(0, 1, 0, 1, 0),
+                2: of(0.5, 1, 0, 0, 0),
+                3: of(0, 5, 8, 13, 0),
+                4: of(1, 2, 3, 4, 4, 1, 3, 3, 4, 4),
+                5: of_any(0, 2),
             },
         )
-        for e in (f32, f64, f16) for steps in (0, 1, 4, 17)
+        for e in (f32, f64, f16)
+        for steps in (0, 1, 4, 17)
     ),
     *(
         case("ScatterElements", t(H, 4, e=e), t(3, 4, e=i64), t(3, 4, e=e), axis=0, reduction=r, values={1: v})

@@ -25,8 +25,9 @@ class TreeLeaves(GraphOp):
     `rules[i]` is 8 or more. A leaf is a node that is its own child. `modes` are the comparisons that occur,
     `tracks` says whether a rule of 8 or more does. Elements of the tables are in range: who makes them sees to it.
 
-    C1: x is a float matrix. C2: thresholds are of its element type. C3: tables are vectors over the same nodes, children
-    pairs. C4: features, children and roots are int32, rules uint8. C5: steps are not negative, modes from 0 to 5.
+    C1: x is a float matrix. C2: thresholds are of its element type. C3: tables are vectors over the same nodes,
+    children pairs. C4: features, children and roots are int32, rules uint8. C5: steps are not negative, modes are from
+    0 to 5.
     """
 
     name = "graph.tree_leaves"

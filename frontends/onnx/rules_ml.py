@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError, UnsupportedError
-from ...ir.expr import maximum, product
+from ...ir.expr import Expr, maximum, product
 from .builder import Value
 from .ml_scores import above, best, both_classes, class_labels, labelled, matrix, transformed
 from .node import Node, Rule
@@ -41,12 +41,8 @@ def per_feature(n: Node, values: list[Any], x: Value) -> Value:
     if len(values) != 1:
         if x.rank == 0:
             raise ModelError(f"{len(values)} values for a scalar")
-        n.builder.same(x.sizes[-1], matrix_size(values), f"{len(values)} values for {x.sizes[-1]} features")
+        n.builder.same(x.sizes[-1], Expr.const(len(values)), f"{len(values)} values for {x.sizes[-1]} features")
     return n.constant(values if len(values) != 1 else values[0], x.dtype)
-
-
-def matrix_size(values: list[Any]) -> Any:
-    return maximum(len(values), 0)
 
 
 def normalizer(n: Node) -> Value:
@@ -150,8 +146,8 @@ def only(n: Node, what: str) -> tuple[Array, str]:
 
 
 def one_hot_encoder(n: Node) -> Value:
-    """A new last axis over the categories. An element that is none of them has zeros, whatever `zeros` says: there is no
-    error that depends on data."""
+    """A new last axis over the categories. An element that is none of them has zeros, whatever `zeros` says:
+    there is no error that depends on data."""
     x = n.input(0)
     categories = n.attr("cats_int64s", [])
     n.attr("zeros", 1)
@@ -166,8 +162,8 @@ def one_hot_encoder(n: Node) -> Value:
 
 def linear(n: Node, x: Value, coefficients: Array, intercepts: Array | None) -> Value:
     """x times the transposed coefficients [targets, features], plus the intercepts."""
-    count, features = coefficients.shape
-    n.builder.same(x.sizes[1], maximum(features, 0), f"coefficients of {features} features for {x.sizes[1]}")
+    features = coefficients.shape[1]
+    n.builder.same(x.sizes[1], Expr.const(features), f"coefficients of {features} features for {x.sizes[1]}")
     added = None if intercepts is None else n.constant(intercepts, np.float32)
     table = n.constant(coefficients, np.float32)
     return n.emit("Gemm", x, table, added, alpha=1.0, beta=1.0, trans_a=False, trans_b=True)
@@ -226,8 +222,8 @@ def kernel(n: Node, x: Value, vectors: Array) -> Value:
     if kind not in KERNELS:
         raise ModelError(f"kernel_type is {kind!r}")
     if kind == "RBF":
-        count, features = vectors.shape
-        n.builder.same(x.sizes[1], maximum(features, 0), f"support vectors of {features} features for {x.sizes[1]}")
+        features = vectors.shape[1]
+        n.builder.same(x.sizes[1], Expr.const(features), f"support vectors of {features} features for {x.sizes[1]}")
         apart = n.emit("Sub", n.reshape(x, [x.sizes[0], 1, x.sizes[1]]), n.constant(vectors, np.float32))
         distance = n.emit("ReduceSumSquare", apart, axes=[2], keepdims=False)
         return n.emit("Exp", n.emit("Mul", distance, n.constant(-gamma, np.float32)))

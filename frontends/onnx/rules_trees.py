@@ -101,8 +101,8 @@ class Votes:
 
 
 def scores(n: Node, leaf: Value, votes: Votes, count: int, leaves: int, aggregate: str) -> Value:
-    """The votes of the reached leaves [rows, trees] for each target, joined over the trees: [rows, count]. A target that
-    no leaf votes for has 0."""
+    """The votes of the reached leaves [rows, trees] for each target, joined over the trees: [rows, count]. A target
+    that no leaf votes for has 0."""
     if count < 1 or (len(votes.targets) and not 0 <= int(votes.targets.min()) <= int(votes.targets.max()) < count):
         raise ModelError(f"a leaf votes for a target outside of {count}")
     several = bool(np.bincount(votes.leaves, minlength=1).max() > 1)
@@ -324,8 +324,8 @@ def binary(
     n: Node, leaf: Value, votes: Votes, trees: Forest, labels: Any, transform: str, base: Array
 ) -> tuple[Value | None, Value]:
     """Two classes, of which one has votes: they say how much for the second one, whichever they are for. The
-    specification leaves this open; so does ONNX Runtime: a score above 0 is the second class, or above 1/2 if there are no
-    negative votes, and votes for class 0 are given for both classes."""
+    specification leaves this open; so does ONNX Runtime: a score above 0 is the second class, or above 1/2 if there are
+    no negative votes, and votes for class 0 are given for both classes."""
     only = Votes(votes.leaves, np.zeros_like(votes.targets), votes.weights)
     score = scores(n, leaf, only, 1, trees.leaves, "SUM")
     positive = not len(votes.weights) or float(votes.weights.min()) >= 0

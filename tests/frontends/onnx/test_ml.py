@@ -75,7 +75,14 @@ def grow(rng: np.random.Generator, depth: int, features: int, modes: list[str], 
 
 
 def forest(
-    seed: int, trees: int, depth: int, features: int, *, modes: Any = MODES[:1], tracks: bool = False, values: Any = None
+    seed: int,
+    trees: int,
+    depth: int,
+    features: int,
+    *,
+    modes: Any = MODES[:1],
+    tracks: bool = False,
+    values: Any = None,
 ) -> tuple[dict[str, Any], list[tuple[int, int]]]:
     """Attributes of the nodes, and the leaves as (tree, node)."""
     rng = np.random.default_rng(seed)
@@ -140,7 +147,11 @@ def test_tree_modes(mode: str) -> None:
     whole = lambda rng: np.float32(rng.integers(-2, 3))  # noqa: E731
     nodes, leaves = forest(2, 5, 4, 3, modes=[mode], values=whole)
     model = model_of(
-        "TreeEnsembleRegressor", rows_of(3), n_targets=1, **nodes, **votes("target", leaves, [[0]] * len(leaves), normal)
+        "TreeEnsembleRegressor",
+        rows_of(3),
+        n_targets=1,
+        **nodes,
+        **votes("target", leaves, [[0]] * len(leaves), normal),
     )
     agrees(model, np.random.default_rng(1).integers(-2, 3, (40, 3)).astype(np.float32))
 
@@ -149,7 +160,11 @@ def test_tree_modes(mode: str) -> None:
 def test_missing_values_go_where_the_node_says(modes: Any) -> None:
     nodes, leaves = forest(3, 6, 5, 3, modes=modes, tracks=True)
     model = model_of(
-        "TreeEnsembleRegressor", rows_of(3), n_targets=1, **nodes, **votes("target", leaves, [[0]] * len(leaves), normal)
+        "TreeEnsembleRegressor",
+        rows_of(3),
+        n_targets=1,
+        **nodes,
+        **votes("target", leaves, [[0]] * len(leaves), normal),
     )
     x = rows_of(3, 50)
     x[RNG.random(x.shape) < 0.4] = np.nan
@@ -184,7 +199,9 @@ def test_doubles() -> None:
         f"{k}_as_tensor": numpy_helper.from_array(np.array(v, np.float64) / 3)
         for k, v in (("nodes_values", nodes.pop("nodes_values")), ("target_weights", given.pop("target_weights")))
     }
-    model = model_of("TreeEnsembleRegressor", x := rows_of(3, dtype=np.float64), n_targets=1, **nodes, **given, **doubles)
+    model = model_of(
+        "TreeEnsembleRegressor", x := rows_of(3, dtype=np.float64), n_targets=1, **nodes, **given, **doubles
+    )
     agrees(model, x)
 
 
@@ -200,7 +217,8 @@ def test_tree_classifier(transform: str, weights: Any, kind: str) -> None:
     rng = np.random.default_rng(7)
     targets = {
         "one vote": [[int(rng.integers(4))] for _ in leaves], "base values": [[int(rng.integers(4))] for _ in leaves],
-        "all votes": [[*range(4)] for _ in leaves], "second class": [[1] for _ in leaves], "first class": [[0] for _ in leaves],
+        "all votes": [[*range(4)] for _ in leaves], "first class": [[0] for _ in leaves],
+        "second class": [[1] for _ in leaves],
     }[kind]  # fmt: skip
     base = {"base_values": [0.25, -0.5, 1.0, 0.125]} if kind == "base values" else {}
     model = model_of(
@@ -212,7 +230,7 @@ def test_tree_classifier(transform: str, weights: Any, kind: str) -> None:
 
 @pytest.mark.parametrize("weights", [normal, positive])
 def test_two_classes_that_both_have_votes(weights: Any) -> None:
-    """ONNX Runtime's label is then 0 or 1 whatever the labels are; the specification's is that of the greatest score."""
+    """ONNX Runtime's label is then 0 or 1 whatever the labels are; the specification's that of the greatest score."""
     nodes, leaves = forest(6, 6, 4, 4)
     model = model_of(
         "TreeEnsembleClassifier", x := rows_of(4), 2, **nodes, classlabels_int64s=[3, 5],
