@@ -99,6 +99,16 @@ def interpret_block(ops: Sequence[Operation], env: Environment) -> None:
         op.interpret(env)
 
 
+def call(function: FuncOp, arguments: Sequence[Array], symbols: Mapping[str, int]) -> list[Array]:
+    """The results of a function. Raises InputError for the first of its size checks that does not hold."""
+    env = Environment(dict(symbols), dict(zip(function.body.block.args, arguments, strict=True)))
+    run_checks(function.attributes.get("ircc.checks"), env.symbols)
+    *ops, last = function.body.block.ops
+    assert isinstance(last, ReturnOp)
+    interpret_block(ops, env)
+    return [env.values[v] for v in last.arguments]
+
+
 def evaluate(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs of a graph or tensor module by name, in order.
 
@@ -112,11 +122,5 @@ def evaluate(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str, Array]:
     arrays = [np.asarray(inputs[n]) for n in names]
     types = [a.type for a in args]
     assert all(isinstance(t, TensorType) for t in types)
-    env = Environment(bind_symbols(types, arrays, names))  # pyright: ignore[reportArgumentType]
-    run_checks(main.attributes.get("ircc.checks"), env.symbols)
-    env.values.update(zip(args, arrays, strict=True))
-    *ops, last = main.body.block.ops
-    assert isinstance(last, ReturnOp)
-    interpret_block(ops, env)
-    outputs = names_of(main.res_attrs, len(last.arguments), "output_")
-    return {n: env.values[v] for n, v in zip(outputs, last.arguments, strict=True)}
+    found = call(main, arrays, bind_symbols(types, arrays, names))  # pyright: ignore[reportArgumentType]
+    return dict(zip(names_of(main.res_attrs, len(found), "output_"), found, strict=True))

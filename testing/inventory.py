@@ -13,7 +13,7 @@ from xdsl.ir import Attribute
 from xdsl.irdl import IRDLOperation
 from xdsl.passes import ModulePass
 
-LEVELS = ("graph", "tensor", "loop")
+LEVELS = ("graph", "control", "tensor", "loop")  # control stands at graph and at tensor level
 
 _Class = TypeVar("_Class")
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from xdsl.dialects.builtin import i64
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, OpResult, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
@@ -75,17 +76,30 @@ def hint(name: str) -> str | None:
 
 
 class Builder:
-    """Appends operations to a block. `checks` collects the conditions on sizes, each once."""
+    """Appends operations to a block. `checks` collects the conditions on sizes, each once.
 
-    def __init__(self, block: Block) -> None:
+    The builder of a body shares `functions`, the bodies that are done, and their names with that of its `caller`."""
+
+    def __init__(self, block: Block, caller: Builder | None = None) -> None:
         self.block = block
+        self.functions: list[FuncOp] = [] if caller is None else caller.functions
+        self.names: set[str] = set() if caller is None else caller.names
         self.checks: dict[Check, None] = {}
         self.nodes: Sequence[str] = ()  # names of the nodes being imported
+
+    def unique(self, name: str) -> str:
+        """The name, with a number behind it where it is taken: for bodies, and for size symbols."""
+        found, count = name, 1
+        while found in self.names:
+            count += 1
+            found = f"{name}#{count}"
+        self.names.add(found)
+        return found
 
     # ---- values
 
     def ssa(self, value: Value) -> SSAValue:
-        """The SSA value, made when it is first needed. Its operation is in no block until `_placed` puts it there."""
+        """The SSA value, made when it is first needed; `place_operation` puts its operation into the block."""
         if value.ssa is None:
             assert value.known is not None
             if symbolic.is_symbolic(value.known):
@@ -103,18 +117,18 @@ class Builder:
             op = BY_NAME["Cast"].make(op.results[0], to=type_.element_type, nodes=self.nodes)
         return op.results[0]
 
-    def _placed(self, op: Operation) -> None:
+    def place_operation(self, op: Operation) -> None:
         """Put the operation into the block, after the constants that it needs."""
         for operand in op.operands:
             if isinstance(operand, OpResult) and operand.op.parent is None:
-                self._placed(operand.op)
+                self.place_operation(operand.op)
         self.block.add_op(op)
 
     def place(self, value: Value) -> SSAValue:
         """The SSA value, in the block: for results of the function."""
         found = self.ssa(value)
         if isinstance(found, OpResult) and found.op.parent is None:
-            self._placed(found.op)
+            self.place_operation(found.op)
         return found
 
     # ---- operators
@@ -141,7 +155,7 @@ class Builder:
             return tuple(Value(t, f) for f, t in found)
         for check in op.checks():
             self.check(check.expr.data, check.message.data)
-        self._placed(op)
+        self.place_operation(op)
         arrays = [None] * len(types) if found is None else [f for f, _ in found]
         return tuple(Value(t, f, r) for t, f, r in zip(types, arrays, op.results, strict=True))
 

@@ -8,7 +8,8 @@ becomes an `Issue`, the node's results become unknown, and the walk goes on, so 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from ...errors import Error, Issue, ModelError, UnsupportedError
 from ...ir.expr import Expr
 from ...ir.types import TensorType, element_of, is_float
+from .bodies import Body
 from .builder import Builder, ConstraintError, Value, check_size, constant, hint
 from .check import inferred_types
 from .functions import canonical, has_body, local_functions, schema_function
@@ -58,7 +60,7 @@ class Scope:
     """Names of the graph or function body being imported, and what it inherits.
 
     `prefix` makes names of weights unique, `attributes` are a function's, `origin` is the node that a body stands
-    for: its nodes are called by it."""
+    for: its nodes are called by it. What a scope with a `body` finds around it, the body captures."""
 
     opsets: Mapping[str, int]
     values: dict[str, Value | Unknown | None] = field(default_factory=dict)
@@ -69,15 +71,16 @@ class Scope:
     operator: str = ""
     depth: int = 0
     file: str = ""  # of the model, where weights of this scope can be read again
+    body: Body | None = None
 
     def find(self, name: str) -> Value | Unknown | None:
         """The value of a name here or around. Raises ModelError for a name that nothing gives."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            scope = scope.parent
-        raise ModelError(f"nothing computes the value '{name}'")
+        if name in self.values:
+            return self.values[name]
+        if self.parent is None:
+            raise ModelError(f"nothing computes the value '{name}'")
+        found = self.parent.find(name)
+        return self.body.take(found) if self.body is not None and isinstance(found, Value) else found
 
     def define(self, name: str, value: Value | Unknown | None) -> None:
         """Name a value. Raises ModelError for a name that is taken."""
@@ -89,7 +92,7 @@ class Scope:
         """A scope within this one."""
         if self.depth >= DEPTH:
             raise Hopeless(f"graphs or functions lie in one another more than {DEPTH} deep")
-        return replace(self, depth=self.depth + 1, **fields)
+        return replace(self, depth=self.depth + 1, **{"body": None, **fields})
 
 
 class Importer:
@@ -164,7 +167,10 @@ class Importer:
             "producer": " ".join(filter(None, (self.model.producer_name, self.model.producer_version))),
             "sha256": self.source.sha256,
         }
-        return ModuleOp([main], {"ircc.model": DictionaryAttr({k: StringAttr(v) for k, v in facts.items()})})
+        return ModuleOp(
+            [main, *self.builder.functions],
+            {"ircc.model": DictionaryAttr({k: StringAttr(v) for k, v in facts.items()})},
+        )
 
     # ---- graphs
 
@@ -303,15 +309,31 @@ class Importer:
         self, scope: Scope, proto: NodeProto, name: str, domain: str, opset: int,
         values: Sequence[Value | None], wanted: Sequence[str], attributes: Mapping[str, AttributeProto],
     ) -> Node:  # fmt: skip
-        def inline(attribute: str, inputs: Sequence[Value | None]) -> list[Value | None]:
-            return self._inline(scope, proto, attribute, attributes[attribute].g, inputs)
+        def inline(attribute: str, inputs: Sequence[Value | None], body: Body | None = None) -> list[Value | None]:
+            if attribute not in attributes:
+                raise ModelError(f"attribute {attribute} is missing")
+            return self._inline(scope, proto, attribute, attributes[attribute].g, inputs, body)
 
         weight = (scope.file, weight_name(scope.prefix, proto.output[0])) if proto.output else ("", "")
         outputs = [o if o in wanted else "" for o in proto.output]
         return Node(
             name, proto.op_type, domain, opset, values, outputs, attributes, self.builder,
-            self.source.array, inline, weight,
+            self.source.array, inline, self._mark, weight,
         )  # fmt: skip
+
+    def _mark(self) -> Callable[[], None]:
+        """A point of the import to which a rule can go back that tried to import a body."""
+        issues, functions, supported = len(self.report.issues), self.builder.functions, Counter(self.report.supported)
+        expanded, count = Counter(self.report.expanded), len(functions)
+        first = self.invalid, self.doubt
+
+        def back() -> None:
+            del self.report.issues[issues:]
+            del functions[count:]
+            self.report.supported, self.report.expanded = supported, expanded
+            self.invalid, self.doubt = first
+
+        return back
 
     def _apply(self, rule: Rule, node: Node) -> Sequence[Value | None]:
         found = rule(node)
@@ -320,15 +342,24 @@ class Importer:
         return list(found)
 
     def _inline(
-        self, scope: Scope, proto: NodeProto, attribute: str, graph: GraphProto, inputs: Sequence[Value | None]
-    ) -> list[Value | None]:
-        """The outputs of a graph in an attribute, imported here with these inputs."""
-        inner = scope.inside(values={}, parent=scope, prefix=subgraph_prefix(scope.prefix, proto, attribute))
-        self._initializers(inner, graph)
-        for info, value in zip(graph.input, inputs, strict=True):
-            inner.define(info.name, value)
-        self._nodes(inner, graph.node, [o.name for o in graph.output])
-        return self._results(inner, [o.name for o in graph.output])
+        self, scope: Scope, proto: NodeProto, attribute: str, graph: GraphProto, inputs: Sequence[Value | None],
+        body: Body | None,
+    ) -> list[Value | None]:  # fmt: skip
+        """The outputs of a graph in an attribute, imported with these inputs: here, or in a body."""
+        prefix = subgraph_prefix(scope.prefix, proto, attribute)
+        inner = scope.inside(values={}, parent=scope, prefix=prefix, body=body)
+        if len(inputs) != len(graph.input):
+            raise ModelError(f"{attribute} has {len(graph.input)} inputs, {len(inputs)} are given")
+        here, nodes = self.builder, self.builder.nodes
+        self.builder = here if body is None else body.builder
+        try:
+            for info, value in zip(graph.input, inputs, strict=True):
+                inner.define(info.name, value)
+            self._initializers(inner, graph)
+            self._nodes(inner, graph.node, [o.name for o in graph.output])
+            return self._results(inner, [o.name for o in graph.output])
+        finally:
+            self.builder, here.nodes = here, nodes
 
     def _expand(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from .source import Array, dtype_of
 
 Result: TypeAlias = "Value | Sequence[Value | None] | None"
 Rule: TypeAlias = "Callable[[Node], Result]"
+Inline: TypeAlias = "Callable[..., list[Value | None]]"
 Attributes: TypeAlias = "Mapping[str, AttributeProto]"
 
 
@@ -37,9 +38,14 @@ class Node:
     attributes: Attributes
     builder: Builder
     tensor: Callable[[TensorProto, str], Array]  # reads a tensor of an attribute
-    inline: Callable[[str, Sequence[Value | None]], list[Value | None]]  # imports the graph in an attribute
+    inline: Inline  # imports the graph in an attribute with these inputs: here, or in a body
+    mark: Callable[[], Callable[[], None]]  # remembers what is imported; the function that goes back to there
     weight: tuple[str, str] = ("", "")  # file and name by which a constant of this node is found again
     used: set[str] = field(default_factory=set)  # attributes that the rule has asked for
+
+    def within(self, builder: Builder) -> Node:
+        """The same node, building in a body."""
+        return replace(self, builder=builder)
 
     # ---- inputs
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import (
+    rules_control,
     rules_elementwise,
     rules_ml,
     rules_movement,
@@ -22,7 +23,7 @@ from . import (
 from .node import Rule
 
 DOMAINS: Mapping[str, Sequence[Any]] = {
-    "": (rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape),
+    "": (rules_control, rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape),
     "ai.onnx.ml": (rules_ml, rules_trees),
 }
 

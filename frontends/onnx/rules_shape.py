@@ -11,7 +11,7 @@ from ...errors import ModelError, UnsupportedError
 from ...ir.expr import ONE, ZERO, Expr, maximum, product
 from ...ir.types import TensorType, element_of
 from .builder import Value, constant
-from .node import Node, Result, Rule
+from .node import Node, Rule
 from .symbolic import LIMIT, Ratio, Undecided
 
 
@@ -188,19 +188,6 @@ def expand(n: Node) -> Value:
     return x if found.type == x.type else found
 
 
-# ---- graphs within
-
-
-def if_(n: Node) -> Result:
-    """A branch that is known is inlined."""
-    condition = n.input(0).numbers
-    if condition is None:
-        raise UnsupportedError("which branch is taken depends on data; ircc has no control flow yet")
-    n.required("then_branch")
-    n.required("else_branch")
-    return n.inline("then_branch" if condition.reshape(-1)[0] else "else_branch", [])
-
-
 def data_dependent(n: Node) -> Value:
     raise UnsupportedError("the sizes of its results depend on data, which ircc cannot compile yet")
 
@@ -212,7 +199,6 @@ RULES: Mapping[str, Rule] = {
     "Expand": expand,
     "EyeLike": eye_like,
     "Flatten": flatten,
-    "If": if_,
     "Range": arange,
     "Reshape": reshape,
     "Shape": shape_of,
