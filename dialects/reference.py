@@ -14,10 +14,13 @@ from ..errors import IRError
 from ..ir.check_each import TooLarge
 from ..ir.evaluator import bind_symbols, names_of
 from ..ir.evaluator import evaluate as evaluate_function
-from ..ir.expr import product
+from ..ir.expr import ONE, Expr, product
 from ..ir.types import BufferType, TensorType
+from . import control
+from .control import called
 from .loop import Call, For, Program
 from .loop.evaluate import bind_sizes, evaluate_program
+from .loop.host import While
 from .tensor import Compute
 
 Array = np.ndarray[Any, Any]
@@ -58,28 +61,46 @@ def evaluate(module: ModuleOp, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return evaluate_program(module, inputs)
 
 
+def guess(expr: Expr, symbols: Mapping[str, int]) -> int:
+    """The value of a size; symbols that become known only in a run are taken to be small."""
+    return int(expr.evaluate(symbols={**dict.fromkeys(expr.symbols, 8), **symbols}))
+
+
 def elements(main: FuncOp, inputs: Mapping[str, Array]) -> float:
     """How many scalar operations a run evaluates in computes. Raises InputError for sizes that are not as declared."""
     names = names_of(main.arg_attrs, len(main.body.block.args), "input_")
     types = [a.type for a in main.body.block.args if isinstance(a.type, TensorType)]
-    symbols = bind_symbols(types, [np.asarray(inputs[name]) for name in names], names)
+    return _elements(main, bind_symbols(types, [np.asarray(inputs[name]) for name in names], names))
+
+
+def _elements(function: FuncOp, symbols: Mapping[str, int]) -> float:
     total = 0.0
-    for op in main.body.block.ops:
+    for op in function.body.block.ops:
         if isinstance(op, Compute):
-            domain = product(e.data for e in op.extents).evaluate(symbols=symbols)
+            domain = guess(product(e.data for e in op.extents), symbols)
             total += float(domain) * sum(1 for inner in op.walk() if inner is not op)
+        for body in called(op):
+            rows = op.rows or op.bound if isinstance(op, control.Loop) else None
+            total += float(guess(rows or ONE, symbols)) * _elements(body, symbols)
     return total
 
 
 def steps(program: Program, symbols: Mapping[str, int]) -> float:
     """About how many operations a run interprets: a bound that depends on loops around it counts as in their first
     iteration."""
+    return _program_steps(program.body.block, symbols)
+
+
+def _program_steps(block: Block, symbols: Mapping[str, int]) -> float:
     total = 0.0
-    for op in program.body.block.ops:
+    for op in block.ops:
         if isinstance(op, Call):
             kernel = op.find()
-            values = {name: int(e.evaluate(symbols=symbols)) for name, e in op.bound(kernel).items()}
+            values = {name: guess(e, symbols) for name, e in op.bound(kernel).items()}
             total += _steps(kernel.body.block, values)
+        for region in op.regions:
+            bound = op.bound.data if isinstance(op, While) and op.bound is not None else ONE
+            total += float(guess(bound, symbols)) * _program_steps(region.block, symbols)
     return total
 
 

@@ -14,15 +14,15 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.printer import Printer
 
-from ..dialects import control, loop, tensor
+from ..dialects import loop, tensor
 from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
-from ..errors import PassError
 from ..ir.evaluator import main_function, names_of
-from ..ir.expr import Expr, product
+from ..ir.expr import ONE, Expr, product
 from ..ir.nodes import merged, nodes_of, set_nodes
 from ..ir.passes import Pass
-from ..ir.types import BufferType, ExprAttr, TensorType, is_bool, is_float, is_unsigned, signless
+from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
+from ._control_to_loop import HostBuilder, Kernels, buffer_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TensorToLoop(Pass):
     """Lower `func.func @main` of tensor operations to `loop.program @main` and one `loop.kernel` per distinct compute.
 
     A reduction becomes three nests (start value, accumulation, finish) in the kernel's result buffer; schedules fuse
-    them again. Computes whose kernels would be equal share one.
+    them again. Computes whose kernels would be equal share one. Bodies of control flow become parts of the program.
     """
 
     name = "tensor-to-loop"
@@ -42,21 +42,22 @@ class TensorToLoop(Pass):
         main = main_function(module)
         lowering = _Lowering(module)
         program = lowering.program(main)
-        main.detach()
-        main.erase()
+        for function in functions:
+            function.detach()
+            function.erase()
         module.body.block.add_op(program)
         return True
 
 
 @dataclass
-class _Lowering:
+class _Lowering(Kernels):
     module: ModuleOp
     kernels: dict[str, loop.Kernel] = field(default_factory=dict[str, loop.Kernel])
     names: set[str] = field(default_factory=set[str])
 
     def program(self, main: FuncOp) -> loop.Program:
         """The host program of a function. Its results are written straight into the output buffers where possible."""
-        *ops, last = main.body.block.ops
+        last = main.body.block.last_op
         assert isinstance(last, ReturnOp)
         inputs = names_of(main.arg_attrs, len(main.body.block.args), "input_")
         outputs = names_of(main.res_attrs, len(last.arguments), "output_")
@@ -64,32 +65,14 @@ class _Lowering:
         names = _distinct([*inputs, *outputs])
         block = kernel_block(types, names)
         env: dict[SSAValue, SSAValue] = dict(zip(main.body.block.args, block.args, strict=False))
-        target: dict[SSAValue, SSAValue] = {}
-        for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):
-            if isinstance(value.owner, tensor.Compute):
-                target.setdefault(value, arg)
-        for op in ops:
-            match op:
-                case tensor.Constant():
-                    env[op.result] = block_add(block, loop.Constant(op.value, buffer_of(op.result))).buffer
-                    set_nodes(block.last_op, nodes_of(op))  # pyright: ignore[reportArgumentType]
-                case tensor.Compute():
-                    env[op.result] = (
-                        target.get(op.result)
-                        or block_add(block, loop.Alloc(f"t{len(block.ops)}", buffer_of(op.result))).buffer
-                    )
-                    self.call(block, op, env)
-                case control.ReadSizes():
-                    block.add_op(control.ReadSizes(env[op.source], op.symbols, nodes_of(op)))
-                case control.SetSizes():
-                    block.add_op(op.clone())
-                case _:
-                    raise PassError(f"tensor-to-loop: {op.name} is no tensor operation", node=", ".join(nodes_of(op)))
-        for value, arg in zip(last.arguments, block.args[len(inputs) :], strict=True):
-            if target.get(value) is not arg:
-                self.copy(block, env[value], arg)
+        places = block.args[len(inputs) :]
+        host = HostBuilder(self)
+        host.function(main, block, env, places, ONE)
+        for value, place in zip(last.arguments, places, strict=True):
+            if env[value] is not place:
+                self.copy(block, env[value], place)
         checks: Any = main.attributes.get("ircc.checks") or ()
-        program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), checks)
+        program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), [*checks, *host.checks])
         program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
         return program
 
@@ -153,13 +136,6 @@ T = TypeVar("T", bound=Operation)
 def block_add(block: Block, op: T) -> T:
     block.add_op(op)
     return op
-
-
-def buffer_of(value: SSAValue) -> BufferType:
-    """The row-major global buffer that holds a tensor."""
-    type_ = value.type
-    assert isinstance(type_, TensorType)
-    return BufferType.of(type_.sizes, type_.element_type)
 
 
 def kernel_name(nodes: Sequence[str], fallback: str) -> str:

@@ -312,6 +312,7 @@ class _Main:
         writer.run(f"store i64 0, ptr {counter}, align 8")
         writer.run(f"br label %H{n}")
         writer.label(f"H{n}")
+        writer.open_scope()  # what is computed from here on need not have been computed where the loop ends
         i = writer.now(f"load i64, ptr {counter}, align 8")
         if bound is not None:
             inside = writer.now(f"icmp slt i64 {i}, {bound}")
@@ -321,7 +322,6 @@ class _Main:
             writer.run(f"br i1 {self.condition(op.condition)}, label %B{n}, label %E{n}")
             writer.label(f"B{n}")
         sizes, known = dict(writer.sizes), set(self.known)
-        writer.open_scope()
         self.define(op.iteration.data, i)
         self.learned([op.iteration.data])
         self.block(op.body.block)

@@ -126,6 +126,12 @@ def test_a_loop_until(start: float, count: int) -> None:
     assert found["n"].shape == (count,) and found["y"][0] == start * 2**count
 
 
+@pytest.mark.parametrize("bound", [0, 3, 9])
+def test_a_loop_with_a_bound_and_a_condition(bound: int) -> None:
+    found = both(UNTIL.replace('"$i" if', f'"$i" to {bound} if'), s=np.ones(4, np.float32))
+    assert found["n"].shape == (min(bound, 7),)
+
+
 @pytest.mark.parametrize("k", [5, 0, -3, 1, 9999])
 def test_sizes_from_data(k: int) -> None:
     np.testing.assert_array_equal(both(DATA, k=[k])["z"], np.full(max(k, 0), 4.0))
