@@ -73,14 +73,14 @@ builtin.module {
     }
   }
   loop.program @main(%x "x" : !loop.buffer<[6, 8], f32>, %y "y" : !loop.buffer<[8, 6], f32>) outputs 1 attributes {arena = #ir.expr<384>} {
-    %t0 = loop.alloc "t0" at 0 : !loop.buffer<[6, 8], f32>
-    loop.call @map(%x, %t0)
-    loop.call @map_2(%t0, %t0)
-    %t4 = loop.alloc "t4" at 192 : !loop.buffer<[8, 6], f32>
-    loop.call @map_3(%t0, %t4)
-    %t6 = loop.alloc "t6" at 0 : !loop.buffer<[8, 6], f32>
-    loop.call @map_4(%t4, %t6)
-    loop.call @map_5(%t6, %y)
+    %t1 = loop.alloc "t1" at 0 : !loop.buffer<[6, 8], f32>
+    loop.call @map(%x, %t1)
+    loop.call @map_2(%t1, %t1)
+    %t3 = loop.alloc "t3" at 192 : !loop.buffer<[8, 6], f32>
+    loop.call @map_3(%t1, %t3)
+    %t4 = loop.alloc "t4" at 0 : !loop.buffer<[8, 6], f32>
+    loop.call @map_4(%t3, %t4)
+    loop.call @map_5(%t4, %y)
   }
 }
 // -----
@@ -141,13 +141,13 @@ builtin.module {
     }
   }
   loop.program @main(%input "input_0" : !loop.buffer<[N, 4], f32>, %output "output_0" : !loop.buffer<[N, 4], f32>) outputs 1 attributes {arena = #ir.expr<128 * ((16 * N + 63) floordiv 64)>} {
-    %t0 = loop.alloc "t0" at 0 : !loop.buffer<[N, 4], f32>
-    loop.call @map(%input, %t0) sizes [N]
+    %t1 = loop.alloc "t1" at 0 : !loop.buffer<[N, 4], f32>
+    loop.call @map(%input, %t1) sizes [N]
     %t2 = loop.alloc "t2" at 64 * ((16 * N + 63) floordiv 64) : !loop.buffer<[N, 4], f32>
-    loop.call @map_2(%t0, %t2) sizes [N]
-    %t4 = loop.alloc "t4" at 0 : !loop.buffer<[N, 4], f32>
-    loop.call @map_3(%t2, %t4) sizes [N]
-    loop.call @map(%t4, %output) sizes [N]
+    loop.call @map_2(%t1, %t2) sizes [N]
+    %t3 = loop.alloc "t3" at 0 : !loop.buffer<[N, 4], f32>
+    loop.call @map_3(%t2, %t3) sizes [N]
+    loop.call @map(%t3, %output) sizes [N]
   }
 }
 // -----

@@ -62,9 +62,9 @@ builtin.module {
     }
   }
   loop.program @main(%x "x" : !loop.buffer<[N, 8], f32>, %w "w" : !loop.buffer<[8, 4], f32>, %y "y" : !loop.buffer<[N + 2, 4], f32>) outputs 1 {
-    %t0 = loop.alloc "t0" : !loop.buffer<[N, 4], f32>
-    loop.call @MatMul_0.Relu_1(%x, %w, %t0) sizes [N] {nodes = ["MatMul_0", "Relu_1"]}
-    loop.call @Pad_2(%t0, %y) sizes [N] {nodes = ["Pad_2"]}
+    %t1 = loop.alloc "t1" : !loop.buffer<[N, 4], f32>
+    loop.call @MatMul_0.Relu_1(%x, %w, %t1) sizes [N] {nodes = ["MatMul_0", "Relu_1"]}
+    loop.call @Pad_2(%t1, %y) sizes [N] {nodes = ["Pad_2"]}
   }
 }
 // -----
