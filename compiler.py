@@ -17,13 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 
 from . import __version__
 from .codegen.backend import Backend, find_backend
+from .composition import Runnable, compose, grouped
 from .dialects.loop import Call, Kernel
 from .dialects.reference import main_of
-from .errors import BackendError, Error, InputError, Issue, ModelError, PassError, UnsupportedError
+from .errors import BackendError, Error, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import Report, check_model, import_model
 from .frontends.sizes import declare_ranges, fix_shapes, ports_of, ranges_of
@@ -98,7 +99,7 @@ def compile(
     precision: str = "f32",
     passes: str | Pipeline | None = None,
     instruments: Iterable[Instrument] = (),
-) -> Engine:
+) -> Runnable:
     """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
 
     `model`: path of an ONNX file or of textual IR of any level, the bytes of one, an onnx.ModelProto, or a module.
@@ -245,9 +246,15 @@ class Compilation:
         """The model as what an engine file holds."""
         return self.finish(self.lower(model, "loop-ir"))
 
-    def engine(self, model: Model, threads: int | None = None) -> Engine:
-        """The model, ready to run in this process."""
-        return Engine(self.build(model), threads)
+    def engine(self, model: Model, threads: int | None = None) -> Runnable:
+        """The model, ready to run in this process. What has no native meaning runs in Python, between engines."""
+        try:
+            module = self.lower(model, "loop-ir")
+        except NeedsPython:
+            assert not isinstance(model, ModuleOp)
+            way = replace(self, shapes={}, ranges={})  # they are in the pieces
+            return compose(model, self.shapes, lambda piece: way.engine(piece, threads), threads)
+        return grouped(Engine(self.finish(module), threads), layout_of(module))
 
     def finish(self, module: ModuleOp) -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
@@ -320,6 +327,7 @@ class Compilation:
 # ---- what a module knows about itself -----------------------------------------------------------------------------
 
 PASSES = "ircc.passes"  # the passes it has seen, as pipeline text
+OUTPUTS = "ircc.outputs"  # sequences among the model's outputs
 MODEL = "ircc.model"  # name, producer and sha256 of the ONNX model it came from
 
 
@@ -374,6 +382,13 @@ def provenance(module: ModuleOp) -> dict[str, Any]:
         "ranges": ranges_of(module),
         "versions": {"ircc": __version__, **{name: version(name) for name in ("xdsl", "onnx", "numpy")}},
     }
+
+
+def layout_of(module: ModuleOp) -> dict[str, int]:
+    """How results of the module make up the model's outputs, where these are not all tensors: see `Grouped`."""
+    found = module.attributes.get(OUTPUTS)
+    entries = found.data if isinstance(found, DictionaryAttr) else {}
+    return {name: count.data for name, count in entries.items() if isinstance(count, IntAttr)}
 
 
 def _text_of(model: OnnxModel) -> str | None:

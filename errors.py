@@ -107,6 +107,13 @@ class UnsupportedError(Error):
         return "\n".join([super().__str__(), *(f"  {issue}" for issue in self.issues)])
 
 
+class NeedsPython(UnsupportedError):
+    """The model is valid and runs, but not as compiled code alone: `issues` lists what has no native meaning, or is not
+    decided before the first run. `ircc.compile` runs it all the same; an engine file cannot hold it."""
+
+    exit_status = 4
+
+
 class InputError(Error):
     """What was given to `run`, `bind` or a command does not fit: a missing input, a wrong dtype or shape."""
 

@@ -28,7 +28,7 @@ class Engine(Protocol):
     def outputs(self) -> Sequence[Any]: ...
     @property
     def kernels(self) -> Sequence[Any]: ...
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]: ...
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 class Rep(BackendRep):
@@ -40,22 +40,27 @@ class Rep(BackendRep):
     @property
     def native(self) -> bool:
         """True when no kernel is interpreted. What was computed at compile time has no kernel."""
-        return all(kernel.strategy != "reference" for kernel in self.engine.kernels)
+        return all(kernel.strategy not in ("reference", "python") for kernel in self.engine.kernels)
 
-    def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The outputs in the model's order, for inputs by name or in the model's order (one alone may stand bare).
 
         Raises InputError where they do not fit."""
         found = self.engine.run(self._named(inputs))
         return tuple(found[port.name] for port in self.engine.outputs)
 
-    def _named(self, inputs: Any) -> dict[str, Array]:
+    def _named(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
-            return {str(name): np.asarray(array) for name, array in inputs.items()}
+            return {str(name): as_input(value) for name, value in inputs.items()}
         given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         if len(given) != len(self.engine.inputs):
             raise InputError(f"{len(given)} inputs are given, the model has {len(self.engine.inputs)}")
-        return {port.name: np.asarray(array) for port, array in zip(self.engine.inputs, given, strict=True)}
+        return {port.name: as_input(value) for port, value in zip(self.engine.inputs, given, strict=True)}
+
+
+def as_input(value: Any) -> Any:
+    """An array, a list of arrays for a sequence, None for an empty optional."""
+    return value if value is None or isinstance(value, list) else np.asarray(value)
 
 
 def make_backend(compile: Callable[..., Engine]) -> type[Backend]:

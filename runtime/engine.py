@@ -63,6 +63,11 @@ class Engine:
         """Which ONNX nodes became which kernel, one entry per launch of the program."""
         return self.artifact.kernels
 
+    @property
+    def native(self) -> bool:
+        """True: all of it is compiled code. (What `compile` makes of a model with strings, say, is not.)"""
+        return True
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, in fresh arrays. Raises InputError where an input does not fit, naming it."""
         arrays = self._arrays(inputs)

@@ -10,20 +10,31 @@ initializers that are also inputs are constants (the default value is the value)
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from onnx import ModelProto
+import onnx.inliner
+from onnx import ModelProto, TensorProto
+from onnx.numpy_helper import to_array
 from xdsl.dialects.builtin import ModuleOp
 
-from ...errors import Issue, ModelError, UnsupportedError
+from ...errors import Issue, ModelError, NeedsPython, UnsupportedError
 from .check import check_structure, contradicts_itself
+from .cut import Form, Piece, Structure, cut, fixed, form_of, open_inputs, settled
+from .evaluate import PythonNode
 from .importer import UNEXPECTED, Importer
 from .inputs import Shapes
 from .report import Report
 from .source import Source, load, read_weight
 
-__all__ = ["Report", "check_model", "import_model", "read_weight"]
+__all__ = [
+    "Form", "Model", "Piece", "PythonNode", "Report", "Shapes", "Source", "Whole", "check_model",
+    "import_model", "prepare", "read_weight",
+]  # fmt: skip
 
-Model = str | os.PathLike[str] | bytes | ModelProto
+PYTHON = "not all of this model can be compiled ahead of its first run"
+Model = str | os.PathLike[str] | bytes | ModelProto | Source
 
 
 def import_model(source: Model, *, shapes: Shapes | None = None) -> ModuleOp:
@@ -31,14 +42,17 @@ def import_model(source: Model, *, shapes: Shapes | None = None) -> ModuleOp:
 
     `shapes` fixes sizes: `{"x": (1, 3, 224, 224)}` for an input, `{"N": 1}` for a symbol of the model. Raises
     ModelError for a model that is damaged or breaks ONNX's rules, UnsupportedError with the list of all obstacles for
-    one that ircc cannot compile, InputError for sizes that contradict the model."""
+    one that ircc cannot compile (NeedsPython: it runs, in Python or from its first run on), InputError for sizes that
+    contradict the model."""
     loaded, importer, module = _imported(source, shapes)
     if module is None:
         if importer.invalid is not None:
             raise importer.invalid
         if (doubt := importer.doubt) is not None and contradicts_itself(loaded.model):
             raise ModelError(doubt.message, node=doubt.node, operator=doubt.operator, hint=doubt.hint)
-        raise UnsupportedError(issues=importer.report.issues)
+        if not (issues := importer.report.issues):
+            raise NeedsPython(PYTHON, importer.report.python)
+        raise UnsupportedError(issues=issues)
     return module
 
 
@@ -51,6 +65,44 @@ def check_model(source: Model, *, shapes: Shapes | None = None) -> Report:
     except (ModelError, UnsupportedError) as error:
         found = Issue(error.node or "", error.operator or "", 0, error.message, error.hint or "")
         return Report(os.fspath(source) if isinstance(source, str | os.PathLike) else "", issues=[found])
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A model that is not compiled as it stands, with its functions inlined and its sizes fixed."""
+
+    source: Source
+    inputs: Sequence[Form]
+    outputs: Sequence[Form]
+    open: Sequence[str]  # inputs whose structure is known when it runs first
+
+    def settled(self, structures: Mapping[str, Structure]) -> Source:
+        """The model for open inputs of these structures."""
+        return replace(self.source, model=settled(self.source.model, structures))
+
+    def pieces(self) -> list[Piece]:
+        """What is compiled and what needs Python, in the order in which it runs."""
+        importer = _imported(self.source, None)[1]
+        return cut(self.source, importer.python, importer.known)
+
+    def constants(self) -> dict[str, Any]:
+        """Outputs that are initializers."""
+        names = {output.name for output in self.source.model.graph.output}
+        found = [t for t in self.source.model.graph.initializer if t.name in names]
+        strings = TensorProto.STRING
+        return {t.name: to_array(t) if t.data_type == strings else self.source.array(t) for t in found}
+
+
+def prepare(source: Model, shapes: Shapes) -> Whole:
+    """The model, ready to be taken apart. Raises what `import_model` raises."""
+    loaded = load(source)
+    model = fixed(loaded.model, shapes)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    constants = {t.name for t in model.graph.initializer}
+    inputs = [form_of(info) for info in model.graph.input if info.name not in constants]
+    outputs = [form_of(info) for info in model.graph.output]
+    return Whole(replace(loaded, model=model), inputs, outputs, open_inputs(model))
 
 
 def _imported(source: Model, shapes: Shapes | None) -> tuple[Source, Importer, ModuleOp | None]:

@@ -9,7 +9,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from ...ir.types import TensorType
-from .builder import Builder, Value, hint
+from .builder import Builder, Held, Value, ValueList, hint
 
 
 class Body:
@@ -52,6 +52,12 @@ class Body:
             self._captured[id(value)] = (outer, inner)
             self._kept.append(value)  # its identity stays its own
         return self._captured[id(value)][1]
+
+    def take_all(self, held: Held) -> Held:
+        """`take` for whatever a name stands for."""
+        if isinstance(held, ValueList):
+            return ValueList(tuple(map(self.take, held.items)))
+        return None if held is None else self.take(held)
 
     @property
     def captured(self) -> list[Value]:

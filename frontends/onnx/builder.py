@@ -57,6 +57,16 @@ class Value:
         return None if self.known is None or symbolic.is_symbolic(self.known) else self.known
 
 
+@dataclass(frozen=True, eq=False)
+class ValueList:
+    """A sequence of the model, whose length is known: its elements. There is no operation for it."""
+
+    items: tuple[Value, ...]
+
+
+Held: TypeAlias = "Value | ValueList | None"  # what a name stands for; an empty optional is no value
+
+
 class ConstraintError(UnsupportedError):
     """An operator's constraints do not hold: ircc's are tighter than ONNX's here, or the model is wrong."""
 

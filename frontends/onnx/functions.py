@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
 
-from .builder import Value
+from .builder import Held, Value
 from .source import ONNX_TYPES
 
 Key = tuple[str, str, str]  # domain, name, overload
@@ -24,10 +24,10 @@ def local_functions(model: ModelProto) -> dict[Key, FunctionProto]:
     return {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
 
 
-def type_proto(value: Value | None) -> TypeProto:
-    """A value's type as ONNX says it; symbolic sizes by their text."""
+def type_proto(value: Held) -> TypeProto:
+    """A tensor's type as ONNX says it, symbolic sizes by their text; an empty type for anything else."""
     proto = TypeProto()
-    if value is not None:
+    if isinstance(value, Value):
         proto.tensor_type.elem_type = ONNX_TYPES[value.dtype]
         shape = proto.tensor_type.shape
         shape.SetInParent()
@@ -61,7 +61,7 @@ def schema_function(
     attributes: Mapping[str, AttributeProto],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    values: Sequence[Value | None],
+    values: Sequence[Held],
 ) -> tuple[FunctionProto, dict[str, AttributeProto]] | None:
     """The body that ONNX gives for an operator, and its attributes with their defaults; None when it gives none."""
     schema = schema_of(operator, domain, opset)

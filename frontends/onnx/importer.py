@@ -10,33 +10,37 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import onnx
-from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto, ValueInfoProto
+from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DictionaryAttr,
     FunctionType,
+    IntAttr,
     ModuleOp,
     StringAttr,
     UnrealizedConversionCastOp,
 )
 from xdsl.dialects.func import FuncOp, ReturnOp
 
-from ...errors import Error, Issue, ModelError, UnsupportedError
+from ...errors import Error, Issue, ModelError, NeedsPython, UnsupportedError, location
 from ...ir.expr import Expr
 from ...ir.types import TensorType, element_of, is_float
 from .bodies import Body
-from .builder import Builder, ConstraintError, Value, check_size, constant, hint
+from .builder import Builder, ConstraintError, Held, Value, ValueList, check_size, constant, hint
 from .check import inferred_types
 from .functions import canonical, has_body, local_functions, schema_function
 from .inputs import InputShapes, Shapes, dims_of
 from .node import Node, Rule
-from .order import live
+from .opaque import Opaque, Unknown, body_reason, is_open, opaque_type, python_reason
+from .order import live, names_used
 from .report import Report
 from .rules import RULES
+from .rules_control import count
 from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_prefix, weight_name
 
 log = logging.getLogger(__name__)
@@ -51,10 +55,6 @@ class Hopeless(ModelError):
     """A model that is not worth another look: the walk ends."""
 
 
-class Unknown:
-    """The result of a node that cannot be compiled: what uses it is not looked at again."""
-
-
 @dataclass
 class Scope:
     """Names of the graph or function body being imported, and what it inherits.
@@ -63,7 +63,7 @@ class Scope:
     for: its nodes are called by it. What a scope with a `body` finds around it, the body captures."""
 
     opsets: Mapping[str, int]
-    values: dict[str, Value | Unknown | None] = field(default_factory=dict)
+    values: dict[str, Held | Unknown] = field(default_factory=dict)
     parent: Scope | None = None
     prefix: str = ""
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
@@ -73,16 +73,16 @@ class Scope:
     file: str = ""  # of the model, where weights of this scope can be read again
     body: Body | None = None
 
-    def find(self, name: str) -> Value | Unknown | None:
+    def find(self, name: str) -> Held | Unknown:
         """The value of a name here or around. Raises ModelError for a name that nothing gives."""
         if name in self.values:
             return self.values[name]
         if self.parent is None:
             raise ModelError(f"nothing computes the value '{name}'")
         found = self.parent.find(name)
-        return self.body.take(found) if self.body is not None and isinstance(found, Value) else found
+        return found if self.body is None or isinstance(found, Unknown) else self.body.take_all(found)
 
-    def define(self, name: str, value: Value | Unknown | None) -> None:
+    def define(self, name: str, value: Held | Unknown) -> None:
         """Name a value. Raises ModelError for a name that is taken."""
         if name in self.values:
             raise ModelError(f"the value '{name}' is computed twice")
@@ -107,6 +107,8 @@ class Importer:
         self.shapes = InputShapes(self.model.graph, shapes or {})
         self.invalid: Error | None = None  # the first obstacle that is the model's fault
         self.doubt: Error | None = None  # the first that may be: an operator's constraints did not hold
+        self.values: Mapping[str, Held | Unknown] = {}  # of the graph, by name
+        self.python: dict[int, str] = {}  # nodes of the graph, by position, that need Python, and why
         nodes = len(self.model.graph.node) + sum(len(f.node) for f in self.model.functions)
         self.types: dict[str, TypeProto] | None = None  # by ONNX's inference, where the report needs them
         self.budget = MAX_EXPANDED + EXPANDED_PER_NODE * nodes
@@ -117,18 +119,30 @@ class Importer:
         """The module, None when there are issues."""
         graph = self.model.graph
         scope = Scope(self.report.opsets, file=self.source.file)
+        self.values = scope.values
         names = self._initializers(scope, graph)
         arguments = [info for info in graph.input if info.name not in names]
         self._arguments(scope, arguments)
         self._nodes(scope, graph.node, [o.name for o in graph.output])
-        results = [self._output(scope, info) for info in graph.output]
-        if self.report.issues:
+        results = {info.name: self._output(scope, info) for info in graph.output}
+        if self.report.issues or self.report.python:
             return None
-        return self._module(arguments, [r for r in results if r is not None])
+        return self._module(arguments, results)
+
+    @property
+    def known(self) -> set[str]:
+        """Names of values that are known without a run: constants, and what follows from sizes."""
+        return {name for name, value in self.values.items() if isinstance(value, Value) and value.known is not None}
 
     def _arguments(self, scope: Scope, infos: Sequence[ValueInfoProto]) -> None:
         for info in infos:
+            if what := opaque_type(info.type):
+                scope.define(info.name, Opaque(what))
+                continue
             try:
+                if is_open(info.type):
+                    kind = str(info.type.WhichOneof("value") or "value of any type").partition("_")[0]
+                    raise NeedsPython(f"it is a {kind}", hint="its structure is known when it runs first")
                 type_ = TensorType.of(self.shapes.of(info), self.element(info.type, f"input '{info.name}'"))
                 argument = self.main.body.block.insert_arg(type_, len(self.main.body.block.args))
                 argument.name_hint = hint(info.name)
@@ -144,33 +158,41 @@ class Importer:
             raise UnsupportedError(f"{what} has {kind.replace('_', ' ') if kind else 'no type'}; ircc takes tensors")
         return element_of(dtype_of(type_.tensor_type.elem_type, what))
 
-    def _output(self, scope: Scope, info: ValueInfoProto) -> Value | None:
+    def _output(self, scope: Scope, info: ValueInfoProto) -> Held:
+        opset = self.report.opsets.get("", 0)
         try:
             found = scope.find(info.name)
         except ModelError as error:
-            self._issue(info.name, "Output", self.report.opsets.get("", 0), error)
+            self._issue(info.name, "Output", opset, error)
             return None
-        if found is None:
-            self._issue(info.name, "Output", self.report.opsets.get("", 0), ModelError("the output is absent"))
-        return found if isinstance(found, Value) else None
+        if found is None and info.type.WhichOneof("value") != "optional_type":
+            self._issue(info.name, "Output", opset, ModelError("the output is absent"))
+        if isinstance(found, Opaque) and not self.python:  # an input or an initializer as it is
+            self._issue(info.name, "Output", opset, NeedsPython(f"it is {found.what}"))
+        return None if isinstance(found, Unknown) else found
 
-    def _module(self, arguments: Sequence[ValueInfoProto], results: Sequence[Value]) -> ModuleOp:
-        main, outputs = self.main, [o.name for o in self.model.graph.output]
-        values = [self.builder.place(r) for r in results]
+    def _module(self, arguments: Sequence[ValueInfoProto], results: Mapping[str, Held]) -> ModuleOp:
+        """The module. Sequences among its results are spread: `y` of two elements becomes `y[0]` and `y[1]`."""
+        main, spread = self.main, spread_out(results)
+        values = [self.builder.place(r) for r in spread.values()]
         main.body.block.add_op(ReturnOp(*values))
         main.function_type = FunctionType.from_lists(main.body.block.arg_types, [v.type for v in values])
         main.properties["arg_attrs"] = _names(a.name for a in arguments)
-        main.properties["res_attrs"] = _names(outputs)
+        main.properties["res_attrs"] = _names(spread)
         main.attributes["ircc.checks"] = ArrayAttr(self.builder.checks)
         facts = {
             "name": self.model.graph.name,
             "producer": " ".join(filter(None, (self.model.producer_name, self.model.producer_version))),
             "sha256": self.source.sha256,
         }
-        return ModuleOp(
+        module = ModuleOp(
             [main, *self.builder.functions],
             {"ircc.model": DictionaryAttr({k: StringAttr(v) for k, v in facts.items()})},
         )
+        if any(not isinstance(held, Value) for held in results.values()):
+            layout = {name: IntAttr(count(held)) for name, held in results.items()}
+            module.attributes["ircc.outputs"] = DictionaryAttr(dict(layout))
+        return module
 
     # ---- graphs
 
@@ -180,6 +202,9 @@ class Importer:
             self._issue(name, "Initializer", opset, UnsupportedError("it is sparse"))
             scope.values[name] = Unknown()
         for tensor in graph.initializer:
+            if tensor.data_type == TensorProto.STRING:
+                scope.define(tensor.name, Opaque("a tensor of strings"))
+                continue
             try:
                 array = self.source.array(tensor, f"initializer '{tensor.name}'")
                 name = weight_name(scope.prefix, tensor.name)
@@ -202,6 +227,7 @@ class Importer:
         shown = f"{scope.operator} (in its body: {operator})" if scope.operator else operator
         try:
             given = [scope.find(i) if i else None for i in proto.input]
+            self._must_be_native(scope, proto, given)
             values = [v for v in given if not isinstance(v, Unknown)]
             if len(values) < len(given):
                 self._poison(scope, proto)
@@ -211,6 +237,12 @@ class Importer:
         except Hopeless as error:
             raise error.at(name, shown) from None
         except Error as error:
+            if not isinstance(error, NeedsPython) and (reason := self._body_reason(scope, proto)):
+                error = NeedsPython(reason)
+            if isinstance(error, NeedsPython) and scope.depth:
+                raise error.at(name, shown) from None  # the node around it needs Python as a whole
+            if isinstance(error, NeedsPython):
+                self.python[index] = error.message
             self._issue(name, shown, opset, error)
             self._poison(scope, proto)
         except UNEXPECTED as error:  # a rule met what no valid model has
@@ -218,12 +250,30 @@ class Importer:
             self._issue(name, shown, opset, ModelError(f"it makes no sense: {type(error).__name__}: {error}"))
             self._poison(scope, proto)
 
-    def _bind(self, scope: Scope, proto: NodeProto, found: Sequence[Value | None]) -> None:
+    def _must_be_native(self, scope: Scope, proto: NodeProto, given: Sequence[Held | Unknown]) -> None:
+        """Raise NeedsPython for a node that has to do with what compiled code has no form for."""
+        if reason := python_reason(proto, resolved(proto, scope).values()):
+            raise NeedsPython(reason)
+        for name, value in zip(proto.input, given, strict=True):
+            if isinstance(value, Opaque):
+                raise NeedsPython(f"its input '{name}' is {value.what}")
+
+    def _body_reason(self, scope: Scope, proto: NodeProto) -> str:
+        """Why a node that could not be imported needs Python, for what lies in its bodies."""
+        if not any(a.HasField("g") or a.graphs for a in proto.attribute):
+            return ""
+        known: list[Held | Unknown] = []
+        for name in names_used(proto):
+            with suppress(ModelError):
+                known.append(scope.find(name))
+        return body_reason(proto, known)
+
+    def _bind(self, scope: Scope, proto: NodeProto, found: Sequence[Held]) -> None:
         for position, output in enumerate(proto.output):
             value = found[position] if position < len(found) else None
             if output:
                 scope.define(output, value)
-            if output and value is not None and value.ssa is not None and value.ssa.name_hint is None:
+            if output and isinstance(value, Value) and value.ssa is not None and value.ssa.name_hint is None:
                 value.ssa.name_hint = hint(output)
 
     def _poison(self, scope: Scope, proto: NodeProto) -> None:
@@ -237,6 +287,8 @@ class Importer:
         if self.types is None:
             self.types = inferred_types(self.model)
         proto = self.types.get(name, TypeProto())
+        if what := opaque_type(proto):
+            return Opaque(what)
         if proto.WhichOneof("value") != "tensor_type" or (dims := dims_of(proto)) is None:
             return Unknown()
         if any(d is None or (isinstance(d, str) and d not in self.shapes.clean) for d in dims):
@@ -253,6 +305,8 @@ class Importer:
 
     def _look(self, scope: Scope, proto: NodeProto, name: str, shown: str, domain: str, opset: int) -> None:
         """Say whether a node whose inputs are unknown could be imported at all."""
+        if self._body_reason(scope, proto):
+            return  # it is looked at when the structure of its inputs is known
         local = (domain, proto.op_type, proto.overload) in self.functions
         body = has_body(proto.op_type, domain, opset)
         if not (local or body or (domain, proto.op_type) in RULES):
@@ -262,8 +316,8 @@ class Importer:
 
     def _import(
         self, scope: Scope, proto: NodeProto, name: str, domain: str, opset: int,
-        values: Sequence[Value | None], wanted: Sequence[str],
-    ) -> Sequence[Value | None]:  # fmt: skip
+        values: Sequence[Held], wanted: Sequence[str],
+    ) -> Sequence[Held]:  # fmt: skip
         operator = f"{domain}.{proto.op_type}" if domain else proto.op_type
         attributes = resolved(proto, scope)
         self.builder.nodes = (name,)
@@ -282,7 +336,7 @@ class Importer:
                 if not scope.operator:
                     self.report.supported[operator] += 1
                 return found
-            except ConstraintError:  # the operator may be in use already: no second try
+            except (ConstraintError, NeedsPython):  # the operator may be in use already: no second try
                 raise
             except UnsupportedError as error:
                 refusal = error
@@ -307,9 +361,9 @@ class Importer:
 
     def _view(
         self, scope: Scope, proto: NodeProto, name: str, domain: str, opset: int,
-        values: Sequence[Value | None], wanted: Sequence[str], attributes: Mapping[str, AttributeProto],
+        values: Sequence[Held], wanted: Sequence[str], attributes: Mapping[str, AttributeProto],
     ) -> Node:  # fmt: skip
-        def inline(attribute: str, inputs: Sequence[Value | None], body: Body | None = None) -> list[Value | None]:
+        def inline(attribute: str, inputs: Sequence[Held], body: Body | None = None) -> list[Held]:
             if attribute not in attributes:
                 raise ModelError(f"attribute {attribute} is missing")
             return self._inline(scope, proto, attribute, attributes[attribute].g, inputs, body)
@@ -335,16 +389,16 @@ class Importer:
 
         return back
 
-    def _apply(self, rule: Rule, node: Node) -> Sequence[Value | None]:
+    def _apply(self, rule: Rule, node: Node) -> Sequence[Held]:
         found = rule(node)
-        if found is None or isinstance(found, Value):
+        if found is None or isinstance(found, Value | ValueList):
             return [found]
         return list(found)
 
     def _inline(
-        self, scope: Scope, proto: NodeProto, attribute: str, graph: GraphProto, inputs: Sequence[Value | None],
+        self, scope: Scope, proto: NodeProto, attribute: str, graph: GraphProto, inputs: Sequence[Held],
         body: Body | None,
-    ) -> list[Value | None]:  # fmt: skip
+    ) -> list[Held]:  # fmt: skip
         """The outputs of a graph in an attribute, imported with these inputs: here, or in a body."""
         prefix = subgraph_prefix(scope.prefix, proto, attribute)
         inner = scope.inside(values={}, parent=scope, prefix=prefix, body=body)
@@ -365,10 +419,10 @@ class Importer:
         self,
         body: Scope,
         function: FunctionProto,
-        values: Sequence[Value | None],
+        values: Sequence[Held],
         operator: str,
         refusal: Error | None = None,
-    ) -> list[Value | None]:
+    ) -> list[Held]:
         """The outputs of a function body. Where the body cannot be compiled, `refusal` is the better reason."""
         self.budget -= len(function.node)
         if self.budget < 0:
@@ -386,7 +440,7 @@ class Importer:
             self.report.expanded[operator] += 1
         return self._results(body, function.output)
 
-    def _results(self, scope: Scope, names: Iterable[str]) -> list[Value | None]:
+    def _results(self, scope: Scope, names: Iterable[str]) -> list[Held]:
         found = [scope.find(n) if n in scope.values or scope.parent else None for n in names]
         if any(isinstance(v, Unknown) for v in found):
             raise Reported("")
@@ -395,6 +449,10 @@ class Importer:
     def _issue(self, name: str, operator: str, opset: int, error: Error) -> None:
         """Note an obstacle. A broken model is reported as such."""
         if isinstance(error, Reported):
+            return
+        if isinstance(error, NeedsPython):
+            place = f" (in its body, {location(error.node, error.operator)})" if error.node else ""
+            self.report.python.append(Issue(name, operator, opset, error.message + place, error.hint or ""))
             return
         if isinstance(error, ConstraintError) and self.doubt is None:
             self.doubt = error.at(name, operator)
@@ -419,6 +477,17 @@ def resolved(proto: NodeProto, scope: Scope) -> dict[str, AttributeProto]:
             found[attribute.name] = copy = AttributeProto()
             copy.CopyFrom(scope.attributes[attribute.ref_attr_name])
             copy.name = attribute.name
+    return found
+
+
+def spread_out(results: Mapping[str, Held]) -> dict[str, Value]:
+    """Results by name, an element of a sequence by the sequence's name and its position: `y[0]`."""
+    found: dict[str, Value] = {}
+    for name, held in results.items():
+        if isinstance(held, ValueList):
+            found.update({f"{name}[{i}]": item for i, item in enumerate(held.items)})
+        elif held is not None:
+            found[name] = held
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from onnx import GraphProto, TypeProto, ValueInfoProto
 
-from ...errors import InputError, UnsupportedError
+from ...errors import InputError, NeedsPython
 from ...ir.expr import Expr
 from .builder import hint
 
@@ -61,12 +61,12 @@ class InputShapes:
             raise InputError(f"the size '{symbol}' is given as {self.bound[symbol]} and as {size}")
 
     def of(self, info: ValueInfoProto) -> list[Expr]:
-        """The sizes of an input. Raises UnsupportedError when the model does not say how many dimensions it has."""
+        """The sizes of an input. Raises NeedsPython when the model does not say how many dimensions it has."""
         shape = self.given.get(info.name)
         dims = declared(info)
         if dims is None:
             if shape is None:
-                raise UnsupportedError(
+                raise NeedsPython(
                     f"the model does not say how many dimensions input '{info.name}' has",
                     hint=f"give its shape: --shape {info.name}=1x3x224x224",
                 )

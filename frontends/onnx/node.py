@@ -13,12 +13,12 @@ from xdsl.ir import Attribute
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import Expr, ExprLike
 from ...ir.types import element_of
-from .builder import Builder, Operand, Value, constant
+from .builder import Builder, Held, Operand, Value, ValueList, constant
 from .source import Array, dtype_of
 
-Result: TypeAlias = "Value | Sequence[Value | None] | None"
+Result: TypeAlias = "Held | Sequence[Held]"
 Rule: TypeAlias = "Callable[[Node], Result]"
-Inline: TypeAlias = "Callable[..., list[Value | None]]"
+Inline: TypeAlias = "Callable[..., list[Held]]"
 Attributes: TypeAlias = "Mapping[str, AttributeProto]"
 
 
@@ -33,7 +33,7 @@ class Node:
     operator: str
     domain: str
     opset: int  # version of the operator's domain
-    values: Sequence[Value | None]
+    values: Sequence[Held]
     outputs: Sequence[str]
     attributes: Attributes
     builder: Builder
@@ -54,15 +54,27 @@ class Node:
         return position < len(self.values) and self.values[position] is not None
 
     def input(self, position: int) -> Value:
-        """The input. Raises ModelError when it is absent."""
+        """The input. Raises ModelError when it is absent or a sequence."""
         found = self.optional(position)
         if found is None:
             raise ModelError(f"input {position} is missing")
         return found
 
     def optional(self, position: int) -> Value | None:
-        """The input, None when it is absent."""
+        """The input, None when it is absent. Raises ModelError when it is a sequence."""
+        if isinstance(found := self.held(position), ValueList):
+            raise ModelError(f"input {position} is a sequence, expected a tensor")
+        return found
+
+    def held(self, position: int) -> Held:
+        """The input, whatever it is."""
         return self.values[position] if position < len(self.values) else None
+
+    def elements(self, position: int) -> tuple[Value, ...]:
+        """The elements of an input that is a sequence. Raises ModelError when it is none."""
+        if not isinstance(found := self.held(position), ValueList):
+            raise ModelError(f"input {position} is {'missing' if found is None else 'a tensor'}, expected a sequence")
+        return found.items
 
     @property
     def inputs(self) -> list[Value]:

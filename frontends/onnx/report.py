@@ -11,12 +11,14 @@ from ...errors import Issue
 
 @dataclass
 class Report:
-    """What `check_model` found. `supported` and `expanded` count nodes by operator: those that a rule imports, and
-    those that were replaced by their function body."""
+    """What `check_model` found. `issues` cannot be compiled; `python` runs in Python, or is compiled at the first run.
+    `supported` and `expanded` count nodes by operator: those that a rule imports, and those that were replaced by their
+    function body."""
 
     model: str = ""
     opsets: dict[str, int] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
+    python: list[Issue] = field(default_factory=list)
     supported: Counter[str] = field(default_factory=Counter)
     expanded: Counter[str] = field(default_factory=Counter)
 
@@ -24,8 +26,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True when ircc can compile the model."""
+        """True when ircc can run the model."""
         return not self.issues
+
+    @property
+    def native(self) -> bool:
+        """True when all of it is compiled, ahead of the first run."""
+        return not self.issues and not self.python
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The issues as the rows of a table, under HEADER."""
@@ -36,11 +43,10 @@ class Report:
         return {
             "model": self.model,
             "ok": self.ok,
+            "native": self.native,
             "opsets": {domain or "ai.onnx": version for domain, version in sorted(self.opsets.items())},
-            "issues": [
-                {"node": i.node, "operator": i.operator, "opset": i.opset, "reason": i.reason, "hint": i.hint}
-                for i in self.issues
-            ],
+            "issues": [_to_dict(issue) for issue in self.issues],
+            "python": [_to_dict(issue) for issue in self.python],
             "supported": dict(sorted(self.supported.items())),
             "expanded": dict(sorted(self.expanded.items())),
         }
@@ -51,3 +57,7 @@ class Report:
             return f"{self.model or 'model'}: all {count} nodes can be compiled"
         lines = [f"{self.model or 'model'}: {len(self.issues)} issues, {count} nodes can be compiled"]
         return "\n".join([*lines, *(f"  {issue}" for issue in self.issues)])
+
+
+def _to_dict(i: Issue) -> dict[str, Any]:
+    return {"node": i.node, "operator": i.operator, "opset": i.opset, "reason": i.reason, "hint": i.hint}

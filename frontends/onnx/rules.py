@@ -17,13 +17,23 @@ from . import (
     rules_nets,
     rules_reduce,
     rules_resize,
+    rules_sequences,
     rules_shape,
     rules_trees,
 )
 from .node import Rule
 
 DOMAINS: Mapping[str, Sequence[Any]] = {
-    "": (rules_control, rules_elementwise, rules_movement, rules_nets, rules_reduce, rules_resize, rules_shape),
+    "": (
+        rules_control,
+        rules_elementwise,
+        rules_movement,
+        rules_nets,
+        rules_reduce,
+        rules_resize,
+        rules_sequences,
+        rules_shape,
+    ),
     "ai.onnx.ml": (rules_ml, rules_trees),
 }
 

@@ -5,7 +5,7 @@ decides."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +14,15 @@ from onnx import GraphProto, NodeProto
 from xdsl.dialects.builtin import i1
 
 from ...dialects.control import If, Loop
-from ...errors import Error, ModelError, UnsupportedError
+from ...errors import Error, ModelError, NeedsPython, UnsupportedError
 from ...ir.expr import ONE, ZERO, Atom, Expr, ceildiv, maximum, minimum
 from ...ir.types import TensorType
 from .bodies import Body, add_control
-from .builder import Value
+from .builder import Held, Value, ValueList
 from .node import Node, Result, Rule
 from .symbolic import objects
 
+UNROLLED = 1024  # iterations of a loop through which sequences pass, at most
 FOREVER = 2**31  # iterations: a bound at or above it is none
 
 
@@ -34,26 +35,47 @@ def if_(n: Node) -> Result:
     if condition.numbers is not None:
         return n.inline("then_branch" if condition.numbers.reshape(-1)[0] else "else_branch", [])
     bodies = [Body(n.builder, f"{n.name}.{part}") for part in ("then", "else")]
-    results = [
-        [needed(v) for v in n.inline(f"{part}_branch", [], body)]
-        for part, body in zip(("then", "else"), bodies, strict=True)
-    ]
-    if len(results[0]) != len(results[1]):
-        raise ModelError(f"its branches give {len(results[0])} and {len(results[1])} values")
+    found = [n.inline(f"{part}_branch", [], body) for part, body in zip(("then", "else"), bodies, strict=True)]
+    if len(found[0]) != len(found[1]):
+        raise ModelError(f"its branches give {len(found[0])} and {len(found[1])} values")
+    layout = [count(held) for held in found[0]]
+    if layout != [count(held) for held in found[1]]:
+        raise NeedsPython("its branches give sequences of different lengths, and which is taken depends on data")
+    results = [[v for held in branch for v in spread(held)] for branch in found]
     symbols: list[str] = []
     types = [joined(n, i, a.type, b.type, symbols) for i, (a, b) in enumerate(zip(*results, strict=True))]
     for body, values in zip(bodies, results, strict=True):
         body.finish(values)
     one_bool = n.builder.ssa(n.reshape(n.cast(condition, np.bool_), []))
     calls = [(body.name, [n.builder.ssa(v) for v in body.captured]) for body in bodies]
-    return add_control(n.builder, If(one_bool, calls[0], calls[1], types, symbols, n.builder.nodes))
+    values = iter(add_control(n.builder, If(one_bool, calls[0], calls[1], types, symbols, n.builder.nodes)))
+    return [gathered(values, length) for length in layout]
 
 
-def needed(value: Value | None) -> Value:
-    """A result that is there. Raises ModelError."""
+def needed(value: Held) -> Value:
+    """A result that is a tensor. Raises ModelError, NeedsPython for a sequence."""
     if value is None:
         raise ModelError("a graph in it gives no value where one is needed")
+    if isinstance(value, ValueList):
+        raise NeedsPython("a sequence passes through it, and its length depends on data")
     return value
+
+
+def count(held: Held) -> int:
+    """The number of a sequence's elements, -1 for a tensor, -2 for an empty optional."""
+    return len(held.items) if isinstance(held, ValueList) else -2 if held is None else -1
+
+
+def spread(held: Held) -> Sequence[Value]:
+    """The tensors of a result."""
+    return held.items if isinstance(held, ValueList) else () if held is None else (held,)
+
+
+def gathered(values: Iterator[Value], length: int) -> Held:
+    """A result of `count` `length` again, of the next tensors."""
+    if length < 0:
+        return next(values) if length == -1 else None
+    return ValueList(tuple(next(values) for _ in range(length)))
 
 
 def joined(n: Node, position: int, a: TensorType, b: TensorType, symbols: list[str]) -> TensorType:
@@ -167,6 +189,8 @@ def loop(n: Node) -> Result:
     states = len(graph.input) - 2
     if states < 0 or len(n.values) != states + 2 or len(graph.output) < states + 1:
         raise ModelError(f"{len(n.values)} inputs, and a body of {len(graph.input)} and {len(graph.output)} values")
+    if any(not isinstance(n.held(i + 2), Value) for i in range(states)):
+        return unrolled(n, graph, states)
     initial = [n.input(i + 2) for i in range(states)]
     bound = None
     if n.has(0):
@@ -179,6 +203,31 @@ def loop(n: Node) -> Result:
         except NotSo:
             updates = [u if u is not None and not u.step else None for u in updates]
     return attempt(n, graph, initial, bound, updates, trial=False)
+
+
+def unrolled(n: Node, graph: GraphProto, states: int) -> Result:
+    """A loop through which sequences or optionals pass, iteration by iteration: there is no other native form for it.
+
+    Raises NeedsPython where the number of iterations, or whether there is a next one, depends on data."""
+    most = n.input(0).numbers if n.has(0) else None
+    if most is None or most.size != 1 or most.reshape(-1)[0] > UNROLLED:
+        raise NeedsPython("sequences pass through it, and how often it runs depends on data")
+    going = n.optional(1) or n.constant(True)
+    held = [n.held(i + 2) for i in range(states)]
+    rows: list[list[Value]] = [[] for _ in graph.output[states + 1 :]]
+    for i in range(int(most.reshape(-1)[0])):
+        if going.numbers is None:
+            raise NeedsPython("sequences pass through it, and when it ends depends on data")
+        if not going.numbers.all():
+            break
+        number = n.constant(np.full(declared_shape(graph, 0), i, np.int64))
+        found = n.inline("body", [number, n.constant(np.ones(declared_shape(graph, 1), np.bool_)), *held])
+        going, held = needed(found[0]), found[1 : states + 1]
+        for row, value in zip(rows, found[states + 1 :], strict=True):
+            row.append(needed(value))
+    if not all(rows):
+        raise NeedsPython("sequences pass through it, and it does not run at all")
+    return [*held, *(n.emit("Concat", [n.reshape(v, [1, *v.sizes]) for v in row], axis=0) for row in rows)]
 
 
 class NotSo(Error):

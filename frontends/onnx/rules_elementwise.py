@@ -55,8 +55,8 @@ def prelu(n: Node) -> Value:
     return n.emit("PRelu", x, slope)
 
 
-def identity(n: Node) -> Value:
-    return n.input(0)
+def identity(n: Node) -> Result:
+    return n.held(0)
 
 
 def clip(n: Node) -> Value:

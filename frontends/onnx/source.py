@@ -158,8 +158,10 @@ def _typed(values: Any, dtype: np.dtype[Any]) -> Array:
     return np.array(values, dtype)
 
 
-def load(source: str | os.PathLike[str] | bytes | ModelProto) -> Source:
+def load(source: str | os.PathLike[str] | bytes | ModelProto | Source) -> Source:
     """The model at a path, in bytes or as a ModelProto. Raises ModelError when it cannot be read."""
+    if isinstance(source, Source):
+        return source
     if isinstance(source, ModelProto):
         try:
             data = source.SerializeToString(deterministic=True)
