@@ -2,6 +2,9 @@
 
 Element types are xDSL's: `f16 bf16 f32 f64`, `i1` (bool), `i8 .. i64` (signed, as in ONNX) and `ui8 .. ui64`.
 A scalar inside a body is signless (`ui8` is read as `i8`); the sign lives in the operation (`divui`, `extui`).
+
+Small types (`i2 i4 ui2 ui4`, and floats of 4 to 8 bits such as `f8E4M3FN`) are storage: tensors and buffers have
+them, one byte per element, and a body reads the byte as `i8`. What it means is the matter of dialects/tensor/small.py.
 """
 
 from __future__ import annotations
@@ -14,6 +17,14 @@ import numpy as np
 from xdsl.dialects.builtin import (
     ArrayAttr,
     BFloat16Type,
+    Float4E2M1FNType,
+    Float6E2M3FNType,
+    Float6E3M2FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
@@ -257,6 +268,23 @@ def padded_length(layout: Expr, sizes: Sequence[Expr]) -> Expr:
 
 
 _UNSIGNED = {n: IntegerType(n, Signedness.UNSIGNED) for n in (8, 16, 32, 64)}
+SMALL_FLOATS: dict[Attribute, np.dtype[Any]] = {
+    Float4E2M1FNType(): np.dtype(ml_dtypes.float4_e2m1fn),
+    Float6E2M3FNType(): np.dtype(ml_dtypes.float6_e2m3fn),
+    Float6E3M2FNType(): np.dtype(ml_dtypes.float6_e3m2fn),
+    Float8E4M3FNType(): np.dtype(ml_dtypes.float8_e4m3fn),
+    Float8E4M3FNUZType(): np.dtype(ml_dtypes.float8_e4m3fnuz),
+    Float8E5M2Type(): np.dtype(ml_dtypes.float8_e5m2),
+    Float8E5M2FNUZType(): np.dtype(ml_dtypes.float8_e5m2fnuz),
+    Float8E8M0FNUType(): np.dtype(ml_dtypes.float8_e8m0fnu),
+}
+SMALL_INTEGERS: dict[Attribute, np.dtype[Any]] = {
+    IntegerType(2): np.dtype(ml_dtypes.int2),
+    IntegerType(4): np.dtype(ml_dtypes.int4),
+    IntegerType(2, Signedness.UNSIGNED): np.dtype(ml_dtypes.uint2),
+    IntegerType(4, Signedness.UNSIGNED): np.dtype(ml_dtypes.uint4),
+}
+SMALL = {**SMALL_FLOATS, **SMALL_INTEGERS}
 DTYPES: dict[Attribute, np.dtype[Any]] = {
     Float16Type(): np.dtype(np.float16),
     BFloat16Type(): np.dtype(ml_dtypes.bfloat16),
@@ -265,8 +293,10 @@ DTYPES: dict[Attribute, np.dtype[Any]] = {
     IntegerType(1): np.dtype(np.bool_),
     **{IntegerType(n): np.dtype(f"int{n}") for n in (8, 16, 32, 64)},
     **{t: np.dtype(f"uint{n}") for n, t in _UNSIGNED.items()},
+    **SMALL,
 }
 ELEMENTS: dict[np.dtype[Any], Attribute] = {d: t for t, d in DTYPES.items()}
+SMALL_DTYPES = frozenset(SMALL.values())
 
 
 def dtype_of(element: Attribute) -> np.dtype[Any]:
@@ -280,8 +310,37 @@ def element_of(dtype: Any) -> Attribute:
 
 
 def signless(element: Attribute) -> Attribute:
-    """The scalar type that a body holds for an element type: integers lose their sign."""
+    """The scalar type that a body holds for an element type: integers lose their sign, small types are bytes."""
+    if element in SMALL:
+        return IntegerType(8)
     return IntegerType(element.width.data) if isinstance(element, IntegerType) else element
+
+
+def held(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array as reference meanings of bodies hold it: integers signed, small types as bytes (int8)."""
+    return array.view(held_as(array.dtype))
+
+
+def held_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype by which reference meanings of bodies hold an element."""
+    return np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" or dtype in SMALL_DTYPES else dtype
+
+
+def is_small(element: Attribute) -> bool:
+    """Whether the type is storage only, of fewer than 8 bits or a float of 8."""
+    return element in SMALL
+
+
+def is_small_float(element: Attribute) -> bool:
+    """Whether the type is a float of 8 bits or fewer."""
+    return element in SMALL_FLOATS
+
+
+def bits_of(element: Attribute) -> int:
+    """Bits of an element's value; memory may take more."""
+    if element in SMALL:
+        return element.bitwidth  # pyright: ignore[reportAttributeAccessIssue]
+    return 8 * dtype_of(element).itemsize
 
 
 def is_float(element: Attribute) -> bool:

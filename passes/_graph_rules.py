@@ -9,11 +9,12 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from ..dialects.graph.base import GraphOp
 from ..dialects.graph.binary import Add, Div, Max, Mean, Min, Mul, Sub, Sum
+from ..dialects.graph.conversion import Cast
 from ..dialects.graph.data import Constant
 from ..dialects.graph.movement import Concat, Expand, Pad, Reshape, Slice, Split, Tile, Transpose
-from ..dialects.graph.unary import Abs, BitwiseNot, Cast, Ceil, Floor, Identity, Neg, Not, Relu, Round
+from ..dialects.graph.unary import Abs, BitwiseNot, Ceil, Floor, Identity, Neg, Not, Relu, Round
 from ..ir.expr import ONE, ZERO
-from ..ir.types import TensorType, dtype_of, is_bool, is_float
+from ..ir.types import TensorType, dtype_of, is_bool, is_float, is_small
 from ._rewrite import Rules, enter
 
 CHAINS: Rules = {}  # of `canonicalize`
@@ -154,7 +155,7 @@ def cast_chain(op: Cast) -> GraphOp | None:
     if not isinstance(inner, Cast):
         return None
     source, middle, target = _element(inner.x), _element(op.x), _element(op.results[0])
-    if not holds(middle, source):
+    if not holds(middle, source) or is_small(target):
         return None
     if is_float(middle) and not is_float(source) and not is_float(target) and not holds(target, source):
         return None  # what does not fit wraps around on one way and not on the other
@@ -165,6 +166,8 @@ def holds(target: Attribute, source: Attribute) -> bool:
     """Whether every value of an element type is one of another."""
     if source == target:
         return True
+    if is_small(source) or is_small(target):
+        return False
     a, b = dtype_of(source), dtype_of(target)
     if is_bool(source):
         return True

@@ -22,7 +22,7 @@ from ..ir.expr import Expr, ExprLike, product
 from ..ir.nodes import nodes_of, set_nodes
 from ..ir.passes import Pass
 from ..ir.scalars import evaluate_scalar, held_dtype
-from ..ir.types import TensorType
+from ..ir.types import TensorType, held
 from ..ir.weights import Weight
 from ._computes import limits_of, own_indices, within
 
@@ -223,9 +223,7 @@ def is_index_used_as_number(op: Index) -> bool:
 def scalar_attribute(value: Any, type_: Attribute) -> IntegerAttr | FloatAttr:
     """A number as the value of an `arith.constant` of a scalar type."""
     array = np.asarray(value)
-    if array.dtype.kind == "u":
-        array = array.view(f"i{array.itemsize}")
-    array = array.astype(held_dtype(type_))
+    array = held(array).astype(held_dtype(type_))
     if isinstance(type_, IntegerType):
         return IntegerAttr(-int(array) if type_.width.data == 1 else int(array), type_)
     if isinstance(type_, IndexType):

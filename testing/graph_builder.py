@@ -16,7 +16,7 @@ from ..dialects.graph import GraphOp
 from ..dialects.graph.base import kind_of_dtype
 from ..dialects.graph.data import Constant
 from ..ir.expr import ONE, Expr, ExprLike
-from ..ir.types import DTYPES, ExprAttr, TensorType, dtype_of
+from ..ir.types import DTYPES, ExprAttr, TensorType, bits_of, dtype_of, element_of
 
 Recipe: TypeAlias = "Callable[[GraphBuilder], GraphOp]"
 EXAMPLE = "ircc.example"  # the module's attribute with sizes that all its operators accept
@@ -217,6 +217,8 @@ def random_array(
     kind = kind_of_dtype(dtype)
     if kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
+    if kind == "s":
+        return rng.integers(0, 2 ** bits_of(element_of(dtype)), shape).astype(np.uint8).view(dtype)
     a, b = (-2, 2) if low is None or high is None else (low, high)
     if kind in "iu":
         a = max(a, 0) if kind == "u" else a

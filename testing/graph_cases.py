@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from xdsl.dialects.builtin import bf16, f16, f32, f64, i1, i8, i32, i64
 from xdsl.ir import Attribute
 
 from ..ir.expr import Expr
-from ..ir.types import TensorType, element_of
+from ..ir.types import SMALL, SMALL_FLOATS, SMALL_INTEGERS, TensorType, element_of
 
 N, M, K, H, W = (Expr.symbol(name) for name in "NMKHW")
 SIZES = {"N": 2, "M": 3, "K": 4, "H": 5, "W": 6}
@@ -75,7 +76,13 @@ def nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     return rng.choice([-3, -2, -1, 1, 2, 3], shape)
 
 
+def steep(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    """All orders of magnitude of small floats, with few digits so that ties are met."""
+    return rng.integers(-40, 40, shape) * 2.0 ** rng.integers(-20, 16, shape)
+
+
 FLOATS = (f16, bf16, f32, f64)
+FLOAT8, POWER = element_of(ml_dtypes.float8_e4m3fn), element_of(ml_dtypes.float8_e8m0fnu)
 UNARY = [
     "Floor",
     "Ceil",
@@ -140,6 +147,15 @@ CASES = [
     case("Shrink", t(N, 9), bias=1.5, lambd=0.2),
     *(case("Cast", t(N, 3, e=a), to=b) for a in (*FLOATS, i1, i8, u8, i64) for b in (*FLOATS, i8, i32, i64, i1)),
     *(case("Cast", t(N, 3, e=a), to=b, values={0: indices(0, 9)}) for a in (*FLOATS, i1, i64) for b in (u8, u64)),
+    *(case("Cast", t(N, 9, e=a), to=b) for a in SMALL for b in (*FLOATS, i1)),
+    *(case("Cast", t(N, 9, e=a), to=b) for a in SMALL_INTEGERS for b in (i8, u8, i64)),
+    *(case("Cast", t(N, 9, e=a), to=b) for a in (*FLOATS, i1, i8, u8, i64) for b in SMALL_INTEGERS),
+    *(case("Cast", t(256, e=f32), to=b, values={0: odd}) for b in SMALL_FLOATS),
+    *(case("Cast", t(N, 99, e=a), to=b, values={0: steep}) for a in FLOATS for b in SMALL_FLOATS),
+    *(case("Cast", t(N, 99, e=a), to=b, saturate=False, values={0: steep}) for a in FLOATS for b in SMALL_FLOATS),
+    *(case("Cast", t(N, 99), to=POWER, round_mode=r, values={0: steep}) for r in ("up", "down", "nearest")),
+    *(case("Cast", t(N, 9, e=i32), to=b) for b in SMALL_FLOATS),
+    *(case("BitCast", t(N, 9, e=a), to=b) for a, b in ((f32, i32), (i64, f64), (u8, i1), (i1, i8), (i8, FLOAT8))),
     *(case(name, t(N, 1, 3, e=e), t(M, 1, e=e), values={1: nonzero}) for name in BINARY for e in (*FLOATS, i8, i64)),
     *(case(name, t(64), t(64), values={0: odd, 1: odd}) for name in BINARY),
     *(case(name, t(N, 3, e=u8), t(3, e=u8), values={1: indices(1, 9)}) for name in (*BINARY, "Mod")),

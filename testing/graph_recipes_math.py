@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xdsl.dialects.builtin import i64
+from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
 
 from ..dialects.graph import OPERATORS, GraphOp
@@ -15,6 +15,7 @@ from ..dialects.graph.pooling import GlobalPool
 from ..dialects.graph.reduction import Reduction
 from ..dialects.graph.unary import Predicate, Unary
 from ..ir.expr import ONE, Expr
+from ..ir.types import DTYPES, bits_of, is_small_float
 from .graph_builder import GraphBuilder, Recipe, kind_of, type_of
 from .graph_table import RECIPES, STEEP, axis_of, drawn, make, recipe
 
@@ -89,13 +90,29 @@ def pow_(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def cast(g: GraphBuilder) -> GraphOp:
-    to = g.element("fiub")
+    to = g.element("fiubs")
+    if is_small_float(to):
+        options: dict[str, Any] = {"saturate": False} if g.flip(0.3) else {}
+        if g.flip():
+            options["round_mode"] = g.rng.choice(("up", "down", "nearest"))
+        x = g.tensor("fiubs", exact=True)
+        return make("Cast", x, to=f32) if type_of(x).element_type == to else make("Cast", x, to=to, **options)
+    if kind_of(to) == "s":
+        return make("Cast", g.input(g.sizes(g.rng.randrange(4)), g.element("fiub"), 0, 100), to=to)
     if kind_of(to) in "iu" and g.flip():
         # floats beyond an integer's range are undefined
         return make("Cast", g.input(g.sizes(g.rng.randrange(4)), g.element("f"), 0, 100), to=to)
     if kind_of(to) == "f":
-        return make("Cast", g.tensor("fiub"), to=to)
+        return make("Cast", g.tensor("fiubs"), to=to)
     return make("Cast", g.tensor("fiub" if kind_of(to) == "b" else "iub", exact=True), to=to)
+
+
+@recipe
+def bit_cast(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("iub", exact=True)
+    bits = bits_of(type_of(x).element_type)
+    to = [t for t, d in DTYPES.items() if d.name in g.elements and bits_of(t) == bits]
+    return make("BitCast", x, to=g.rng.choice(to))
 
 
 @recipe

@@ -21,7 +21,7 @@ from .graph_table import axis_of, make, recipe
 
 @recipe
 def reshape(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub")
+    x = g.tensor("fiubs")
     factors: list[Expr] = []
     for size in type_of(x).sizes:
         known = size.constant
@@ -36,7 +36,7 @@ def reshape(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def transpose(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub")
+    x = g.tensor("fiubs")
     perm = list(range(type_of(x).rank))
     g.rng.shuffle(perm)
     return make("Transpose", x, perm=perm)
@@ -44,20 +44,20 @@ def transpose(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def expand(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (0, 1, 2, 3))
+    x = g.tensor("fiubs", (0, 1, 2, 3))
     shape = [g.size() if s == ONE and g.flip() else ONE if g.flip(0.2) else s for s in type_of(x).sizes]
     return make("Expand", x, shape=[*g.sizes(g.rng.randrange(2)), *shape][g.rng.randrange(2) :])
 
 
 @recipe
 def tile(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (0, 1, 2, 3))
+    x = g.tensor("fiubs", (0, 1, 2, 3))
     return make("Tile", x, repeats=[g.rng.choice((1, 1, 2, 3, 0)) for _ in type_of(x).sizes])
 
 
 @recipe
 def concat(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (1, 2, 3, 4))
+    x = g.tensor("fiubs", (1, 2, 3, 4))
     axis = axis_of(g, type_of(x).rank)
     operands = [x]
     for _ in range(g.rng.randrange(3)):
@@ -69,7 +69,7 @@ def concat(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def split(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (1, 2, 3, 4))
+    x = g.tensor("fiubs", (1, 2, 3, 4))
     axis = axis_of(g, type_of(x).rank)
     size = type_of(x).sizes[axis]
     parts: list[Expr] = []
@@ -82,7 +82,7 @@ def split(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def slice_(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (0, 1, 2, 3, 4))
+    x = g.tensor("fiubs", (0, 1, 2, 3, 4))
     steps = [g.rng.choice((1, 1, 1, 2, -1, -2)) for _ in type_of(x).sizes]
     ranges = [
         slice_range(size, g.rng.randint(-4, 4), g.rng.choice((*range(-4, 9), 2**31, -(2**31))), step)
@@ -93,7 +93,7 @@ def slice_(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def pad(g: GraphBuilder) -> GraphOp:
-    x, mode = g.tensor("fiub", (0, 1, 2, 3, 4)), g.rng.choice(("constant", "constant", "reflect", "edge", "wrap"))
+    x, mode = g.tensor("fiubs", (0, 1, 2, 3, 4)), g.rng.choice(("constant", "constant", "reflect", "edge", "wrap"))
     before, after = [0] * type_of(x).rank, [0] * type_of(x).rank
     for i, size in enumerate(type_of(x).sizes):
         n = g.number(size)
@@ -110,7 +110,7 @@ def pad(g: GraphBuilder) -> GraphOp:
 @recipe
 def depth_to_space(g: GraphBuilder) -> GraphOp:
     b = g.rng.choice((1, 2, 3))
-    x = g.input([g.size(), g.size() * b * b, g.size(), g.size()], g.element("fiub"))
+    x = g.input([g.size(), g.size() * b * b, g.size(), g.size()], g.element("fiubs"))
     return make("DepthToSpace", x, blocksize=b, mode=g.rng.choice(("DCR", "CRD")))
 
 
@@ -118,14 +118,14 @@ def depth_to_space(g: GraphBuilder) -> GraphOp:
 def space_to_depth(g: GraphBuilder) -> GraphOp:
     b = g.rng.choice((1, 2, 3))
     return make(
-        "SpaceToDepth", g.input([g.size(), g.size(), g.size() * b, g.size() * b], g.element("fiub")), blocksize=b
+        "SpaceToDepth", g.input([g.size(), g.size(), g.size() * b, g.size() * b], g.element("fiubs")), blocksize=b
     )
 
 
 @recipe
 def trilu(g: GraphBuilder) -> GraphOp:
     k = g.size() if g.flip(0.2) else Expr.const(g.rng.randint(-3, 3))
-    return make("Trilu", g.tensor("fiub", (2, 3, 4)), k=k, upper=g.flip())
+    return make("Trilu", g.tensor("fiubs", (2, 3, 4)), k=k, upper=g.flip())
 
 
 @recipe
@@ -158,7 +158,7 @@ def resize(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def gather(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (1, 2, 3), low=1)
+    x = g.tensor("fiubs", (1, 2, 3), low=1)
     axis = axis_of(g, type_of(x).rank)
     size = type_of(x).sizes[axis]
     return make("Gather", x, g.input(g.sizes(g.rng.randrange(3)), i64, -size, size - 1), axis=axis)
@@ -166,7 +166,7 @@ def gather(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def gather_elements(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (1, 2, 3), low=1)
+    x = g.tensor("fiubs", (1, 2, 3), low=1)
     axis = axis_of(g, type_of(x).rank)
     size = type_of(x).sizes[axis]
     shape = [s if s.constant is None or g.flip() else ONE for s in type_of(x).sizes]
@@ -176,7 +176,7 @@ def gather_elements(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def gather_nd(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (1, 2, 3), low=1)
+    x = g.tensor("fiubs", (1, 2, 3), low=1)
     sizes = type_of(x).sizes
     batch = g.rng.randrange(len(sizes))
     depth = g.rng.randint(1, len(sizes) - batch)
@@ -238,7 +238,7 @@ def one_hot(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def reverse_sequence(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("fiub", (2, 3), low=1)
+    x = g.tensor("fiubs", (2, 3), low=1)
     batch = g.rng.randrange(2)
     lengths = g.input([type_of(x).sizes[batch]], i64, 1, type_of(x).sizes[1 - batch])
     return make("ReverseSequence", x, lengths, batch_axis=batch, time_axis=1 - batch)
@@ -250,7 +250,7 @@ def reverse_sequence(g: GraphBuilder) -> GraphOp:
 @recipe
 def constant(g: GraphBuilder) -> GraphOp:
     shape = [g.rng.randrange(5) for _ in range(g.rng.randrange(4))]
-    array = random_array(numpy_rng(g.rng), TensorType.of([], g.element("fiub")).dtype, shape)
+    array = random_array(numpy_rng(g.rng), TensorType.of([], g.element("fiubs")).dtype, shape)
     return Constant.of(array)
 
 

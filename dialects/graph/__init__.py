@@ -5,10 +5,25 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from ...ir.types import TensorType
-from . import binary, contraction, data, indexing, movement, normalization, pooling, reduction, resize, trees, unary
+from . import (
+    binary,
+    contraction,
+    conversion,
+    data,
+    indexing,
+    movement,
+    normalization,
+    pooling,
+    reduction,
+    resize,
+    trees,
+    unary,
+)
 from .base import GraphOp
 
-FAMILIES = (unary, binary, contraction, pooling, reduction, normalization, movement, resize, indexing, trees, data)
+FAMILIES = (
+    unary, conversion, binary, contraction, pooling, reduction, normalization, movement, resize, indexing, trees, data,
+)  # fmt: skip
 
 OPERATORS: tuple[type[GraphOp], ...] = tuple(
     op

@@ -37,7 +37,7 @@ from ...ir.evaluator import Environment
 from ...ir.expr import ONE, Expr, ExprLike, broadcast, broadcast_condition
 from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr
-from ...ir.types import Check, ExprAttr, TensorType, exprs
+from ...ir.types import SMALL_DTYPES, Check, ExprAttr, TensorType, exprs
 from ...ir.weights import Weight
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -338,7 +338,10 @@ def is_symbolic(*arrays: Any) -> bool:
 
 
 def kind_of_dtype(dtype: Any) -> str:
-    """`f` (float), `i` (signed integer), `u` (unsigned integer), `b` (bool), `O` (expressions)."""
+    """`f` (float), `i` (signed integer), `u` (unsigned integer), `b` (bool), `s` (a small type, which is storage only),
+    `O` (expressions)."""
+    if dtype in SMALL_DTYPES:
+        return "s"
     return "f" if dtype.kind == "V" or dtype.name == "bfloat16" else dtype.kind
 
 
@@ -347,7 +350,7 @@ def kind_of_dtype(dtype: Any) -> str:
 
 def need_kind(type_: TensorType, kinds: str, constraint: str = "C1") -> None:
     """Element types are of one of these kinds: letters of `kind_of_dtype`. Raises VerifyException."""
-    names = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
+    names = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool", "s": "small type"}
     need(
         kind_of_dtype(type_.dtype) in kinds,
         f"{constraint} element type {type_.element_type} is not {' or '.join(names[k] for k in kinds)}",

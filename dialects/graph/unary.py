@@ -8,12 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import BoolAttr, FloatAttr, StringAttr, i1
-from xdsl.ir import Attribute
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 
 from ...ir.types import TensorType
 from .base import Array, GraphOp, Sizes, need, need_kind, settled, wide
-from .sizes import cast_expressions
 
 
 class Unary(GraphOp):
@@ -55,7 +53,7 @@ class Identity(Unary):
     """x. Any element type."""
 
     name = "graph.identity"
-    KINDS: ClassVar = "fiub"
+    KINDS: ClassVar = "fiubs"
 
     def function(self, x: Array) -> Array:
         return x
@@ -361,28 +359,6 @@ class BitwiseNot(Unary):
 
     def function(self, x: Array) -> Array:
         return np.invert(x)
-
-
-@irdl_op_definition
-class Cast(GraphOp):
-    """x in the element type `to`. Floats to integers round toward zero (out of range: undefined), to bool `x != 0`,
-    to shorter floats the nearest, ties to even. Integers wrap around.
-    """
-
-    name = "graph.cast"
-    x = operand_def(TensorType)
-    to = prop_def(Attribute)
-    result = result_def(TensorType)
-
-    def infer(self) -> Sequence[TensorType]:
-        return [TensorType.of(self.type_of(0).sizes, self.to)]
-
-    def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
-        (type_,) = self.infer()
-        if inputs[0].dtype == object:
-            return [cast_expressions(inputs[0], type_.dtype)]
-        with np.errstate(all="ignore"):
-            return [inputs[0].astype(type_.dtype)]
 
 
 # ---- activations

@@ -20,7 +20,7 @@ from ...errors import InputError, IRError
 from ...ir.evaluator import run_checks
 from ...ir.expr import Atom, Expr
 from ...ir.scalars import SIMPLE, evaluate_scalar
-from ...ir.types import BufferType, Check
+from ...ir.types import BufferType, Check, held, is_small
 from ..control import ReadSizes, SetSizes
 from .host import Copy, If, View, While
 from .lanes import Lanewise
@@ -148,7 +148,7 @@ def unwritten(type_: BufferType, symbols: Mapping[str, int]) -> Array:
     shape = [int(s.evaluate(symbols=symbols)) for s in type_.sizes]
     if type_.dtype.kind == "b":
         return np.ones(shape, type_.dtype)
-    if type_.dtype.kind in "iu":
+    if type_.dtype.kind in "iu" or is_small(type_.element_type):
         return np.full(shape, PATTERN, np.uint8).astype(type_.dtype)
     return np.full(shape, np.nan, type_.dtype)
 
@@ -180,14 +180,10 @@ def evaluate_kernel(kernel: Kernel, buffers: Sequence[Array], symbols: Mapping[s
         expected = tuple(int(s.evaluate(symbols=symbols)) for s in buffer_type(arg).sizes)
         if array.shape != expected:
             raise InputError(f"kernel {kernel.sym_name.data}: buffer {name!r} has shape {array.shape}, not {expected}")
-        run.values[arg] = _held(array)
+        run.values[arg] = held(array)
     with np.errstate(all="ignore"):
         for step in run.steps(kernel.body.block):
             step()
-
-
-def _held(array: Array) -> Array:
-    return array.view(f"i{array.dtype.itemsize}") if array.dtype.kind == "u" else array
 
 
 class _Run:
@@ -209,7 +205,7 @@ class _Run:
             case Store():
                 return self.store(op)
             case Alloc():
-                return lambda: self.values.__setitem__(op.buffer, _held(unwritten(op.type, self.symbols)))
+                return lambda: self.values.__setitem__(op.buffer, held(unwritten(op.type, self.symbols)))
             case Index():
                 return self.index(op)
             case _:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from xdsl.builder import Builder
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, f32, i1
@@ -18,9 +19,10 @@ from xdsl.rewriter import InsertPoint
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX
-from ...ir.types import TensorType, dtype_of, is_bool, is_float, is_unsigned, signless
+from ...ir.types import TensorType, dtype_of, is_bool, is_float, is_small, is_unsigned, signless
 from .body import Index, Read, Yield, body_block
 from .ops import Compute
+from .small import decode, encode
 
 Number = int | float | bool
 
@@ -37,6 +39,8 @@ class Scalar:
 
     def _binary(self, x: Scalar | Number, on_float: Any, on_signed: Any, on_unsigned: Any = None) -> Scalar:
         y = self._other(x)
+        if is_small(self.element):
+            raise TypeError(f"no arithmetic on {self.element}")
         if is_float(self.element):
             kind = on_float
         else:
@@ -143,12 +147,24 @@ class Scalar:
         """An operation of xDSL's math dialect, e.g. `x.math(math.ExpOp)`."""
         return self.body.op(kind(self.value, *(self._other(o).value for o in others)), self.element)
 
-    def cast(self, element: Attribute) -> Scalar:
-        """The value in another element type: numbers rounded to nearest, to integers toward zero, to bool `x != 0`."""
+    def bitcast(self, element: Attribute) -> Scalar:
+        """The bits as a value of another element type of as many."""
+        if signless(element) == signless(self.element):
+            return Scalar(self.body, self.value, element)
+        return self.body.op(arith.BitcastOp(self.value, signless(element)), element)
+
+    def cast(self, element: Attribute, *, saturate: bool = True, round_mode: str = "up") -> Scalar:
+        """The value in another element type: numbers rounded to nearest, to integers toward zero, to bool `x != 0`.
+
+        `saturate` and `round_mode` are for small floats: see small.py."""
         source: Any = self.element
         target: Any = element
         if source == target:
             return self
+        if is_small(source):
+            return decode(self).cast(target, saturate=saturate, round_mode=round_mode)
+        if is_small(target):
+            return encode(self, target, saturate, round_mode)
         if is_bool(target):
             return self.ne(0)
         plain: Any = signless(target)
@@ -184,9 +200,15 @@ class Body:
         """Append an operation and wrap its result as a scalar of this element type."""
         return Scalar(self, self.builder.insert(op).results[0], element)
 
+    def scalar(self, value: SSAValue, element: Attribute) -> Scalar:
+        """A value of the body as a scalar of this element type."""
+        return Scalar(self, value, element)
+
     def constant(self, number: Number, element: Attribute) -> Scalar:
         """A number in an element type (wrapped around where an integer type is too small for it)."""
         plain = signless(element)
+        if is_small(element):
+            number = int(np.array(number).astype(dtype_of(element)).view(np.int8))
         if is_float(element):
             attr: Any = FloatAttr(float(number), plain)  # pyright: ignore[reportArgumentType, reportCallIssue]
         else:

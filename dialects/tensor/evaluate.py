@@ -10,6 +10,7 @@ from xdsl.ir import Block, SSAValue
 
 from ...ir.evaluator import Environment
 from ...ir.scalars import evaluate_scalar
+from ...ir.types import held, held_as
 from .body import Index, Read, Yield
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def _evaluate_part(
 
 
 def _with_sign(value: Any, dtype: np.dtype[Any]) -> Array:
+    """Integers in bodies are signed, and so are the bytes of small types."""
     value = np.asarray(value)
-    return value.view(dtype) if value.dtype.kind in "iu" and dtype.kind in "iu" else value
+    return value.view(dtype) if value.dtype.kind in "iu" and value.dtype == held_as(dtype) else value
 
 
 def _block(block: Block, args: list[Any], tensors: Mapping[SSAValue, Array], symbols: Mapping[str, int]) -> Any:
@@ -99,16 +101,16 @@ def _block(block: Block, args: list[Any], tensors: Mapping[SSAValue, Array], sym
 def _read(op: Read, source: Array, env: Mapping[SSAValue, Any], symbols: Mapping[str, int]) -> Any:
     dims = {i: env[v] for i, v in op.dims.items()}
     index = [np.asarray(e.evaluate(dims, symbols)) for e in op.exprs]
-    held = source.view(f"i{source.dtype.itemsize}") if source.dtype.kind == "u" else source
+    array = held(source)
     if op.otherwise is None:
         for position, size in zip(index, source.shape, strict=True):
             if position.size and (position.min() < 0 or position.max() >= size):
                 raise IndexError(f"read of {source.shape} at {position.min()}..{position.max()}")
-        return held[tuple(index)]
+        return array[tuple(index)]
     inside: Any = np.True_
     for position, size in zip(index, source.shape, strict=True):
         inside = inside & (position >= 0) & (position < size)
     if source.size == 0:
         return np.broadcast_to(env[op.otherwise], np.broadcast_shapes(np.shape(inside), np.shape(env[op.otherwise])))
     clipped = tuple(np.clip(p, 0, s - 1) for p, s in zip(index, source.shape, strict=True))
-    return np.where(inside, held[clipped], env[op.otherwise])
+    return np.where(inside, array[clipped], env[op.otherwise])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from xdsl.ir import Attribute
 
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import ONE
+from ...ir.types import bits_of, is_small_float
 from .builder import Value
 from .node import Node, Result, Rule
 
@@ -75,9 +77,20 @@ def cast_like(n: Node) -> Value:
     return _cast(n, n.input(1).type.element_type)
 
 
-def _cast(n: Node, to: object) -> Value:
+def _cast(n: Node, to: Attribute) -> Value:
     x = n.input(0)
-    return x if x.type.element_type == to else n.emit("Cast", x, to=to)
+    saturate, round_mode = bool(n.attr("saturate", 1)), n.attr("round_mode", "up")
+    if x.type.element_type == to:
+        return x
+    options: dict[str, bool | str] = {} if saturate or not is_small_float(to) else {"saturate": False}
+    if bits_of(to) == 8 and round_mode != "up" and is_small_float(to):
+        options["round_mode"] = round_mode
+    return n.emit("Cast", x, to=to, **options)
+
+
+def bit_cast(n: Node) -> Value:
+    x, to = n.input(0), n.element("to")
+    return x if x.type.element_type == to else n.emit("BitCast", x, to=to)
 
 
 def dropout(n: Node) -> Result:
@@ -161,6 +174,7 @@ RULES: Mapping[str, Rule] = {
     **{operator: binary(operator) for operator in BINARY.split()},
     **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
     **dict.fromkeys(RANDOM.split(), no_result),
+    "BitCast": bit_cast,
     "BitShift": bit_shift,
     "Cast": cast,
     "CastLike": cast_like,

@@ -22,6 +22,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from ...errors import ModelError, UnsupportedError
+from ...ir.types import bits_of, element_of
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -45,7 +46,17 @@ DTYPES: Mapping[int, tuple[np.dtype[Any], str]] = {
     TensorProto.UINT16: (np.dtype(np.uint16), "int32_data"),
     TensorProto.UINT32: (np.dtype(np.uint32), "uint64_data"),
     TensorProto.UINT64: (np.dtype(np.uint64), "uint64_data"),
-}
+    **{
+        getattr(TensorProto, code): (np.dtype(getattr(ml_dtypes, name)), "int32_data")
+        for code, name in (
+            ("INT2", "int2"), ("UINT2", "uint2"), ("INT4", "int4"), ("UINT4", "uint4"),
+            ("FLOAT4E2M1", "float4_e2m1fn"), ("FLOAT6E2M3", "float6_e2m3fn"), ("FLOAT6E3M2", "float6_e3m2fn"),
+            ("FLOAT8E4M3FN", "float8_e4m3fn"), ("FLOAT8E4M3FNUZ", "float8_e4m3fnuz"), ("FLOAT8E5M2", "float8_e5m2"),
+            ("FLOAT8E5M2FNUZ", "float8_e5m2fnuz"), ("FLOAT8E8M0", "float8_e8m0fnu"),
+        )
+        if hasattr(TensorProto, code)  # older packages of onnx lack the smallest
+    },
+}  # fmt: skip
 ONNX_TYPES: Mapping[np.dtype[Any], int] = {dtype: code for code, (dtype, _) in DTYPES.items()}
 
 
@@ -83,17 +94,23 @@ class Source:
         if tensor.HasField("segment"):
             raise UnsupportedError(f"{what} is stored in segments")
         dtype, typed = dtype_of(tensor.data_type, what), DTYPES[tensor.data_type][1]
-        count = math.prod(dims)
+        count, bits = math.prod(dims), bits_of(element_of(dtype))
+        size = -(-count * bits // 8)
         if tensor.data_location == TensorProto.EXTERNAL:
-            data = self._external(tensor, count * dtype.itemsize, what)
+            data = self._external(tensor, size, what)
         elif tensor.HasField("raw_data"):
             data = np.frombuffer(tensor.raw_data, np.uint8)
-            _need_bytes(what, dims, count * dtype.itemsize, data.size)
+            _need_bytes(what, dims, size, data.size)
+        elif bits in (2, 4):  # packed in this field too
+            data = np.array(getattr(tensor, typed), np.int64).astype(np.uint8)
+            _need_bytes(what, dims, size, data.size)
         else:
             values = getattr(tensor, typed)
             if len(values) != count:
                 raise ModelError(f"{what} has shape {list(dims)} but {len(values)} values")
             return _typed(values, dtype).reshape(dims)
+        if bits < 8:
+            data = unpacked(data, bits, count)
         if dtype == np.bool_ and data.size and data.max() > 1:
             data = (data != 0).view(np.uint8)
         return data.view(dtype).reshape(dims)
@@ -150,9 +167,18 @@ def _need_bytes(what: str, dims: tuple[int, ...], wanted: int, found: int) -> No
         raise ModelError(f"{what} has shape {list(dims)} and takes {wanted} bytes, but {found} are stored")
 
 
+def unpacked(data: Array, bits: int, count: int) -> Array:
+    """Elements of fewer than 8 bits, which lie packed in bytes from the lowest bit on, as a byte each."""
+    if bits == 6:  # four in three bytes
+        stream = np.unpackbits(data, count=count * bits, bitorder="little").reshape(count, bits)
+        return np.packbits(stream, axis=1, bitorder="little").reshape(-1)
+    parts = [(data >> shift) & ((1 << bits) - 1) for shift in range(0, 8, bits)]
+    return np.stack(parts, axis=1).reshape(-1)[:count]
+
+
 def _typed(values: Any, dtype: np.dtype[Any]) -> Array:
-    if dtype.itemsize == 2 and dtype.kind not in "iu":  # half types are stored as their bits
-        return np.array(values, np.int32).astype(np.uint16).view(dtype)
+    if dtype.itemsize <= 2 and dtype.kind not in "iub":  # short floats are stored as their bits
+        return np.array(values, np.int32).astype(f"u{dtype.itemsize}").view(dtype)
     if dtype.kind in "iub":
         return np.array(values, np.uint64 if dtype.itemsize == 8 and dtype.kind == "u" else np.int64).astype(dtype)
     return np.array(values, dtype)

@@ -8,14 +8,15 @@ from functools import reduce
 from typing import Any
 
 from xdsl.dialects import math
-from xdsl.dialects.builtin import f64
+from xdsl.dialects.builtin import f64, i8
 from xdsl.ir import Operation, SSAValue
 
-from ...dialects.graph import binary, data, unary
+from ...dialects.graph import binary, conversion, data, unary
 from ...dialects.graph.base import GraphOp
 from ...dialects.tensor import Constant
-from ...dialects.tensor.builder import Scalar
-from ...ir.types import dtype_of, is_float, is_unsigned
+from ...dialects.tensor.builder import Body, Scalar
+from ...ir.expr import Expr
+from ...ir.types import dtype_of, is_bool, is_float, is_small, is_unsigned
 from .rules import Emitter, element_type, lowers, type_of, wide
 
 Formula = Callable[..., Scalar]
@@ -109,10 +110,26 @@ def inverted(op: GraphOp, x: Scalar) -> Scalar:
     return ~x
 
 
-@formula(unary.Cast)
+@formula(conversion.Cast)
 def cast(op: GraphOp, x: Scalar) -> Scalar:
     to = element_type(op.results[0])
+    if is_small(to):
+        saturate, round_mode = op.options  # pyright: ignore[reportAttributeAccessIssue]
+        return x.cast(to, saturate=saturate, round_mode=round_mode)
     return x.cast(wide(to)) if not is_float(x.element) else x
+
+
+@lowers(conversion.BitCast)
+def bit_cast(op: GraphOp, emit: Emitter) -> SSAValue:
+    source, out = op.operands[0], type_of(op.results[0])
+
+    def body(b: Body, *dims: Expr) -> Scalar:
+        x = b.read(source, *dims)
+        if is_bool(x.element):  # a bool is a byte in memory and a bit in a body
+            x = x.cast(i8)
+        return x.bitcast(i8).ne(0) if is_bool(out.element_type) else x.bitcast(out.element_type)
+
+    return emit.compute(out.sizes, body, out.element_type)
 
 
 @formula(unary.Relu)

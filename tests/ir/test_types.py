@@ -18,14 +18,18 @@ from ircc.dialects import context
 from ircc.ir.expr import Expr, maximum
 from ircc.ir.types import (
     DTYPES,
+    SMALL_FLOATS,
+    SMALL_INTEGERS,
     BufferType,
     Check,
     ExprAttr,
     TensorType,
+    bits_of,
     dtype_of,
     element_of,
     is_bool,
     is_float,
+    is_small,
     is_unsigned,
     padded_length,
     signless,
@@ -98,17 +102,23 @@ def test_shapes() -> None:
 
 
 def test_element_types_and_dtypes_are_one_to_one() -> None:
-    assert len(set(DTYPES.values())) == len(DTYPES) == 13
+    assert len(set(DTYPES.values())) == len(DTYPES) == 25
     for element, dtype in DTYPES.items():
         assert dtype_of(element) == dtype and element_of(dtype) == element
-        assert is_float(element) == (dtype.kind == "f" or dtype == ml_dtypes.bfloat16)
-        assert is_unsigned(element) == (dtype.kind == "u") and is_bool(element) == (dtype.kind == "b")
+        assert is_float(element) == ((dtype.kind == "f" and dtype.itemsize > 1) or dtype == ml_dtypes.bfloat16)
+        assert is_unsigned(element) == (dtype.kind == "u" or "uint" in dtype.name) and is_bool(element) == (
+            dtype.kind == "b"
+        )
         assert parsed(str(TensorType.of([1], element))) == TensorType.of([1], element)
+        assert is_small(element) == (signless(element) == i8 and dtype.kind not in "iu")
+        assert bits_of(element) == 8 * dtype.itemsize or is_small(element)
+    assert [bits_of(t) for t in SMALL_INTEGERS] == [2, 4, 2, 4]
+    assert [bits_of(t) for t in SMALL_FLOATS] == [4, 6, 6, 8, 8, 8, 8, 8]
     assert signless(UI8) == i8 and signless(i64) == i64 and signless(bf16) == bf16
     for dtype in (np.dtype(np.complex64), np.dtype(object)):
         with pytest.raises(KeyError):
             element_of(dtype)
-    for element in (IndexType(), ComplexType(f32), IntegerType(4)):
+    for element in (IndexType(), ComplexType(f32), IntegerType(3)):
         with pytest.raises(KeyError):
             dtype_of(element)
 

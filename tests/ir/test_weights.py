@@ -17,7 +17,7 @@ from xdsl.parser import Parser
 from ircc.dialects import context
 from ircc.errors import IRError
 from ircc.ir import weights
-from ircc.ir.types import DTYPES
+from ircc.ir.types import DTYPES, SMALL_DTYPES, bits_of, element_of
 from ircc.ir.weights import INLINE, Content, Weight, array_of, folder, inline_weights, keep, provide
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +60,14 @@ def random_bits(dtype: np.dtype[Any], count: int, seed: int = 0) -> Array:
     """Any bits at all: NaN with every payload, subnormals, both zeros."""
     if dtype.kind == "b":
         return np.random.default_rng(seed).integers(0, 2, count).astype(np.bool_)
-    return np.frombuffer(np.random.default_rng(seed).bytes(count * dtype.itemsize), dtype)
+    return of_bits(np.random.default_rng(seed).bytes(count * dtype.itemsize), dtype)
+
+
+def of_bits(raw: bytes, dtype: np.dtype[Any]) -> Array:
+    """The bytes as elements; those of small types have nothing above their bits."""
+    if dtype in SMALL_DTYPES:
+        return (np.frombuffer(raw, np.uint8) & ((1 << bits_of(element_of(dtype))) - 1)).astype(np.uint8).view(dtype)
+    return np.frombuffer(raw, dtype)
 
 
 # ---- the same bits
@@ -71,7 +78,7 @@ def random_bits(dtype: np.dtype[Any], count: int, seed: int = 0) -> Array:
 def test_short_constants_stand_in_the_text(dtype: np.dtype[Any], data: st.DataObject) -> None:
     count = data.draw(st.integers(0, INLINE))
     raw = data.draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
-    array = np.frombuffer(raw, np.uint8) % 2 == 1 if dtype.kind == "b" else np.frombuffer(raw, dtype)
+    array = np.frombuffer(raw, np.uint8) % 2 == 1 if dtype.kind == "b" else of_bits(raw, dtype)
     weight = Weight.of(array, name="c")
     text = str(weight)
     assert "sha256" not in text and text.startswith("#ir.weight<[")

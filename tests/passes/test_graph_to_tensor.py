@@ -22,7 +22,7 @@ from ircc.ir.check_each import difference, relative_bound
 from ircc.ir.evaluator import evaluate
 from ircc.ir.expr import Expr
 from ircc.ir.nodes import nodes_of
-from ircc.ir.types import TensorType
+from ircc.ir.types import SMALL_DTYPES, TensorType
 from ircc.passes.graph_to_tensor import RULES, GraphToTensor, supported
 from ircc.testing.graph_cases import CASES, SIZES, Case, H, N, t
 from ircc.testing.graph_programs import random_graph, random_inputs
@@ -85,7 +85,9 @@ def tolerance(dtype: np.dtype[Any]) -> float:
 
 def assert_same(found: Any, expected: Any) -> None:
     assert found.dtype == expected.dtype and found.shape == expected.shape
-    if expected.dtype.kind in "biu":
+    if expected.dtype in SMALL_DTYPES:
+        np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
+    elif expected.dtype.kind in "biu":
         np.testing.assert_array_equal(found, expected)
     else:
         bound = tolerance(expected.dtype)

@@ -20,13 +20,13 @@ from xdsl.ir import SSAValue
 from ircc.dialects.graph import BY_NAME, OPERATORS, GraphOp, binary, movement, unary
 from ircc.dialects.graph.data import Constant
 from ircc.ir.evaluator import Environment, bind_symbols, main_function, names_of
-from ircc.ir.types import dtype_of
+from ircc.ir.types import SMALL_DTYPES, dtype_of
 from ircc.testing.graph_builder import type_of
 from ircc.testing.graph_programs import random_graph, random_inputs
 from ircc.testing.graph_recipes import RECIPES
 
 OPSET = 24  # the newest that both know
-OTHER_OPSET = {"CumProd": 26, "GlobalLpPool": 18}
+OTHER_OPSET = {"BitCast": 26, "CumProd": 26, "GlobalLpPool": 18}
 NOT_IN_ONNX = {"SizesOf", "TreeLeaves"}  # operators of the compiler's own
 
 Source = SSAValue | np.ndarray | None
@@ -110,7 +110,8 @@ def constant(node: Node, properties: dict[str, Any]) -> None:
 
 
 SPECIAL: dict[str, Callable[[Node, dict[str, Any]], None]] = {
-    "Cast": to_type("to"), "EyeLike": to_type("dtype"), "Gemm": renamed(trans_a="transA", trans_b="transB"),
+    "Cast": to_type("to"), "BitCast": to_type("to"), "EyeLike": to_type("dtype"),
+    "Gemm": renamed(trans_a="transA", trans_b="transB"),
     "MaxPool": pool, "AveragePool": pool, "LpPool": pool, "Slice": slices, "Pad": pad, "Resize": resize,
     "Reshape": as_inputs("shape"), "Expand": as_inputs("shape"), "Tile": as_inputs("repeats"),
     "Split": as_inputs("sizes"), "Trilu": as_inputs("k"), "TopK": top_k, "CumSum": as_inputs("axis"),
@@ -219,6 +220,8 @@ LOOSE = {"Erf", "Gelu", "HardSwish", "Shrink", "Resize"}
 def agree(operator: str, found: np.ndarray, expected: np.ndarray) -> bool:
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
+    if found.dtype in SMALL_DTYPES:
+        found, expected = found.view(np.uint8), expected.view(np.uint8)
     if found.dtype.kind in "iub":
         return np.array_equal(found, expected)
     bound = TOLERANCE["float32" if operator in LOOSE and found.dtype.itemsize == 8 else found.dtype.name]

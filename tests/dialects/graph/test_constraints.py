@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import ml_dtypes
 import pytest
 from xdsl.dialects.builtin import f32, f64, i1, i16, i32, i64
 from xdsl.dialects.test import TestOp
@@ -18,7 +19,7 @@ from ircc.dialects.graph.pooling import GlobalPool, Pool
 from ircc.dialects.graph.reduction import Position, Reduction, Running
 from ircc.dialects.graph.unary import Unary
 from ircc.ir.expr import Expr
-from ircc.ir.types import DTYPES, TensorType
+from ircc.ir.types import DTYPES, TensorType, element_of
 from ircc.testing.graph_builder import kind_of
 from ircc.testing.inventory import families
 
@@ -122,6 +123,8 @@ for name, _, _ in family(AlongAxis):
 
 # ---- elementwise
 
+violate("Cast", "C1", x(2), to=element_of(ml_dtypes.float8_e8m0fnu), round_mode="even")
+violate("BitCast", "C1", x(2), to=i64)
 violate("Gelu", "C2", x(2), approximate="erf")
 violate("Pow", "C2", x(2, of=u8), x(2))
 violate("Pow", "C3", x(2), x(2, of=i1))
