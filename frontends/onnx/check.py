@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, TypeProto
 
 from ...errors import ModelError
 from .order import live
+from .rules_contrib import MISPLACED
 
 SMALL = 1024  # bytes of a tensor that the checker may see
 
@@ -16,8 +17,9 @@ SMALL = 1024  # bytes of a tensor that the checker may see
 def check_structure(model: ModelProto) -> None:
     """Raise ModelError when the model breaks ONNX's rules. Names, attributes and operators are checked; types are not.
 
-    Quirks of real files are let pass: an `ir_version` newer than the installed onnx, nodes in another order than that
-    of their use, weights that are no inputs in old files, outputs without type or shape."""
+    Quirks of real files are let pass: operators of ONNX Runtime in ONNX's domain, an `ir_version` newer than the
+    installed onnx, nodes in another order than that of their use, weights that are no inputs in old files, outputs
+    without type or shape."""
     if not model.HasField("graph"):
         raise ModelError("the file holds no graph: it is not an ONNX model, or is damaged")
     light = without_weights(model)
@@ -86,4 +88,6 @@ def without_weights(model: ModelProto) -> ModelProto:
         value = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
         if value is None or not value.HasField("t") or len(node.output) != 1 or not moved(value.t, node.output[0]):
             out.node.append(node)
+            if node.op_type in MISPLACED and not node.domain:
+                out.node[-1].domain = "com.microsoft"  # of which the checker knows nothing
     return light

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import (
+    rules_attention,
+    rules_contrib,
     rules_control,
     rules_elementwise,
     rules_ml,
@@ -35,6 +37,7 @@ DOMAINS: Mapping[str, Sequence[Any]] = {
         rules_shape,
     ),
     "ai.onnx.ml": (rules_ml, rules_trees),
+    "com.microsoft": (rules_contrib, rules_attention),
 }
 
 RULES: Mapping[tuple[str, str], Rule] = {
@@ -42,4 +45,4 @@ RULES: Mapping[tuple[str, str], Rule] = {
     for domain, families in DOMAINS.items()
     for family in families
     for operator, rule in family.RULES.items()
-}
+} | {("", operator): rule for operator, rule in rules_contrib.MISPLACED.items()}
