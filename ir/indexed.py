@@ -65,11 +65,10 @@ class Indexed:
 
     def replace_index(self, old: SSAValue, value: Expr, operands: Sequence[SSAValue]) -> None:
         """Replace the index operand `old` by an expression over `operands`."""
-        position = list(self.indices).index(old)
         kept = [v for v in self.indices if v is not old]
         shift = len(kept)
         moved = value.substitute({i: Expr.dim(shift + i) for i in range(len(operands))})
-        mapping = {i: moved if i == position else Expr.dim(kept.index(v)) for i, v in enumerate(self.indices)}
+        mapping = {i: moved if v is old else Expr.dim(kept.index(v)) for i, v in enumerate(self.indices)}
         self.set_indices([e.substitute(mapping) for e in self.exprs], [*kept, *operands])
 
 

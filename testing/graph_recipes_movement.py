@@ -175,6 +175,17 @@ def gather_elements(g: GraphBuilder) -> GraphOp:
 
 
 @recipe
+def take(g: GraphBuilder) -> GraphOp:
+    x = g.tensor("fiub", (1, 2, 3))
+    places = g.sizes(g.rng.randrange(3))
+    shapes = [
+        [ONE if g.flip(0.3) else s for s in places][g.rng.randrange(2) :]
+        for _ in range(g.rng.randint(1, type_of(x).rank))
+    ]
+    return make("Take", x, [g.input(shape, i64, -2, 4) for shape in shapes])
+
+
+@recipe
 def gather_nd(g: GraphBuilder) -> GraphOp:
     x = g.tensor("fiubs", (1, 2, 3), low=1)
     sizes = type_of(x).sizes

@@ -365,14 +365,14 @@ def need_same(a: TensorType, b: TensorType, constraint: str) -> None:
     )
 
 
-def broadcast_shapes(*shapes: Sequence[Expr]) -> tuple[Expr, ...]:
+def broadcast_shapes(*shapes: Sequence[Expr], constraint: str = "C1") -> tuple[Expr, ...]:
     """The shape that these broadcast to by NumPy's rule. Raises VerifyException for different constants."""
     rank = max(map(len, shapes))
     out = [ONE] * rank
     for shape in shapes:
         for i, size in enumerate(shape, rank - len(shape)):
             a, b = out[i].constant, size.constant
-            need(a is None or b is None or a == b or 1 in (a, b), f"C1 sizes {a} and {b} do not broadcast")
+            need(a is None or b is None or a == b or 1 in (a, b), f"{constraint} sizes {a} and {b} do not broadcast")
             out[i] = broadcast(out[i], size)
     return tuple(out)
 

@@ -10,11 +10,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import IntegerAttr, StringAttr
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 
 from ...ir.expr import ZERO, Expr, maximum
 from ...ir.types import Check, ExprAttr, TensorType
-from .base import Array, GraphOp, Sizes, is_symbolic, need, need_kind, need_same, normal_axis, same_checks
+from .base import (
+    Array,
+    GraphOp,
+    Sizes,
+    broadcast_checks,
+    broadcast_shapes,
+    is_symbolic,
+    need,
+    need_kind,
+    need_same,
+    normal_axis,
+    same_checks,
+)
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
@@ -142,6 +154,41 @@ class GatherND(GraphOp):
         x, indices, batch = inputs[0], _numbers(inputs[1]), self.get("batch_dims")
         grid = np.indices(indices.shape[:-1], sparse=True)[:batch]
         return [np.asarray(x[(*grid, *np.moveaxis(indices, -1, 0))], x.dtype)]
+
+
+@irdl_op_definition
+class Take(GraphOp):
+    """`x[i, j, ...]`: elements at index tensors that broadcast together, one for each of the first axes of x; 0 where
+    one of them is outside of its axis, as every negative one is. Axes of x without an index follow.
+
+    C1: there are as many indices as x has axes, or fewer, but one. C2: they are int32 or int64. C3: they broadcast.
+    """
+
+    name = "graph.take"
+    x = operand_def(TensorType)
+    indices = var_operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def infer(self) -> Sequence[TensorType]:
+        x, *indices = (self.type_of(i) for i in range(len(self.inputs)))
+        need(1 <= len(indices) <= x.rank, f"C1 {len(indices)} indices for rank {x.rank}")
+        for index in indices:
+            need_indices(index, "C2")
+        places = broadcast_shapes(*(i.sizes for i in indices), constraint="C3")
+        return [TensorType.of((*places, *x.sizes[len(indices) :]), x.element_type)]
+
+    def checks(self) -> Sequence[Check]:
+        return broadcast_checks("Take", *(self.type_of(i).sizes for i in range(1, len(self.inputs))))
+
+    def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
+        x, *indices = inputs
+        places = np.broadcast_arrays(*map(_numbers, indices))
+        inside = np.ones(places[0].shape, np.bool_)
+        for place, size in zip(places, x.shape, strict=False):
+            inside &= (place >= 0) & (place < size)
+        found = np.zeros((*inside.shape, *x.shape[len(places) :]), x.dtype)
+        found[inside] = x[tuple(place[inside] for place in places)]
+        return [found]
 
 
 def scattered(x: Array, place: Any, updates: Array, reduction: str) -> Array:

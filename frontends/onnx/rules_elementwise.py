@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from xdsl.ir import Attribute
 
-from ...errors import ModelError, UnsupportedError
+from ...errors import ModelError
 from ...ir.expr import ONE
 from ...ir.types import bits_of, is_small_float
 from .builder import Value
@@ -93,19 +93,6 @@ def bit_cast(n: Node) -> Value:
     return x if x.type.element_type == to else n.emit("BitCast", x, to=to)
 
 
-def dropout(n: Node) -> Result:
-    """In inference, x itself; the mask is all ones."""
-    x = n.input(0)
-    if n.has(2) and bool(n.numbers(2, "training_mode").reshape(-1)[0]):
-        ratio = n.numbers(1, "ratio").reshape(-1)[0] if n.has(1) else 0.5
-        if ratio != 0:
-            raise UnsupportedError("it is in training mode: its results are random", hint="export it for inference")
-    if not n.wants(1):
-        return x
-    mask = n.constant(True) if n.opset >= 10 else n.like(1, x)
-    return x, n.emit("Expand", mask, shape=x.sizes)
-
-
 def many(operator: str) -> Rule:
     """An operator of any number of inputs; one alone is the result."""
 
@@ -158,29 +145,22 @@ def is_inf(n: Node) -> Value:
     return n.emit("IsInf", n.input(0), **flags)
 
 
-def no_result(n: Node) -> Value:
-    raise UnsupportedError("its results are random", hint="ircc compiles inference, which gives the same twice")
-
-
 UNARY = (
     "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Cos Cosh Erf Exp Floor HardSwish IsNaN Log Mish Neg Not "
     "Reciprocal Relu Round Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh"
 )
 BINARY = "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Mul Or Sub Xor"
-RANDOM = "Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
 
 RULES: Mapping[str, Rule] = {
     **{operator: plain(operator) for operator in UNARY.split()},
     **{operator: binary(operator) for operator in BINARY.split()},
     **{operator: many(operator) for operator in ("Max", "Mean", "Min", "Sum")},
-    **dict.fromkeys(RANDOM.split(), no_result),
     "BitCast": bit_cast,
     "BitShift": bit_shift,
     "Cast": cast,
     "CastLike": cast_like,
     "Celu": plain("Celu", alpha=1.0),
     "Clip": clip,
-    "Dropout": dropout,
     "Elu": plain("Elu", alpha=1.0),
     "Gelu": plain("Gelu", approximate="none"),
     "HardSigmoid": plain("HardSigmoid", alpha=0.2, beta=0.5),

@@ -13,7 +13,7 @@ from ...dialects.graph.base import GraphOp, normal_axis
 from ...dialects.tensor.builder import Body, Scalar
 from ...ir.expr import ZERO, Expr, ExprLike, product
 from .elementwise import scalar_constant
-from .rules import Emitter, highest, lowers, lowest, refuses, size_of, sizes_of, type_of, wide, widened
+from .rules import Emitter, broadcast_read, highest, lowers, lowest, refuses, size_of, sizes_of, type_of, wide, widened
 
 LARGEST_SCATTER = 1 << 28  # comparisons of a place with an index
 NOWHERE = -1
@@ -68,6 +68,19 @@ def gather_nd(op: GraphOp, emit: Emitter) -> SSAValue:
             b.as_index(from_front(b.read(indices, *dims[:lead], k), sizes_of(x)[batch + k])) for k in range(depth)
         ]
         return b.read(x, *dims[:batch], *vector, *dims[lead:], otherwise=0)
+
+    return emit.compute(out.sizes, body, out.element_type)
+
+
+@lowers(indexing.Take)
+def take(op: GraphOp, emit: Emitter) -> SSAValue:
+    x, *indices = op.operands
+    out = type_of(op.results[0])
+    places = out.sizes[: out.rank - type_of(x).rank + len(indices)]
+
+    def body(b: Body, *dims: Expr) -> Scalar:
+        found = [b.as_index(broadcast_read(b, i, dims[: len(places)], places)) for i in indices]
+        return b.read(x, *found, *dims[len(places) :], otherwise=0)
 
     return emit.compute(out.sizes, body, out.element_type)
 

@@ -58,6 +58,7 @@ def program(operator: type[GraphOp], operands: list[TensorType | None], properti
     args = iter(main.body.block.args)
     values: list[Any] = [None if t is None else next(args) for t in operands]
     groups = [values] if operator.__name__ in VARIADIC else values
+    groups = [values[0], values[1:]] if operator.__name__ == "Take" else groups
     op = operator.make(*groups, nodes=["node"], **properties)
     main.body.block.add_ops([op, func.ReturnOp(*op.results)])
     main.function_type = FunctionType.from_lists(main.function_type.inputs.data, [r.type for r in op.results])

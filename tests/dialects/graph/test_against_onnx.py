@@ -27,7 +27,7 @@ from ircc.testing.graph_recipes import RECIPES
 
 OPSET = 24  # the newest that both know
 OTHER_OPSET = {"BitCast": 26, "CumProd": 26, "GlobalLpPool": 18}
-NOT_IN_ONNX = {"SizesOf", "TreeLeaves"}  # operators of the compiler's own
+NOT_IN_ONNX = {"SizesOf", "Take", "TreeLeaves"}  # operators of the compiler's own
 
 Source = SSAValue | np.ndarray | None
 
