@@ -41,7 +41,7 @@ def grid_sample(n: Node) -> Value:
         place = (position + 1) * 0.5 * (length - 1) if aligned else ((position + 1) * length - 1) * 0.5
         place = place.emit("Round") if mode == "nearest" else place
         low, high = (place.like(0.0), length - 1) if aligned else (place.like(-0.5), length - 0.5)
-        if padding == "border":
+        if padding == "border" and mode != "cubic":  # as PyTorch and ONNX Runtime do
             place = (place.lt(low) | place.gt(high)).where(place.clip(0, length - 1), place)
         elif padding == "reflection":
             place = reflected(place, low, high)
@@ -167,7 +167,8 @@ def integrated_regions(
         spacing = width / count.maximum(1.0)
         length = size(n, x.sizes[2 + axis], start.dtype)
         bin_, cell, sample = (
-            iota(n, k, axis=1 + i, rank=4, dtype=start.dtype) for i, k in enumerate((bins[axis], x.sizes[2 + axis], NEAR))
+            iota(n, k, axis=1 + i, rank=4, dtype=start.dtype)
+            for i, k in enumerate((bins[axis], x.sizes[2 + axis], NEAR))
         )
         first = start + bin_ * width
         nearest = ((cell - 1 - first) / spacing - 0.5).emit("Floor").clip(0.0, (count - NEAR).maximum(0.0))
@@ -194,7 +195,7 @@ def max_roi_pool(n: Node) -> Value:
     rois = rois.wide()
     lowest = float("-inf")
     for axis, count in enumerate(bins):
-        low, high = ((rois.part(1, 2 - axis + 2 * i, 1) * scale + 0.5).emit("Floor") for i in range(2))
+        low, high = (rounded(rois.part(1, 2 - axis + 2 * i, 1) * scale) for i in range(2))
         width = (high - low + 1).maximum(1.0) / float(count)
         bin_, length = iota(n, count, axis=1, rank=2, dtype=low.dtype), size(n, x.sizes[2 + axis], low.dtype)
         begin = ((bin_ * width).emit("Floor") + low).clip(0.0, length)
@@ -209,6 +210,11 @@ def max_roi_pool(n: Node) -> Value:
         empty = none if empty is None else empty | none
     assert empty is not None
     return empty.where(0.0, found).value
+
+
+def rounded(x: Term) -> Term:
+    """To the nearest, halves away from 0."""
+    return (x.emit("Abs") + 0.5).emit("Floor") * x.emit("Sign")
 
 
 # ---- windows
@@ -228,9 +234,7 @@ def deform_conv(n: Node) -> Value:
     for i, k in enumerate((batch, moved * taps * axes)):
         offset = offset.sized(i, k)
     offset = offset.wide().reshape(batch, moved, taps, axes, count)
-    indices = [
-        iota(n, k, axis=i, rank=rank) for i, k in enumerate((batch, Expr.const(moved), channels // moved))
-    ]
+    indices = [iota(n, k, axis=i, rank=rank) for i, k in enumerate((batch, Expr.const(moved), channels // moved))]
     weights: list[Term] = []
     for axis in range(axes):
         tap = along(n, kernel, axis, offset.dtype) * float(dilations[axis])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import ModelError
-from ...ir.expr import Expr, minimum
+from ...ir.expr import Expr, maximum, minimum
 from .builder import Value
 from .node import Node, Rule
 from .terms import Term, iota, number, size, stack, term
@@ -44,8 +44,11 @@ def transformed(x: Term, axis: int, length: Expr, inverse: bool, onesided: bool)
     taken = minimum(x.sizes[axis], kept)
     if taken != x.sizes[axis]:
         x = x.part(axis, 0, taken)
-    wide = x.wide()
-    parts = [wide.at(-1, i).transpose(*order) for i in range(2 if x.sizes[-1] == 2 else 1)]
+    wide, count = x.wide(), x.sizes[-1]
+    if count.constant is None:  # 1 or 2: an imaginary part that is not there is 0
+        n.check(maximum(count - 2, 0), f"{n.operator}: the last size is {count}, not 1 or 2")
+        wide = wide.emit("Pad", pads=[*[0] * (2 * x.rank - 1), 2 - count])
+    parts = [wide.at(-1, i).transpose(*order) for i in range(1 if count == 1 else 2)]
     real, imaginary = parts[0], parts[1] if len(parts) > 1 else None
     if inverse and onesided:
         return from_half(real, imaginary, length).transpose(*back).unsqueeze(-1).cast(x.dtype)
