@@ -228,9 +228,9 @@ def iota(n: Node, count: ExprLike, *, axis: int = 0, rank: int = 1, dtype: Any =
 def concat(terms: Sequence[Term], axis: int) -> Term:
     """Terms one after the other along an axis."""
     first = terms[0]
-    return (
-        first if len(terms) == 1 else Term(first.node, first.node.emit("Concat", [t.value for t in terms], axis=axis))
-    )
+    if len(terms) == 1:
+        return first
+    return Term(first.node, first.node.emit("Concat", [t.value for t in terms], axis=axis))
 
 
 def stack(terms: Sequence[Term], axis: int) -> Term:
