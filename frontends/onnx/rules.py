@@ -1,58 +1,24 @@
 """All rules: how each ONNX operator, at each of its versions, becomes operators of the graph dialect.
 
-A rule is a function of a `Node`; the files rules_*.py hold them by family, each in a table by operator, and a family
-belongs to one domain.
+A rule is a function of a `Node`. A file `rules_*.py` beside this one holds a family of them in a table RULES, by
+operator; being there is all it takes. A family of another domain than ONNX's own says so: DOMAIN. MISPLACED, where a
+file has it, are operators that exporters write under ONNX's own domain although they belong to DOMAIN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from . import (
-    rules_attention,
-    rules_contrib,
-    rules_control,
-    rules_elementwise,
-    rules_ml,
-    rules_movement,
-    rules_nets,
-    rules_random,
-    rules_recurrent,
-    rules_reduce,
-    rules_resize,
-    rules_sampling,
-    rules_sequences,
-    rules_shape,
-    rules_signal,
-    rules_training,
-    rules_trees,
-)
 from .node import Rule
 
-DOMAINS: Mapping[str, Sequence[Any]] = {
-    "": (
-        rules_control,
-        rules_elementwise,
-        rules_movement,
-        rules_nets,
-        rules_random,
-        rules_recurrent,
-        rules_reduce,
-        rules_resize,
-        rules_sampling,
-        rules_sequences,
-        rules_shape,
-        rules_signal,
-    ),
-    "ai.onnx.ml": (rules_ml, rules_trees),
-    "ai.onnx.preview.training": (rules_training,),
-    "com.microsoft": (rules_contrib, rules_attention),
+FAMILIES: Mapping[str, Any] = {
+    path.stem: import_module(f".{path.stem}", __package__) for path in sorted(Path(__file__).parent.glob("rules_*.py"))
 }
 
 RULES: Mapping[tuple[str, str], Rule] = {
-    (domain, operator): rule
-    for domain, families in DOMAINS.items()
-    for family in families
-    for operator, rule in family.RULES.items()
-} | {("", operator): rule for operator, rule in rules_contrib.MISPLACED.items()}
+    **{("", operator): rule for f in FAMILIES.values() for operator, rule in getattr(f, "MISPLACED", {}).items()},
+    **{(getattr(f, "DOMAIN", ""), operator): rule for f in FAMILIES.values() for operator, rule in f.RULES.items()},
+}

@@ -296,6 +296,7 @@ def repeated(n: Node, x: Value, times: int) -> Value:
     return n.reshape(wide, [batch, number * times, keys, size])
 
 
+DOMAIN = "com.microsoft"
 RULES: Mapping[str, Rule] = {
     "Attention": attention,
     "GroupQueryAttention": group_query_attention,

@@ -164,6 +164,7 @@ def expand_dims(n: Node) -> Value:
 # ONNX Runtime has it in ONNX's own domain, and its tools write it there
 MISPLACED: Mapping[str, Rule] = {"SimplifiedLayerNormalization": simplified}
 
+DOMAIN = "com.microsoft"
 RULES: Mapping[str, Rule] = {
     **MISPLACED,
     "BiasAdd": bias_add,

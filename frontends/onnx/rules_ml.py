@@ -292,6 +292,7 @@ def winner(n: Node, scores: Value, pairs: list[tuple[int, int]], count: int) -> 
     return best(n, votes)
 
 
+DOMAIN = "ai.onnx.ml"
 RULES: Mapping[str, Rule] = {
     "ArrayFeatureExtractor": array_feature_extractor,
     "Binarizer": binarizer,

@@ -62,6 +62,7 @@ def momentum(n: Node, rate: Term, time: Term, x: Term, gradient: Term, v: Term) 
     return x - rate.cast(x.dtype) * (v if mode == "standard" else gradient + alpha * v), v
 
 
+DOMAIN = "ai.onnx.preview.training"
 RULES: Mapping[str, Rule] = {
     "Adagrad": optimizer(3, adagrad),
     "Adam": optimizer(4, adam),

@@ -346,6 +346,7 @@ def binary(
     return chosen, n.cast(pair, np.float32)
 
 
+DOMAIN = "ai.onnx.ml"
 RULES: Mapping[str, Rule] = {
     "TreeEnsemble": tree_ensemble,
     "TreeEnsembleClassifier": classifier,
