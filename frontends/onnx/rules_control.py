@@ -34,6 +34,7 @@ def if_(n: Node) -> Result:
     condition = n.input(0)
     if condition.numbers is not None:
         return n.inline("then_branch" if condition.numbers.reshape(-1)[0] else "else_branch", [])
+    back, known = n.mark(), truth(condition)
     bodies = [Body(n.builder, f"{n.name}.{part}") for part in ("then", "else")]
     found = [n.inline(f"{part}_branch", [], body) for part, body in zip(("then", "else"), bodies, strict=True)]
     if len(found[0]) != len(found[1]):
@@ -42,6 +43,11 @@ def if_(n: Node) -> Result:
     if layout != [count(held) for held in found[1]]:
         raise NeedsPython("its branches give sequences of different lengths, and which is taken depends on data")
     results = [[v for held in branch for v in spread(held)] for branch in found]
+    if known is not None and any(a.rank != b.rank for a, b in zip(*results, strict=True)):
+        # exporters write squeezing as `If(size == 1, Squeeze(x), x)`: what follows is made for the squeezed one
+        back()
+        n.check(ONE - known, "the model is compiled for sizes with which the first branch of an If is taken")
+        return n.inline("then_branch", [])
     symbols: list[str] = []
     types = [joined(n, i, a.type, b.type, symbols) for i, (a, b) in enumerate(zip(*results, strict=True))]
     for body, values in zip(bodies, results, strict=True):
