@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, SymbolRefAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
@@ -186,28 +186,41 @@ def relative_bound(module: ModuleOp) -> float:
     """How far rounding may take an element, in units of eps and of the largest element: the longest chain of operations
     from an input to an output, each with the errors it makes and the length of its reduction. Infinite for modules of
     the loop level, which do not say what depends on what: there only `COARSE` counts."""
-    functions = [op for op in module.body.ops if isinstance(op, FuncOp)]
+    functions = {op.sym_name.data: op for op in module.body.ops if isinstance(op, FuncOp)}
     if not functions:
         return float("inf")
+    return MARGIN * longest_chain(next(iter(functions.values())), functions)
+
+
+def longest_chain(function: FuncOp, functions: Mapping[str, FuncOp]) -> float:
+    """The most errors, in eps, on a way through a function, those of the bodies that it calls included: a body counts
+    as often as a loop runs it."""
     depth: dict[SSAValue, float] = {}
     longest = 0.0
-    for op in functions[0].body.block.ops:
+    for op in function.body.block.ops:
         inner = [o for o in op.walk() if o is not op]
         sources = [v for o in (op, *inner) for v in o.operands if isinstance(v.type, TensorType)]
-        own = ERRORS.get(op.name, 1) * reduction_length(op) + sum(ERRORS.get(o.name, 1) for o in inner)
+        names = [a.root_reference.data for a in op.properties.values() if isinstance(a, SymbolRefAttr)]
+        if names:
+            trip = op.properties.get("trip")
+            times = number(trip.data) if isinstance(trip, ExprAttr) else 64.0
+            own = times * max(longest_chain(functions[name], functions) for name in names)
+        else:
+            own = ERRORS.get(op.name, 1) * reduction_length(op) + sum(ERRORS.get(o.name, 1) for o in inner)
         total = max((depth.get(v, 0.0) for v in sources), default=0.0) + own
         depth.update(dict.fromkeys(op.results, total))
         longest = max(longest, total)
-    return MARGIN * longest
+    return longest
+
+
+def number(size: Expr) -> float:
+    """A size, where symbols count as 64."""
+    return abs(float(size.evaluate(symbols=dict.fromkeys(size.symbols, 64))))
 
 
 def reduction_length(op: Operation) -> float:
     """How many terms an element of the result may be a sum of; symbols count as 64. An operator of the graph level does
     not say: the root of its largest operand's size is taken, which is exact for square matrices."""
-
-    def number(size: Expr) -> float:
-        return abs(float(size.evaluate(symbols=dict.fromkeys(size.symbols, 64))))
-
     extents = op.properties.get("extents")
     if isinstance(extents, ArrayAttr):  # a tensor.compute: what is reduced
         rank = op.results[0].type.rank if isinstance(op.results[0].type, TensorType) else 0

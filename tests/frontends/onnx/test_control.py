@@ -1,0 +1,218 @@
+"""If, Loop and Scan against ONNX Runtime, down to compiled code: captured values, nesting, directions, conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+import ircc
+from ircc.compiler import lower
+
+FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+node, info, graph = helper.make_node, helper.make_tensor_value_info, helper.make_graph
+ROWS = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+
+
+def model_of(nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any], **constants: Any) -> ModelProto:
+    held = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
+    made = graph(nodes, "g", inputs, outputs, held)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def agrees(model: ModelProto, **feeds: Any) -> list[Any]:
+    """What the compiled model gives, which is what ONNX Runtime gives."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = session.run(None, feeds)
+    found = list(ircc.compile(model, threads=1).run(feeds).values())
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    return found
+
+
+def operators(model: ModelProto) -> list[str]:
+    """The control operations of the imported model."""
+    return [op.name for op in lower(model, "graph-ir").walk() if op.name.startswith("control.")]
+
+
+# ---- If
+
+
+def branches(then: Sequence[Any], otherwise: Sequence[Any], result: str = "y") -> dict[str, Any]:
+    made = [graph(nodes, "b", [], [info(result, FLOAT, None)]) for nodes in (then, otherwise)]
+    return {"then_branch": made[0], "else_branch": made[1]}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_if_captures_and_has_weights_of_its_own(taken: bool) -> None:
+    parts = branches([node("Add", ["x", "w"], ["y"])], [node("Mul", ["x", "x"], ["t"]), node("Neg", ["t"], ["y"])])
+    model = model_of(
+        [node("If", ["c"], ["z"], **parts)], [info("c", BOOL, [1]), info("x", FLOAT, ["N", 4])],
+        [info("z", FLOAT, None)], w=np.ones(4, np.float32),
+    )  # fmt: skip
+    agrees(model, c=np.array([taken]), x=ROWS)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_if_with_results_of_different_sizes(taken: bool) -> None:
+    parts = branches([node("Concat", ["x", "x"], ["y"], axis=0)], [node("Identity", ["x"], ["y"])])
+    model = model_of(
+        [node("If", ["c"], ["z"], **parts), node("Neg", ["z"], ["n"])],
+        [info("c", BOOL, []), info("x", FLOAT, ["N", 4])], [info("z", FLOAT, None), info("n", FLOAT, None)],
+    )  # fmt: skip
+    agrees(model, c=np.array(taken), x=ROWS)
+
+
+def test_a_check_in_a_branch_holds_only_where_it_is_taken() -> None:
+    parts = branches([node("Add", ["x", "w"], ["y"])], [node("Identity", ["x"], ["y"])])
+    model = model_of(
+        [node("If", ["c"], ["z"], **parts)], [info("c", BOOL, []), info("x", FLOAT, ["N"])],
+        [info("z", FLOAT, None)], w=np.ones(3, np.float32),
+    )  # fmt: skip
+    agrees(model, c=np.array(False), x=ROWS[0])
+    agrees(model, c=np.array(True), x=ROWS[0, :3])
+    with pytest.raises(ircc.Error):
+        ircc.compile(model, threads=1).run({"c": np.array(True), "x": ROWS[0]})
+
+
+def test_a_squeeze_that_depends_on_a_size() -> None:
+    parts = branches([node("Squeeze", ["x", "axis"], ["y"])], [node("Identity", ["x"], ["y"])])
+    model = model_of(
+        [node("Shape", ["x"], ["s"]), node("Gather", ["s", "axis"], ["k"]), node("Equal", ["k", "axis"], ["c"]),
+         node("If", ["c"], ["z"], **parts)],
+        [info("x", FLOAT, ["M", "N"])], [info("z", FLOAT, None)], axis=np.array([1], np.int64),
+    )  # fmt: skip
+    agrees(model, x=ROWS[:, :1])
+    with pytest.raises(ircc.Error, match="first branch of an If"):
+        ircc.compile(model, threads=1).run({"x": ROWS})
+
+
+# ---- Loop
+
+
+def body(nodes: Sequence[Any], states: Sequence[Any], outputs: Sequence[Any], going: str = "go") -> Any:
+    """A body with inputs `i`, `go` and the states."""
+    inputs = [info("i", INT, []), info("go", BOOL, []), *states]
+    return graph(nodes, "b", inputs, [info(going, BOOL, []), *outputs])
+
+
+def summing() -> Any:
+    nodes = [node("Gather", ["x", "i"], ["row"], axis=0), node("Add", ["s", "row"], ["s1"]),
+             node("Identity", ["go"], ["go1"]), node("Mul", ["s1", "row"], ["o"])]  # fmt: skip
+    return body(nodes, [info("s", FLOAT, [4])], [info("s1", FLOAT, [4]), info("o", FLOAT, [4])], "go1")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_loop_over_rows(rows: int) -> None:
+    model = model_of(
+        [node("Shape", ["x"], ["shape"]), node("Gather", ["shape", "zero"], ["n"]),
+         node("Loop", ["n", "", "s0"], ["s", "ys"], body=summing())],
+        [info("x", FLOAT, ["N", 4]), info("s0", FLOAT, [4])], [info("s", FLOAT, None), info("ys", FLOAT, None)],
+        zero=np.array(0),
+    )  # fmt: skip
+    agrees(model, x=ROWS[:rows], s0=ROWS[0])
+
+
+@pytest.mark.parametrize("going", [True, False])
+@pytest.mark.parametrize("most", [2, 10])
+def test_loop_until(going: bool, most: int) -> None:
+    nodes = [node("Mul", ["s", "two"], ["s1"]), node("ReduceSum", ["s1"], ["t"], keepdims=0),
+             node("Less", ["t", "limit"], ["go1"]), node("Neg", ["s1"], ["o"])]  # fmt: skip
+    made = body(nodes, [info("s", FLOAT, [4])], [info("s1", FLOAT, [4]), info("o", FLOAT, [4])], "go1")
+    model = model_of(
+        [node("Loop", ["most", "c", "x"], ["s", "ys"], body=made)], [info("x", FLOAT, [4]), info("c", BOOL, [])],
+        [info("s", FLOAT, None), info("ys", FLOAT, None)],
+        most=np.array(most), two=np.float32(2), limit=np.float32(100),
+    )  # fmt: skip
+    agrees(model, x=np.abs(ROWS[0]), c=np.array(going))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_counter_is_no_state(rows: int) -> None:
+    """A while loop over a counter, as TensorFlow exports it, has a number of iterations that the sizes tell."""
+    nodes = [node("Add", ["k", "one"], ["k1"]), node("Less", ["k1", "n"], ["go1"]),
+             node("Gather", ["x", "k"], ["row"], axis=0), node("Add", ["s", "row"], ["s1"]),
+             node("Identity", ["s1"], ["o"])]  # fmt: skip
+    made = body(
+        nodes, [info("k", INT, []), info("s", FLOAT, [4])],
+        [info("k1", INT, []), info("s1", FLOAT, [4]), info("o", FLOAT, [4])], "go1",
+    )  # fmt: skip
+    model = model_of(
+        [node("Shape", ["x"], ["shape"]), node("Gather", ["shape", "zero"], ["n"]), node("Less", ["zero", "n"], ["c"]),
+         node("Loop", ["forever", "c", "zero", "s0"], ["k", "s", "ys"], body=made)],
+        [info("x", FLOAT, ["N", 4]), info("s0", FLOAT, [4])],
+        [info("k", INT, None), info("s", FLOAT, None), info("ys", FLOAT, None)],
+        zero=np.array(0), one=np.array(1), forever=np.array(2**62),
+    )  # fmt: skip
+    assert "to N states (%s0)" in str(lower(model, "graph-ir"))
+    agrees(model, x=ROWS[:rows], s0=ROWS[0])
+
+
+def test_states_that_change_places() -> None:
+    nodes = [node("Identity", ["b"], ["a1"]), node("Add", ["a", "b"], ["b1"]), node("Identity", ["go"], ["go1"])]
+    states = [info("a", FLOAT, [4]), info("b", FLOAT, [4])]
+    made = body(nodes, states, [info("a1", FLOAT, [4]), info("b1", FLOAT, [4])], "go1")
+    model = model_of(
+        [node("Loop", ["n", "", "x", "y"], ["p", "q"], body=made)], [info("x", FLOAT, [4]), info("y", FLOAT, [4])],
+        [info("p", FLOAT, None), info("q", FLOAT, None)], n=np.array(7),
+    )  # fmt: skip
+    agrees(model, x=ROWS[0], y=ROWS[1])
+
+
+def test_nested() -> None:
+    """A loop and an If in a loop; the inner ones take values from all around them."""
+    inner = graph(
+        [node("Identity", ["go2"], ["go3"]), node("Add", ["s2", "row"], ["s3"])], "inner",
+        [info("j", INT, []), info("go2", BOOL, []), info("s2", FLOAT, [4])],
+        [info("go3", BOOL, []), info("s3", FLOAT, [4])],
+    )  # fmt: skip
+    parts = branches([node("Neg", ["row"], ["y"])], [node("Add", ["s", "x0"], ["y"])])
+    nodes = [node("Gather", ["x", "i"], ["row"], axis=0), node("Loop", ["three", "", "s"], ["s1"], body=inner),
+             node("ReduceSum", ["row"], ["total"], keepdims=0), node("Greater", ["total", "none"], ["positive"]),
+             node("If", ["positive"], ["o"], **parts), node("Identity", ["go"], ["go1"])]  # fmt: skip
+    made = body(nodes, [info("s", FLOAT, [4])], [info("s1", FLOAT, [4]), info("o", FLOAT, [4])], "go1")
+    model = model_of(
+        [node("Neg", ["s0"], ["x0"]), node("Loop", ["three", "", "s0"], ["s", "ys"], body=made)],
+        [info("x", FLOAT, [3, 4]), info("s0", FLOAT, [4])], [info("s", FLOAT, None), info("ys", FLOAT, None)],
+        three=np.array(3), none=np.float32(0),
+    )  # fmt: skip
+    assert sorted(operators(model)) == ["control.if", "control.loop", "control.loop"]
+    agrees(model, x=ROWS, s0=ROWS[0])
+
+
+def test_a_state_whose_size_changes_is_refused() -> None:
+    nodes = [node("Concat", ["s", "s"], ["s1"], axis=0), node("Identity", ["go"], ["go1"])]
+    made = body(nodes, [info("s", FLOAT, None)], [info("s1", FLOAT, None)], "go1")
+    model = model_of(
+        [node("Loop", ["n", "", "x"], ["p"], body=made)], [info("x", FLOAT, [4])], [info("p", FLOAT, None)],
+        n=np.array(2),
+    )  # fmt: skip
+    with pytest.raises(ircc.Error, match="a state changes its sizes"):
+        lower(model, "graph-ir")
+
+
+# ---- Scan
+
+
+@pytest.mark.parametrize("attributes", [
+    {}, {"scan_input_directions": [1, 0], "scan_output_directions": [0, 1]},
+    {"scan_input_axes": [1, 0], "scan_output_axes": [1, 0]},
+    {"scan_input_axes": [-1, 0], "scan_input_directions": [1, 1], "scan_output_axes": [0, -1],
+     "scan_output_directions": [1, 1]},
+])  # fmt: skip
+def test_scan(attributes: dict[str, Any]) -> None:
+    nodes = [node("Add", ["s", "a"], ["s1"]), node("Mul", ["s1", "b"], ["o"]), node("Identity", ["s"], ["p"])]
+    vectors = [[info(name, FLOAT, [4]) for name in names] for names in (("s", "a", "b"), ("s1", "o", "p"))]
+    made = graph(nodes, "b", *vectors)
+    turned = attributes.get("scan_input_axes", [0])[0] != 0
+    model = model_of(
+        [node("Scan", ["s0", "x", "y"], ["s", "os", "ps"], body=made, num_scan_inputs=2, **attributes)],
+        [info("s0", FLOAT, [4]), info("x", FLOAT, [4, "N"] if turned else ["N", 4]), info("y", FLOAT, ["N", 4])],
+        [info(name, FLOAT, None) for name in ("s", "os", "ps")],
+    )  # fmt: skip
+    agrees(model, s0=ROWS[0], x=np.ascontiguousarray(ROWS.T) if turned else ROWS, y=ROWS[::-1].copy())
