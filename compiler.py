@@ -21,13 +21,13 @@ from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 
 from . import __version__
 from .codegen.backend import Backend, find_backend
-from .composition import Runnable, compose, grouped
+from .composition import compose, grouped
 from .dialects.loop import Call, Kernel
 from .dialects.reference import main_of
-from .errors import BackendError, Error, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
+from .errors import BackendError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
-from .frontends.onnx import Report, check_model, import_model
-from .frontends.sizes import declare_ranges, fix_shapes, ports_of, ranges_of
+from .frontends.onnx import import_model
+from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
 from .ir.check_each import CheckEach
 from .ir.nodes import nodes_of
@@ -37,7 +37,7 @@ from .runtime.artifact import Artifact
 from .runtime.engine import Engine
 from .runtime.file import MAGIC, write_engine
 
-__all__ = ["STAGES", "Compilation", "Verdict", "check", "compile", "emit", "lower", "run", "write_engine"]
+__all__ = ["STAGES", "Compilation", "compile", "emit", "lower", "run", "write_engine"]
 
 Model: TypeAlias = "OnnxModel | ModuleOp"
 Shapes: TypeAlias = "Mapping[str, int | Sequence[int | str | None]]"
@@ -99,7 +99,7 @@ def compile(
     precision: str = "f32",
     passes: str | Pipeline | None = None,
     instruments: Iterable[Instrument] = (),
-) -> Runnable:
+) -> Engine:
     """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
 
     `model`: path of an ONNX file or of textual IR of any level, the bytes of one, an onnx.ModelProto, or a module.
@@ -143,57 +143,6 @@ def emit(
     Raises what `compile` raises; InputError for an unknown stage."""
     way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
     return way.emit(model, to, inline_weights=inline_weights)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a model can be compiled. `ports` are its inputs and outputs: kind, name and type, where known."""
-
-    report: Report
-    ports: Sequence[tuple[str, str, str]]
-    exit_status: int
-
-    @property
-    def issues(self) -> Sequence[Issue]:
-        return self.report.issues
-
-    @property
-    def verdict(self) -> str:
-        """In a sentence."""
-        nodes = self.report.supported.total() + self.report.expanded.total()
-        if not self.issues:
-            return f"ircc can compile it, all {nodes} nodes"
-        operators = sorted({issue.operator for issue in self.issues if issue.operator})
-        what = f" ({', '.join(operators)})" if operators else ""
-        count = f"{len(self.issues)} obstacle{'' if len(self.issues) == 1 else 's'}"
-        return f"ircc cannot compile it: {count}{what}; {nodes} nodes could be"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        ports = [{"kind": kind, "name": name, "type": type_} for kind, name, type_ in self.ports]
-        return {**self.report.to_dict(), "ports": ports}
-
-
-def check(model: OnnxModel, *, shapes: Shapes | None = None) -> Verdict:
-    """Everything in an ONNX model that ircc cannot compile. A broken model is a verdict too: nothing is raised."""
-    report = check_model(model, shapes=shapes)
-    try:
-        if report.issues:
-            import_model(model, shapes=shapes)  # says by its error whether the model or ircc is to blame
-        module = lower(model, "tensor-ir", shapes=shapes)
-    except UnsupportedError as error:
-        report.issues += [i for i in error.issues or [_issue(error)] if i not in report.issues]
-    except Error as error:
-        if not report.issues:
-            report.issues.append(_issue(error))
-        return Verdict(report, (), error.exit_status)
-    else:
-        return Verdict(report, ports_of(module), 0)
-    return Verdict(report, (), UnsupportedError.exit_status)
-
-
-def _issue(error: Error) -> Issue:
-    return Issue(error.node or "", error.operator or "", 0, error.message, error.hint or "")
 
 
 # ---- one way down -------------------------------------------------------------------------------------------------
@@ -246,7 +195,7 @@ class Compilation:
         """The model as what an engine file holds."""
         return self.finish(self.lower(model, "loop-ir"))
 
-    def engine(self, model: Model, threads: int | None = None) -> Runnable:
+    def engine(self, model: Model, threads: int | None = None) -> Engine:
         """The model, ready to run in this process. What has no native meaning runs in Python, between engines."""
         try:
             module = self.lower(model, "loop-ir")

@@ -17,8 +17,7 @@ from .runtime.artifact import Kernel, Port
 from .runtime.composite import Composed, Composite, Deferred, Grouped, OpenPort, Step, Structure
 from .runtime.engine import Engine
 
-Runnable: TypeAlias = "Engine | Composed"
-Make: TypeAlias = "Callable[[Source], Runnable]"
+Make: TypeAlias = "Callable[[Source], Engine]"
 
 
 def compose(model: Model, shapes: Shapes, make: Make, threads: int | None) -> Composed:
@@ -27,7 +26,7 @@ def compose(model: Model, shapes: Shapes, make: Make, threads: int | None) -> Co
     inputs, outputs = list(map(port, whole.inputs)), list(map(port, whole.outputs))
     if whole.open:
 
-        def later(structures: Mapping[str, Structure]) -> Runnable:
+        def later(structures: Mapping[str, Structure]) -> Engine:
             return make(whole.settled(structures))
 
         return Deferred(inputs, outputs, whole.open, later, threads)
@@ -44,7 +43,7 @@ def step(piece: Piece, make: Make) -> Step:
     return Step(piece.inputs, piece.outputs, engine.run, engine)
 
 
-def grouped(engine: Engine, layout: Mapping[str, int]) -> Runnable:
+def grouped(engine: Engine, layout: Mapping[str, int]) -> Engine:
     """The engine with its outputs as the model has them; itself where they are tensors all."""
     if not layout:
         return engine

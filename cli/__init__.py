@@ -1,7 +1,8 @@
 """The command `ircc`. A subcommand `bench` is the file `bench.py` here, imported when it is asked for.
 
 Exit status: 0 done · 1 the model, an input or a file is wrong · 2 usage · 3 the model is valid, but ircc cannot compile
-it · 70 a bug in ircc · 130 interrupted · 141 the reader of the output went away.
+it · 4 it runs, but needs Python, so that no engine file can hold it · 70 a bug in ircc · 130 interrupted · 141 the
+reader of the output went away.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import sys
 from argparse import Namespace
 
-from ..compiler import check
+from ..verdict import check
 from . import console
 
 
@@ -18,9 +18,10 @@ def run(args: Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return found.exit_status
-    if found.issues:
-        rows = [(i.node, i.operator, str(i.opset or ""), i.reason, i.hint) for i in found.issues]
-        console.table(("node", "operator", ">opset", "reason", "hint"), rows)
+    if found.issues or found.python:
+        entries = [("cannot be compiled", i) for i in found.issues] + [("needs Python", i) for i in found.python]
+        rows = [(i.node, i.operator, str(i.opset or ""), what, i.reason, i.hint) for what, i in entries]
+        console.table(("node", "operator", ">opset", "", "reason", "hint"), rows)
         console.say("")
     if found.ports:
         rows = [(kind, name, type_) for kind, name, type_ in found.ports]

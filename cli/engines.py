@@ -13,7 +13,8 @@ Shapes = Mapping[str, "int | tuple[int | None, ...]"]
 
 
 def open_engine(args: Namespace) -> tuple[Engine, Shapes]:
-    """The engine that MODEL names, and the shapes that are still to be chosen for its runs."""
+    """The engine that MODEL names, or what stands for one where Python is needed, and the shapes that are
+    still to be chosen for its runs."""
     if args.model == "-" or not is_engine(args.model):
         return command("compile").engine(args), {}  # --shape is in it
     if args.passes is not None or args.target is not None:

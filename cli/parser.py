@@ -36,7 +36,8 @@ environment:
   IRCC_CACHE    where constants that passes made are kept for printed IR (~/.cache/ircc)
   IRCC_LOG      debug, info: messages on stderr; perf: tell Linux perf the names of kernels
 
-exit status: 0 done, 1 the model or an input is wrong, 2 usage, 3 the model cannot be compiled, 70 a bug in ircc"""
+exit status: 0 done, 1 the model or an input is wrong, 2 usage, 3 the model cannot be compiled, 4 it needs Python,
+70 a bug in ircc"""
 
 OPT = """\
 Run passes on textual IR of any level: text in, text out. Replays the reproducers that --check-each writes."""
@@ -71,12 +72,14 @@ The limit of a kernel is the least time that its arithmetic takes at the peak of
 bandwidth of the smallest cache that holds it: 100 % is as fast as this machine can."""
 
 CHECK = """\
-Say whether ircc can compile a model: every unsupported operator, type and shape, in one report.
-Leaves with 0 when it can, 3 when it cannot, 1 when the model itself is broken."""
+Say whether ircc can compile a model: every unsupported operator, type and shape, in one report, with a hint for each.
+Leaves with 0 when all of it becomes native code, 4 when it runs but some of it needs Python (strings, images, sequences
+whose length depends on data, inputs without a rank), 3 when it cannot be compiled, 1 when the model is broken."""
 
 CHECK_EXAMPLES = """\
 examples:
   ircc check model.onnx
+  ircc check model.onnx --json | jq '.verdict'              native, python, unsupported or broken
   ircc check model.onnx --json | jq '.issues[].operator'"""
 
 TARGETS = "List what code can be made for, and what this machine is."

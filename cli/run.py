@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,27 @@ def run(args: Namespace) -> int:
     outputs = engine.run(inputs.arrays)
     if args.output is None:
         columns = ("output", "dtype", "shape", ">least", ">mean", ">most", "begins")
-        console.table(columns, [row(*item) for item in outputs.items()])
+        console.table(columns, [row(*item) for item in tensors(outputs).items()])
         return 0
     args.output.mkdir(parents=True, exist_ok=True)
-    files = file_names(outputs)
-    for name, array in outputs.items():
+    arrays = tensors(outputs)
+    files = file_names(arrays)
+    for name, array in arrays.items():
         path = args.output / f"{files[name]}.npy"
         np.save(path, storable(array), allow_pickle=False)
         console.say(f"output {name}: {path}")
     return 0
+
+
+def tensors(outputs: Mapping[str, Any]) -> dict[str, Array]:
+    """The outputs, an element of a sequence as `y[0]`. An empty optional is none."""
+    found: dict[str, Array] = {}
+    for name, value in outputs.items():
+        if isinstance(value, list):
+            found |= tensors({f"{name}[{i}]": item for i, item in enumerate(value)})
+        elif value is not None:
+            found[name] = np.asarray(value)
+    return found
 
 
 def read_array(engine: Engine, name: str, path: Path) -> Array:
@@ -57,6 +69,8 @@ def read_array(engine: Engine, name: str, path: Path) -> Array:
 
 def storable(array: Array) -> Array:
     """The array in a type that .npy files have: bfloat16 becomes float32, which holds all its values."""
+    if array.dtype == object:
+        return array.astype(str)
     return array if array.dtype.kind in "biufc" else array.astype(np.float32)
 
 
@@ -77,8 +91,10 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
 
 def row(name: str, array: Array) -> tuple[str, ...]:
     """A line of the table of outputs."""
+    shape = "×".join(map(str, array.shape)) or "scalar"
+    if array.dtype == object:
+        return name, "string", shape, "", "", "", " ".join(repr(v)[:40] for v in array.reshape(-1)[:4])
     numbers = array.astype(np.float64)
     least, mean, most = (numbers.min(), numbers.mean(), numbers.max()) if array.size else (np.nan,) * 3
     begins = " ".join(f"{v:.4g}" for v in numbers.reshape(-1)[:4])
-    shape = "×".join(map(str, array.shape)) or "scalar"
     return name, array.dtype.name, shape, f"{least:.5g}", f"{mean:.5g}", f"{most:.5g}", begins

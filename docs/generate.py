@@ -3,8 +3,8 @@
     python docs/generate.py [--check]
 
 docs/dialects/*.md come from the docstrings of the operations, docs/passes.md from those of the passes and
-their fields, docs/cli.md from the command's own parser. The other pages are written by hand, but for the
-code blocks in them that stand under a comment like these:
+their fields, docs/operators.md from ONNX's schemas and the importer's rules, docs/cli.md from the command's own
+parser. The other pages are written by hand, but for the code blocks in them that stand under a comment like these:
 
     <!-- shown: conv.graph -->                      what the compiler prints, from docs/story.py
     <!-- shown: passes/fold_constants.py fold -->   a class or function, or the lines that hold a text
@@ -19,6 +19,7 @@ import runpy
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,26 @@ def passes_page() -> str:
     return page(lines)
 
 
+# --- ONNX's operators ---------------------------------------------------------------------------------------
+
+
+def operators_page() -> str:
+    found = runpy.run_path(str(DOCS / "operators.py"))
+    lines = ["# Operators", NOTE, found["INTRODUCTION"].format(version=found["VERSION"])]
+    for title, rows in found["sections"]():
+        done = sum(row[-1] != "–" for row in rows)
+        lines += [f"## {title}", f"{done} of {len(rows)} operators."]
+        lines.append(table(["operator", "opsets", "types", "how"], rows))
+    return page(lines)
+
+
+def older_onnx(file: Path) -> bool:
+    """True where the installed onnx has older schemas than those that the page was written from."""
+    written = re.search(r"^Schemas of onnx (\d+)\.(\d+)", file.read_text() if file.exists() else "", re.MULTILINE)
+    installed = tuple(map(int, version("onnx").split(".")[:2]))
+    return written is not None and installed < tuple(map(int, written.groups()))
+
+
 # --- the command ------------------------------------------------------------------------------------------
 
 
@@ -206,6 +227,8 @@ def pages() -> dict[Path, str]:
     """Every generated page: its file and its text."""
     found = {DOCS / "dialects" / f"{level}.md": dialect_page(level) for level in inventory.LEVELS}
     found[DOCS / "passes.md"] = passes_page()
+    if not older_onnx(DOCS / "operators.md"):
+        found[DOCS / "operators.md"] = operators_page()
     sections = [part for parser in parsers() for part in command_section(parser)]
     found[DOCS / "cli.md"] = page(["# The command", NOTE, *sections])
     blocks = runpy.run_path(str(DOCS / "story.py"))["blocks"]()

@@ -16,7 +16,10 @@ import numpy as np
 
 from ..errors import EngineError, InputError
 from .artifact import Kernel, Port
+from .device import DeviceTable
+from .engine import Bound, Engine
 from .sizes import symbol_name
+from .threads import available
 
 STRING = np.dtype(object)  # in arrays of Python's str
 
@@ -51,11 +54,35 @@ class Seen:
 Structure = Seen | tuple["Seen", ...] | None  # of an array, a sequence, an empty optional
 
 
-class Composed:
-    """What they share. Subclasses compute in `_run`; `parts` are the engines and steps that have been made so far."""
+class Composed(Engine):
+    """What they share. Subclasses compute in `_run`; `parts` are the engines and steps that have been made so far.
+
+    Such an engine has no artifact, no device and no plan: asked for, they raise EngineError."""
 
     def __init__(self, inputs: Sequence[Port], outputs: Sequence[Port], threads: int | None) -> None:
-        self.inputs, self.outputs, self.threads = tuple(inputs), tuple(outputs), threads
+        self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+        self.threads = threads or available()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name == "artifact":
+            raise EngineError("a model that needs Python has no artifact", hint="`ircc check` says what needs it")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return self._outputs
+
+    @property
+    def device(self) -> NoReturn:
+        raise EngineError("a model that needs Python runs on no single device")
+
+    def plan(self, inputs: Mapping[str, Any]) -> NoReturn:
+        """Raises EngineError: there is a plan for each part."""
+        raise EngineError("a model that needs Python has no single plan")
 
     @property
     def parts(self) -> Iterable[Any]:
@@ -95,7 +122,7 @@ class Composed:
 
     def bind(self, inputs: Mapping[str, Any]) -> Bound:
         """These inputs for every call of what is returned; a call reads what they hold then."""
-        return Bound(self, dict(inputs))
+        return Rebound(self, dict(inputs))
 
     def save(self, path: str | os.PathLike[str]) -> NoReturn:
         """Raises EngineError: an engine file holds compiled code only."""
@@ -107,18 +134,12 @@ class Composed:
         for part in self.parts:
             part.close()
 
-    def __enter__(self) -> Composed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         ports = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
         return f"<ircc.{type(self).__name__} ({ports[0]}) -> ({ports[1]})>"
 
 
-class Bound:
+class Rebound(Bound):
     """A model bound to inputs: calling it runs once, and replaces what is in `outputs`."""
 
     def __init__(self, model: Composed, inputs: dict[str, Any]) -> None:
@@ -126,6 +147,12 @@ class Bound:
         self.outputs: dict[str, Any] = {}
 
     def __call__(self) -> None:
+        self.run()
+
+    def run(self, table: DeviceTable | None = None) -> None:
+        """One call. Raises EngineError for a device table, which belongs to a single program."""
+        if table is not None:
+            raise EngineError("a model that needs Python runs on no single device")
         self.outputs.update(self._model.run(self._inputs))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .composite import Composed, OpenPort
 from .engine import Engine
 from .program import Array
 from .sizes import evaluate, symbol_name
@@ -24,7 +25,7 @@ class Examples:
 
 def example_inputs(
     engine: Engine,
-    given: Mapping[str, Array] | None = None,
+    given: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int | tuple[int | None, ...]] | None = None,
     seed: int = 0,
 ) -> Examples:
@@ -44,6 +45,10 @@ def example_inputs(
         if port.name in given:
             found.arrays[port.name] = given[port.name]
             continue
+        if isinstance(port, OpenPort):
+            raise InputError(
+                f"nothing can be made up for input '{port.name}': {port}", hint="give it: --input NAME=FILE"
+            )
         shape = tuple(evaluate(size, symbols) if isinstance(size, str) else size for size in port.shape)
         found.arrays[port.name], how = _draw(port.dtype, shape, random)
         found.notes.append(f"input {port.name}: {how}, {port.dtype.name}[{', '.join(map(str, shape))}]")
@@ -52,19 +57,23 @@ def example_inputs(
 
 def _symbols(
     engine: Engine,
-    given: Mapping[str, Array],
+    given: Mapping[str, Any],
     shapes: Mapping[str, int | tuple[int | None, ...]],
     notes: list[str],
 ) -> dict[str, int]:
     values: dict[str, int] = {}
     ports = {port.name: port for port in engine.inputs}
+    symbols = engine.symbols if isinstance(engine, Composed) else engine.artifact.symbols
+    ranges = {} if isinstance(engine, Composed) else engine.artifact.provenance.get("ranges", {})
     for name, wanted in shapes.items():
-        if isinstance(wanted, int) and name in engine.artifact.symbols:
+        if isinstance(wanted, int) and name in symbols:
             values[name] = wanted
         elif name not in ports:
-            sizes = ", ".join((*ports, *engine.artifact.symbols))
+            sizes = ", ".join((*ports, *symbols))
             raise InputError(f"the engine has no input and no open size '{name}'", hint=f"it has {sizes}")
     for port in engine.inputs:
+        if isinstance(port, OpenPort) and not isinstance(given.get(port.name), np.ndarray):
+            continue
         wanted = given[port.name].shape if port.name in given else shapes.get(port.name, ())
         wanted = (wanted,) if isinstance(wanted, int) else wanted
         if wanted and len(wanted) != len(port.shape):
@@ -74,8 +83,7 @@ def _symbols(
                 values.setdefault(symbol, size)
             elif isinstance(declared, int) and size not in (None, declared) and port.name not in given:
                 raise InputError(f"input '{port.name}' has fixed sizes: {port}", hint="compile it for other ones")
-    ranges = engine.artifact.provenance.get("ranges", {})
-    for symbol in engine.artifact.symbols:
+    for symbol in symbols:
         if symbol not in values:
             values[symbol] = int(ranges[symbol][1]) if symbol in ranges else 1
             notes.append(f"size {symbol}: {values[symbol]}")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from .composite import Composed
 from .engine import Engine
 from .sizes import evaluate
 
@@ -75,7 +76,11 @@ _one_at_a_time = threading.Lock()
 
 
 def profile(engine: Engine, inputs: Mapping[str, NDArray[Any]], rounds: int = 10, peaks: bool = True) -> Profile:
-    """Runs the engine 3 × `rounds` times on these inputs. Other runs of it meanwhile are not counted, but disturb."""
+    """Runs the engine 3 × `rounds` times on these inputs. Other runs of it meanwhile are not counted, but disturb.
+
+    Raises EngineError for what is no single engine: a model that needs Python."""
+    if isinstance(engine, Composed):
+        raise EngineError("a model that needs Python has no kernel map to measure", hint="ircc check MODEL says why")
     with _one_at_a_time:
         return _profile(engine, inputs, rounds, peaks)
 

@@ -350,6 +350,48 @@ def test_check(run: Run, place: Path) -> None:
     assert run("check", "missing.onnx")[0] == 1
 
 
+STRINGS = """<ir_version: 9, opset_import: ["": 20]> strings (float[N] x, string[N] s) => (float[N] y, string[N] u) {
+    u = StringConcat(s, s)  y = Neg(x) }"""
+
+
+def test_check_of_what_needs_python(run: Run, place: Path) -> None:
+    onnx.save(onnx.parser.parse_model(STRINGS), place / "strings.onnx")
+    status, out, err = run("check", "strings.onnx")
+    assert status == 4 and "StringConcat" in out and "needs Python" in out and "works on strings" in out
+    assert "1 nodes are compiled" in err
+    status, out, _ = run("check", "strings.onnx", "--json")
+    found = json.loads(out)
+    assert (status, found["exit_status"], found["verdict"], found["issues"]) == (4, 4, "python", [])
+    (entry,) = found["python"]
+    assert entry["operator"] == "StringConcat" and entry["reason"] and entry["hint"]
+    status, _, err = run("strings.onnx")
+    assert status == 4 and "StringConcat" in err and not (place / "strings.engine").exists()
+
+
+def test_every_issue_has_a_hint(run: Run, place: Path) -> None:
+    model = onnx.parser.parse_model("""<ir_version: 9, opset_import: ["": 20, "far": 1]>
+        m (float[N] x, complex64[N] z) => (float[N] y, complex64[N] v) { y = far.Away(x)  v = Identity(z) }""")
+    onnx.save(model, place / "all.onnx")
+    status, out, _ = run("check", "all.onnx", "--json")
+    found = json.loads(out)
+    assert status == 3 and found["verdict"] == "unsupported"
+    assert {issue["operator"] for issue in found["issues"]} == {"far.Away", "Input"}
+    assert all(issue["hint"] and issue["reason"] for issue in found["issues"])
+
+
+def test_what_needs_python_runs(run: Run, place: Path) -> None:
+    onnx.save(onnx.parser.parse_model(STRINGS), place / "strings.onnx")
+    np.save("s.npy", np.array(["a", "é"]))
+    status, out, _ = run("run", "strings.onnx", "--input", "s=s.npy", "--shape", "N=2")
+    assert status == 0 and "'aa' 'éé'" in out and "float32" in out
+    status, _, _ = run("run", "strings.onnx", "--input", "s=s.npy", "--output", "out")
+    assert status == 0 and np.load("out/u.npy").tolist() == ["aa", "éé"]
+    status, _, err = run("run", "strings.onnx")
+    assert status == 1 and "s: string[N]" in err and "--input" in err
+    status, _, err = run("bench", "strings.onnx")
+    assert status == 1 and "s: string[N]" in err
+
+
 def test_targets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IRCC_TARGET", "cpu:x86-64-v3")
     status, out, _ = run("targets")

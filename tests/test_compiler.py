@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from ircc import compiler
 from ircc.codegen.backend import Backend, backend_names, find_backend
-from ircc.compiler import LEVELS, STAGES, Compilation, check, compile, emit, level_of, lower, remembered
+from ircc.compiler import LEVELS, STAGES, Compilation, compile, emit, level_of, lower, remembered
 from ircc.dialects.loop import Program
 from ircc.dialects.reference import inputs_of, main_of
 from ircc.errors import BackendError, InputError, IRError, ModelError, PassError, UnsupportedError
@@ -20,6 +20,7 @@ from ircc.ir import weights
 from ircc.ir.pipeline import Pipeline
 from ircc.ir.target import PRESETS, Target
 from ircc.runtime.artifact import Artifact
+from ircc.verdict import check
 
 DENSE = """
 <ir_version: 9, opset_import: ["": 20]>

@@ -23,7 +23,7 @@ from ...errors import Issue, ModelError, NeedsPython, UnsupportedError
 from .check import check_structure, contradicts_itself
 from .cut import Form, Piece, Structure, cut, fixed, form_of, open_inputs, settled
 from .evaluate import PythonNode
-from .importer import UNEXPECTED, Importer
+from .importer import IN_PYTHON, UNEXPECTED, Importer
 from .inputs import Shapes
 from .report import Report
 from .source import Source, load, read_weight
@@ -51,7 +51,7 @@ def import_model(source: Model, *, shapes: Shapes | None = None) -> ModuleOp:
         if (doubt := importer.doubt) is not None and contradicts_itself(loaded.model):
             raise ModelError(doubt.message, node=doubt.node, operator=doubt.operator, hint=doubt.hint)
         if not (issues := importer.report.issues):
-            raise NeedsPython(PYTHON, importer.report.python)
+            raise NeedsPython(PYTHON, importer.report.python, hint=IN_PYTHON)
         raise UnsupportedError(issues=issues)
     return module
 

@@ -38,7 +38,7 @@ from .inputs import InputShapes, Shapes, dims_of
 from .node import Node, Rule
 from .opaque import Opaque, Unknown, body_reason, is_open, opaque_type, python_reason
 from .order import live, names_used
-from .report import Report
+from .report import Report, remedy
 from .rules import RULES
 from .rules_control import count
 from .source import DEPTH, Source, dtype_of, function_prefix, opsets, subgraph_prefix, weight_name
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 UNEXPECTED = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
+IN_PYTHON = "ircc.compile and ircc run do it, in Python; an engine file cannot hold it"
 # Nodes that may come from function bodies: a few lines of functions in functions could be billions.
 MAX_EXPANDED, EXPANDED_PER_NODE = 20_000, 20
 
@@ -452,13 +453,15 @@ class Importer:
             return
         if isinstance(error, NeedsPython):
             place = f" (in its body, {location(error.node, error.operator)})" if error.node else ""
-            self.report.python.append(Issue(name, operator, opset, error.message + place, error.hint or ""))
+            self.report.python.append(Issue(name, operator, opset, error.message + place, error.hint or IN_PYTHON))
             return
         if isinstance(error, ConstraintError) and self.doubt is None:
             self.doubt = error.at(name, operator)
         if not isinstance(error, UnsupportedError) and self.invalid is None:
             self.invalid = error.at(name, operator)
-        self.report.issues.append(Issue(name, operator, opset, error.message, error.hint or ""))
+        broken = "the model breaks ONNX's rules here: export it again"
+        suggestion = remedy(error.message) if isinstance(error, UnsupportedError) else broken
+        self.report.issues.append(Issue(name, operator, opset, error.message, error.hint or suggestion))
 
 
 class Reported(Error):

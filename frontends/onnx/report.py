@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import Issue
+
+# what to do about an obstacle for which a rule names no remedy, by what its reason says; the last one fits all
+REMEDIES = (
+    (
+        "no rule for this operator",
+        "docs/operators.md lists what is compiled; docs/add-an-operator.md: how to add it",
+    ),
+    ("has elements of", "cast to a type that docs/operators.md lists for the operator"),
+    ("data|run time", "compute it from constants and the inputs' sizes, or fix sizes with --shape"),
+    ("sparse", "store it as a dense tensor"),
+    ("asked for", "export the model without that output"),
+    (" is set", "export the model without that attribute"),
+    ("different sizes|differs from|changes its sizes", "pad to one size, or fix sizes with --shape"),
+    ("", "write this part of the model with other operators, or with a newer opset; docs/operators.md lists them"),
+)
+
+
+def remedy(reason: str) -> str:
+    """A hint for an obstacle that has none of its own."""
+    return next(text for pattern, text in REMEDIES if re.search(pattern, reason))
 
 
 @dataclass
