@@ -68,7 +68,7 @@ class Engine:
         """True: all of it is compiled code. (What `compile` makes of a model with strings, say, is not.)"""
         return True
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs by name, in fresh arrays. Raises InputError where an input does not fit, naming it."""
         arrays = self._arrays(inputs)
         plan = self._plan(arrays)
@@ -84,7 +84,7 @@ class Engine:
             self._frames.append(frame)
         return dict(zip(plan.names, outputs, strict=True))
 
-    def bind(self, inputs: Mapping[str, Array]) -> Bound:
+    def bind(self, inputs: Mapping[str, Any]) -> Bound:
         """These arrays as inputs of every call of what is returned; a call reads what they hold then."""
         arrays = self._arrays(inputs)
         return Bound(self._program, self._plan(arrays), [inputs[p.name] for p in self.inputs], arrays)

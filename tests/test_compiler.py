@@ -14,7 +14,7 @@ from ircc.codegen.backend import Backend, backend_names, find_backend
 from ircc.compiler import LEVELS, STAGES, Compilation, compile, emit, level_of, lower, remembered
 from ircc.dialects.loop import Program
 from ircc.dialects.reference import inputs_of, main_of
-from ircc.errors import BackendError, InputError, IRError, ModelError, PassError, UnsupportedError
+from ircc.errors import BackendError, Error, InputError, IRError, ModelError, PassError, UnsupportedError
 from ircc.frontends.text import contents, is_text, read_text, write_text
 from ircc.ir import weights
 from ircc.ir.pipeline import Pipeline
@@ -319,7 +319,7 @@ def test_every_kind_of_vector_gives_the_right_numbers(file: Path, target: str) -
     x = np.random.default_rng(2).standard_normal((7, DEPTH), np.float32)
     try:
         engine = compile(file, target=target)
-    except compiler.Error as error:
+    except Error as error:
         pytest.skip(f"this machine cannot run it: {error}")
     reference = compile(file).run({"x": x})["y"]
     np.testing.assert_allclose(engine.run({"x": x})["y"], reference, rtol=1e-5, atol=1e-5)

@@ -25,7 +25,7 @@ def same(proto: onnx.ModelProto, inputs: Mapping[str, Any]) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    expected = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})
+    expected: Any = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})
     for name, wanted in zip([o.name for o in proto.graph.output], expected, strict=True):
         got = found[name]
         assert isinstance(got, list) == isinstance(wanted, list)

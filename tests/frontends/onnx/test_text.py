@@ -16,7 +16,7 @@ ROWS = [[1, 1, 3, 3, 3, 7], [8, 6, 7, 5, 6, 8], [5, 5, 6, 6, 7, 8], [7, 7, 7, 8,
 
 
 def model(rank: int, kind: int = TensorProto.INT64, sizes: Any = None, **attributes: Any) -> Any:
-    given = {
+    given: dict[str, Any] = {
         "mode": "TF", "min_gram_length": 1, "max_gram_length": 2, "max_skip_count": 0,
         "ngram_counts": [0, 4], "ngram_indexes": PLACES, "pool_int64s": POOL, **attributes,
     }  # fmt: skip
@@ -31,7 +31,7 @@ def model(rank: int, kind: int = TensorProto.INT64, sizes: Any = None, **attribu
 def same(proto: Any, x: Any) -> None:
     engine = ircc.compile(proto, threads=1)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {"x": x})
+    expected: Any = session.run(None, {"x": x})[0]
     found = engine.run({"x": x})["y"]
     assert found.shape == expected.shape and found.dtype == np.float32
     np.testing.assert_array_equal(found, expected)
