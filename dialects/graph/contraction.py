@@ -133,7 +133,7 @@ class Conv(GraphOp):
     """Convolution of x `[N, C, ...]` with w `[M, C / group, kernel...]`, plus a bias `[M]`.
 
     Output sizes are `(size + before + after - dilation (kernel - 1) - 1) floordiv stride + 1`; `pads` are sizes.
-    C1: x has at least one axis of space, w has its rank. C2: the element types are equal and float. C3: strides,
+    C1: x has at least one axis of space, w has its rank. C2: the element types are equal and numbers. C3: strides,
     dilations (positive) and pads fit the rank. C4: C is w's second size times `group`, which divides M. C5: the bias
     has M elements. C6: the padded input holds the kernel.
     """
@@ -154,7 +154,7 @@ class Conv(GraphOp):
         x, w = self.type_of(0), self.type_of(1)
         need(x.rank >= 3 and x.rank == w.rank, f"C1 ranks {x.rank} and {w.rank}")
         need_same(x, w, "C2")
-        need_kind(x, "f", "C2")
+        need_kind(x, "fiu", "C2")
         strides, dilations, pads, group = (self.get(n) for n in ("strides", "dilations", "pads", "group"))
         n = x.rank - 2
         need_windows(n, strides, dilations, pads, "C3")
