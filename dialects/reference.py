@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ from ..errors import IRError
 from ..ir.check_each import TooLarge
 from ..ir.evaluator import bind_symbols, names_of
 from ..ir.evaluator import evaluate as evaluate_function
-from ..ir.expr import ONE, Expr, product
+from ..ir.expr import ONE, Expr
 from ..ir.types import BufferType, TensorType
 from . import control
 from .control import called
 from .loop import Call, For, Program
 from .loop.evaluate import bind_sizes, evaluate_program
 from .loop.host import While
-from .tensor import Compute
+from .tensor import Update, WithBody
 
 Array = np.ndarray[Any, Any]
 MOST_STEPS = 2_000_000  # operations of loops, which are interpreted one by one: some 10 s
+STEP = 1e4  # elements that NumPy computes in the time of one step of an update
 MOST_ELEMENTS = 1e11  # of operations in computes, which NumPy does on many elements at once: some 30 s
 
 
@@ -76,9 +78,10 @@ def elements(main: FuncOp, inputs: Mapping[str, Array]) -> float:
 def _elements(function: FuncOp, symbols: Mapping[str, int]) -> float:
     total = 0.0
     for op in function.body.block.ops:
-        if isinstance(op, Compute):
-            domain = guess(product(e.data for e in op.extents), symbols)
-            total += float(domain) * sum(1 for inner in op.walk() if inner is not op)
+        if isinstance(op, WithBody):
+            sizes = [max(0.0, float(guess(s, symbols))) for s in op.sizes]
+            points = prod(sizes) + (STEP * prod(sizes[op.rank :]) if isinstance(op, Update) else 0)
+            total += points * sum(1 for inner in op.walk() if inner is not op)
         for body in called(op):
             rows = op.rows or op.bound if isinstance(op, control.Loop) else None
             total += float(guess(rows or ONE, symbols)) * _elements(body, symbols)

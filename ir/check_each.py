@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, SymbolRefAttr
+from xdsl.dialects.builtin import ArrayAttr, IntAttr, ModuleOp, SymbolRefAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
@@ -222,8 +222,9 @@ def reduction_length(op: Operation) -> float:
     """How many terms an element of the result may be a sum of; symbols count as 64. An operator of the graph level does
     not say: the root of its largest operand's size is taken, which is exact for square matrices."""
     extents = op.properties.get("extents")
-    if isinstance(extents, ArrayAttr):  # a tensor.compute: what is reduced
-        rank = op.results[0].type.rank if isinstance(op.results[0].type, TensorType) else 0
+    parallel = op.properties.get("parallel")
+    if isinstance(extents, ArrayAttr) and isinstance(parallel, IntAttr):  # a tensor.compute or update: all others
+        rank = parallel.data
         return number(product(e.data for e in list(extents)[rank:] if isinstance(e, ExprAttr)))
     return max([1.0, *(number(t.elements) ** 0.5 for t in op.operand_types if isinstance(t, TensorType))])
 

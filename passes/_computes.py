@@ -10,7 +10,7 @@ from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
-from ..dialects.tensor import Compute, Index, Read, Yield
+from ..dialects.tensor import Compute, Index, Read, WithBody, Yield
 from ..dialects.tensor.body import body_block
 from ..ir.expr import ONE, OPERATIONS, ZERO, Atom, Expr, Range, product
 from ..ir.indexed import Indexed
@@ -35,6 +35,11 @@ CHEAP_MATH: tuple[type[Operation], ...] = (
 def computes_in(module: ModuleOp) -> list[Compute]:
     """The computes of a module in the order of the program."""
     return [op for op in module.walk() if isinstance(op, Compute)]
+
+
+def bodies_in(module: ModuleOp) -> list[WithBody]:
+    """The computes and updates of a module in the order of the program."""
+    return [op for op in module.walk() if isinstance(op, WithBody)]
 
 
 # ---- splicing
@@ -100,7 +105,7 @@ def splice(
     raise AssertionError("a body ends with tensor.yield")
 
 
-def inline(read: Read, producer: Compute, consumer: Compute, keep_else: bool = False) -> None:
+def inline(read: Read, producer: Compute, consumer: WithBody, keep_else: bool = False) -> None:
     """Replace a read of `producer` in a body of `consumer` by the producer's formula at that index:
     `%p[e0, e1]` where `%p = [d0, d1] → body(d0, d1)` is `body(e0, e1)`. With `keep_else` the read's `else` goes to the
     reads of the formula; without it the caller knows that the index is inside."""
@@ -195,9 +200,9 @@ def _of_indices(read: Read, op: Compute) -> bool:
     return all(v in args for v in read.indices)
 
 
-def is_contraction(op: Compute) -> bool:
+def is_contraction(op: WithBody) -> bool:
     """A sum of products of different values: what matrix units and register tiles are for."""
-    if not op.is_reduction or op.combiner != "add":
+    if not isinstance(op, Compute) or not op.is_reduction or op.combiner != "add":
         return False
     product_ = op.yielded.owner
     return (
@@ -207,7 +212,7 @@ def is_contraction(op: Compute) -> bool:
     )
 
 
-def in_body(read: Read, op: Compute) -> bool:
+def in_body(read: Read, op: WithBody) -> bool:
     """Whether a read stands in the body (once per point of the whole domain) and not in `finish`."""
     return read.parent is op.body.block
 
@@ -222,10 +227,10 @@ def limits_of(op: Indexed, ranges: Mapping[SSAValue, Range]) -> dict[int, Range]
     return {i: ranges[v] for i, v in op.dims.items() if v in ranges}
 
 
-def own_indices(read: Read, op: Compute) -> list[Expr] | None:
+def own_indices(read: Read, op: WithBody) -> list[Expr] | None:
     """The index of a read over the positions of the index variables of the body it stands in, None when it depends on
     data."""
-    args = op.indices if in_body(read, op) else op.finish.block.args[: op.rank]
+    args = op.finish.block.args[: op.rank] if isinstance(op, Compute) and not in_body(read, op) else op.indices
     position: dict[SSAValue, int] = {a: i for i, a in enumerate(args)}
     if any(v not in position for v in read.indices):
         return None

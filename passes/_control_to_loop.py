@@ -24,9 +24,9 @@ Env = dict[SSAValue, SSAValue]
 
 
 class Kernels:
-    """What makes the kernels: `call` puts the call of a compute into a block, reading what `env` maps."""
+    """What makes the kernels: `call` puts the call of a compute or update into a block, reading what `env` maps."""
 
-    def call(self, block: Block, op: tensor.Compute, env: Mapping[SSAValue, SSAValue]) -> None:
+    def call(self, block: Block, op: tensor.WithBody, env: Mapping[SSAValue, SSAValue]) -> None:
         raise NotImplementedError
 
 
@@ -45,9 +45,12 @@ class HostBuilder:
         assert isinstance(last, ReturnOp)
         target: Env = {}
         for value, place in zip(last.arguments, places, strict=True):
-            computed = isinstance(value.owner, tensor.Compute | control.If | control.Loop)
+            computed = isinstance(value.owner, tensor.WithBody | control.If | control.Loop)
             if place is not None and computed and value.type == tensor_of(place.type):
                 target.setdefault(value, place)
+        for op in reversed(ops):
+            if isinstance(op, tensor.Update) and op.result in target and starts_in_place(op):
+                target[op.init] = target[op.result]
         checks = function.attributes.get("ircc.checks")
         if ran != ONE and isinstance(checks, ArrayAttr):
             for check in checks:
@@ -62,6 +65,8 @@ class HostBuilder:
                 case tensor.Compute():
                     env[op.result] = target.get(op.result) or self.alloc(block, buffer_of(op.result))
                     self.kernels.call(block, op, env)
+                case tensor.Update():
+                    self.update(op, block, env, target)
                 case control.If():
                     self.branch(op, block, env, target, ran)
                 case control.Loop():
@@ -72,6 +77,16 @@ class HostBuilder:
                     block.add_op(op.clone())
                 case _:
                     raise PassError(f"tensor-to-loop: {op.name} is no tensor operation", node=", ".join(nodes_of(op)))
+
+    def update(self, op: tensor.Update, block: Block, env: Env, target: Env) -> None:
+        """An update works in the buffer of what it starts from, where nobody else reads that, else in a copy."""
+        place = env[op.init]
+        if not starts_in_place(op):
+            place = target.get(op.result) or self.alloc(block, buffer_of(op.result))
+        if env[op.init] is not place:
+            block.add_op(loop.Copy(env[op.init], place))
+        env[op.result] = place
+        self.kernels.call(block, op, env)
 
     def alloc(self, block: Block, type_: BufferType) -> SSAValue:
         self.count += 1
@@ -205,9 +220,20 @@ def places_of(function: FuncOp, op: control.Loop, states: Sequence[SSAValue]) ->
     for arg, value, place in zip(function.body.block.args, last.operands[first:], states, strict=False):
         maker = value.owner
         uses = [outermost(use.operation, function) for use in arg.uses]
+        while isinstance(maker, tensor.Update):
+            if maker.init is arg:  # the state itself goes on
+                uses.remove(maker)
+            if not starts_in_place(maker):
+                break
+            maker = maker.init.owner
         free = isinstance(maker, Operation) and all(order[user] < order[maker] for user in uses)
         found.append(place if free else None)
     return found
+
+
+def starts_in_place(op: tensor.Update) -> bool:
+    """Whether an update may write over what it starts from: a tensor that was computed for it alone."""
+    return op.init.has_one_use() and isinstance(op.init.owner, tensor.WithBody)
 
 
 def outermost(op: Operation, function: FuncOp) -> Operation:

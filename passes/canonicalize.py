@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
+from xdsl.traits import IsTerminator
 
 from ..dialects.graph.base import GraphOp
-from ..dialects.tensor import Compute, Index, Read, Yield
+from ..dialects.tensor import Compute, Index, Put, Read, WithBody, Yield
 from ..ir.expr import ONE, ZERO, Atom, Expr, Range
 from ..ir.passes import Pass
 from ..ir.types import TensorType, is_float
-from ._computes import computes_in, limits_of, own_indices, rebuilt, within
+from ._computes import bodies_in, limits_of, own_indices, rebuilt, within
 from ._graph_rules import CHAINS
 from ._rewrite import apply_rules
 from ._scalar_rules import SCALAR_RULES, number
@@ -31,19 +32,19 @@ class Canonicalize(Pass):
 
     def run(self, module: ModuleOp) -> bool:
         changed = apply_rules([op for op in module.walk() if isinstance(op, GraphOp)], CHAINS)
-        for op in computes_in(module):
+        for op in bodies_in(module):
             changed |= simplify(op)
         return changed
 
 
-def simplify(op: Compute) -> bool:
-    """Bring one compute into canonical form. True if it was not."""
+def simplify(op: WithBody) -> bool:
+    """Bring one compute or update into canonical form. True if it was not."""
     changed = False
-    if not op.is_reduction and op.finish.blocks:
+    if isinstance(op, Compute) and not op.is_reduction and op.finish.blocks:
         finish_in_body(op)
         changed = True
     for domain in (without_unit_reductions, with_digits):
-        if (new := domain(op)) is not None:
+        if isinstance(op, Compute) and (new := domain(op)) is not None:
             place = op.parent
             assert place is not None
             place.insert_op_before(new, op)
@@ -56,7 +57,7 @@ def simplify(op: Compute) -> bool:
     for region in op.regions:
         for block in region.blocks:
             changed |= simplify_indices(block, ranges)
-            changed |= apply_rules([o for o in block.ops if not isinstance(o, Yield)], SCALAR_RULES)
+            changed |= apply_rules([o for o in block.ops if not o.has_trait(IsTerminator)], SCALAR_RULES)
             # a rule may have made an index of what was data
             changed |= simplify_indices(block, ranges)
     return changed
@@ -69,7 +70,7 @@ def simplify_indices(block: Block, ranges: dict[SSAValue, Range]) -> bool:
     """Simplify the index expressions of a body and the `else` of its reads."""
     changed = False
     for op in list(block.ops):
-        if isinstance(op, Read | Index):
+        if isinstance(op, Read | Index | Put):
             changed |= absorb(op)
             limits = limits_of(op, ranges)
             simple = [e.simplify(limits) for e in op.exprs]
@@ -86,7 +87,7 @@ def simplify_indices(block: Block, ranges: dict[SSAValue, Range]) -> bool:
 
 
 # %x[f(%v)] → %x[f(e)] where %v = tensor.index e, or a constant
-def absorb(op: Read | Index) -> bool:
+def absorb(op: Read | Index | Put) -> bool:
     """Take the definitions of index operands into the expression."""
     changed = False
     while True:

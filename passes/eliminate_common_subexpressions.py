@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Attribute, Block, Operation
+from xdsl.ir import Attribute, Block, BlockArgument, Operation
 from xdsl.traits import IsTerminator, is_side_effect_free
 
 from ..ir.nodes import NODES, merged, nodes_of, set_nodes
@@ -63,7 +63,12 @@ def _key(op: Operation) -> Hashable:
         tuple((k, _cheap(v, op)) for k, v in sorted(op.properties.items())),
         tuple((k, v) for k, v in sorted(op.attributes.items()) if k != NODES),
         tuple(inner.name for inner in op.walk() if inner is not op),
-        tuple(id(v) for inner in op.walk() for v in inner.operands if isinstance(v.type, TensorType)),
+        tuple(
+            id(v)
+            for inner in op.walk()
+            for v in inner.operands
+            if isinstance(v.type, TensorType) and not (isinstance(v, BlockArgument) and v.owner.parent_op() is op)
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from xdsl.traits import IsTerminator, is_side_effect_free
 
 from ..dialects.graph.base import GraphOp
 from ..dialects.graph.data import Constant as GraphConstant
-from ..dialects.tensor import Compute, Index, Read
+from ..dialects.tensor import Compute, Index, Put, Read, Update, WithBody
 from ..dialects.tensor import Constant as TensorConstant
 from ..ir.evaluator import Environment
 from ..ir.expr import Expr, ExprLike, product
@@ -27,6 +27,7 @@ from ..ir.weights import Weight
 from ._computes import limits_of, own_indices, within
 
 Array = np.ndarray[Any, Any]
+STEP = 1 << 10  # elements that NumPy computes in the time of one step of an update
 UNIFORM = 1 << 16  # longest constant that is looked at for being one number
 
 
@@ -49,7 +50,7 @@ class FoldConstants(Pass):
             match op:
                 case GraphOp():
                     changed |= self.fold_operator(op)
-                case Compute():
+                case Compute() | Update():
                     changed |= fold_body(op)
                     changed |= self.fold_compute(op)
                 case _:
@@ -87,20 +88,23 @@ class FoldConstants(Pass):
         replace_by(op, [GraphConstant.of(np.asarray(a), nodes=nodes_of(op)) for a in found])
         return True
 
-    def fold_compute(self, op: Compute) -> bool:
+    def fold_compute(self, op: WithBody) -> bool:
         if op.type.static_shape is None or any(s.constant is None for s in op.sizes):
             return False
-        sources = {r.tensor: r.tensor.owner for r in op.reads}
+        sources = {v: v.owner for v in op.sources}
         if not all(isinstance(o, TensorConstant) for o in sources.values()):
             return False
         if not sources and op.type.rank:
             return False  # numbers that follow from the index are computed where they are used
-        if any(isinstance(o, Read | Index) and any(e.symbols for e in o.exprs) for o in op.walk()):
+        if any(isinstance(o, Read | Index | Put) and any(e.symbols for e in o.exprs) for o in op.walk()):
             return False
         arrays = {v: o.array for v, o in sources.items() if isinstance(o, TensorConstant)}
-        if not self.allowed([op.type], list(arrays.values()), product(op.sizes)):
+        steps = product(op.sizes)
+        if isinstance(op, Update):  # NumPy takes them one by one
+            steps = steps + product(op.sizes[op.rank :]) * STEP
+        if not self.allowed([op.type], list(arrays.values()), steps):
             return False
-        found = moved(op, arrays)
+        found = moved(op, arrays) if isinstance(op, Compute) else None
         if found is None:
             env = Environment(values=dict(arrays))
             op.interpret(env)
@@ -156,8 +160,8 @@ def moved(op: Compute, arrays: dict[SSAValue, Array]) -> Array | None:
 # ---- scalars
 
 
-def fold_body(op: Compute) -> bool:
-    """Fold scalar operations in the bodies of a compute. True if there were any."""
+def fold_body(op: WithBody) -> bool:
+    """Fold scalar operations in the bodies of a compute or update. True if there were any."""
     changed = False
     ranges = op.ranges
     for region in op.regions:
@@ -178,7 +182,7 @@ def fold_body(op: Compute) -> bool:
     return changed
 
 
-def inside(read: Read, op: Compute, ranges: Any) -> bool:
+def inside(read: Read, op: WithBody, ranges: Any) -> bool:
     """Whether the index is inside of the tensor for sure."""
     assert isinstance(read.tensor.type, TensorType)
     limits = limits_of(read, ranges)
@@ -217,7 +221,7 @@ def scalar(op: Operation) -> Any:
 
 def is_index_used_as_number(op: Index) -> bool:
     """Whether something else than an index expression uses the value: an expression takes the number in by itself."""
-    return all(not isinstance(u.operation, Read | Index) for u in op.value.uses)
+    return all(not isinstance(u.operation, Read | Index | Put) for u in op.value.uses)
 
 
 def scalar_attribute(value: Any, type_: Attribute) -> IntegerAttr | FloatAttr:

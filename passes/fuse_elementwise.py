@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block
 
-from ..dialects.tensor import Compute, Read
+from ..dialects.tensor import Compute, Read, Update, WithBody
 from ..ir.expr import ONE, ZERO, Expr, product
 from ..ir.nodes import merged, set_nodes
 from ..ir.passes import Pass
 from ..ir.types import TensorType
 from ._computes import (
     Formula,
-    computes_in,
+    bodies_in,
     digits_only,
     formula_of,
     in_body,
@@ -44,8 +44,9 @@ class FuseElementwise(Pass):
       make the inner loops of a reduction conditional or slow;
     - formulas that read no tensor, where they are cheap;
     - elementwise formulas with one reader that reads each element once; cheap ones (at most `cheap` operations, no
-      division and no function) also into several readers and where elements are read again, outside of reductions. What
-      could become the epilogue of a reduction is left to `fuse-epilogues`.
+      division and no function) also into several readers and where elements are read again, outside of reductions; only
+      cheap ones into updates, whose steps go one by one. What could become the epilogue of a reduction is left to
+      `fuse-epilogues`.
 
     A body grows to `max-ops` operations that read `max-tensors` tensors, not beyond."""
 
@@ -56,11 +57,11 @@ class FuseElementwise(Pass):
 
     def run(self, module: ModuleOp) -> bool:
         changed = False
-        while sum(self.fuse_into(op) for op in computes_in(module)):
+        while sum(self.fuse_into(op) for op in bodies_in(module)):
             changed = True
         return changed
 
-    def fuse_into(self, op: Compute) -> bool:
+    def fuse_into(self, op: WithBody) -> bool:
         """Inline into the bodies of `op` what should be. True if there was anything."""
         changed = False
         while True:
@@ -84,7 +85,7 @@ class FuseElementwise(Pass):
             for block in touched:
                 merge_equal(block, {})
 
-    def producer(self, read: Read, op: Compute) -> Compute | None:
+    def producer(self, read: Read, op: WithBody) -> Compute | None:
         """The compute whose formula should stand in the place of `read`, None if the read should stay."""
         producer = read.tensor.owner
         if not isinstance(producer, Compute) or producer.is_reduction or producer.finish.blocks:
@@ -101,6 +102,8 @@ class FuseElementwise(Pass):
         cheap = formula.operations <= self.cheap and formula.reads <= self.cheap and not formula.expensive
         if formula.reads == 0:
             return producer if cheap or once else None
+        if isinstance(op, Update) and not cheap:
+            return None
         if inner and (is_contraction(op) or formula.conditional):
             return None
         if epilogue_source(producer) is not None:
@@ -110,7 +113,7 @@ class FuseElementwise(Pass):
             return producer
         return producer if cheap and (once or not inner) else None
 
-    def fits(self, formula: Formula, read: Read, op: Compute) -> bool:
+    def fits(self, formula: Formula, read: Read, op: WithBody) -> bool:
         """Whether the body stays below the limits."""
         block = read.parent
         assert block is not None
@@ -120,13 +123,13 @@ class FuseElementwise(Pass):
         return formula.movement or size + formula.operations <= self.max_ops
 
 
-def outside_dims(read: Read, producer: Compute, op: Compute) -> list[int]:
+def outside_dims(read: Read, producer: Compute, op: WithBody) -> list[int]:
     """The dims in which a read with an `else` may be outside of `producer`."""
     limits = limits_of(read, op.ranges)
     return [j for j, (e, s) in enumerate(zip(read.exprs, producer.sizes, strict=True)) if not within(e, s, limits)]
 
 
-def keeps_else(read: Read, producer: Compute, formula: Formula, op: Compute) -> bool:
+def keeps_else(read: Read, producer: Compute, formula: Formula, op: WithBody) -> bool:
     """Whether an `else` of the read means the same on the read in the producer's formula."""
     if read.otherwise is None or not (outside := outside_dims(read, producer, op)):
         return True
@@ -164,7 +167,7 @@ def hold_bounds(producer: Compute, outside: Sequence[int]) -> None:
     inner.set_indices(indices, list(producer.indices))
 
 
-def stays_linear(read: Read, producer: Compute, op: Compute) -> bool:
+def stays_linear(read: Read, producer: Compute, op: WithBody) -> bool:
     """Whether the indices that a movement would put into a reduction are linear, but for digits of a reduced index,
     which `canonicalize` makes indices of their own."""
     inner = next(o for o in producer.body.block.ops if isinstance(o, Read))
@@ -180,13 +183,13 @@ def stays_linear(read: Read, producer: Compute, op: Compute) -> bool:
     return True
 
 
-def reads_once(read: Read, producer: Compute, op: Compute) -> bool:
+def reads_once(read: Read, producer: Compute, op: WithBody) -> bool:
     """Whether `op` reads at most as many elements as `producer` has."""
     points = product(op.sizes if in_body(read, op) else op.sizes[: op.rank])
     return (product(producer.sizes) - points).nonnegative()
 
 
-def same_points(read: Read, producer: Compute, op: Compute) -> bool:
+def same_points(read: Read, producer: Compute, op: WithBody) -> bool:
     """Whether a read in an elementwise compute visits every element of `producer` once."""
     indices = own_indices(read, op)
     return read.otherwise is None and indices is not None and inverse(indices, op.sizes, producer.sizes) is not None

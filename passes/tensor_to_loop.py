@@ -1,4 +1,4 @@
-"""tensor → loop: every compute becomes a kernel of plain loops and a call in the host program."""
+"""tensor → loop: every compute or update becomes a kernel of plain loops and a call in the host program."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ..dialects import loop, tensor
 from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
-from ..ir.expr import ONE, Expr, product
+from ..ir.expr import ONE, Expr, maximum, product
 from ..ir.nodes import merged, nodes_of, set_nodes
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
+from ._computes import limits_of, within
 from ._control_to_loop import HostBuilder, Kernels, buffer_of
 
 
@@ -30,7 +31,9 @@ class TensorToLoop(Pass):
     """Lower `func.func @main` of tensor operations to `loop.program @main` and one `loop.kernel` per distinct compute.
 
     A reduction becomes three nests (start value, accumulation, finish) in the kernel's result buffer; schedules fuse
-    them again. Computes whose kernels would be equal share one. Bodies of control flow become parts of the program.
+    them again. An update's kernel works in the buffer that holds what it starts from: that tensor's own where nobody
+    else reads it, else a copy. Operations whose kernels would be equal share one. Bodies of control flow become parts
+    of the program.
     """
 
     name = "tensor-to-loop"
@@ -76,9 +79,11 @@ class _Lowering(Kernels):
         program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
         return program
 
-    def call(self, block: Block, op: tensor.Compute, env: Mapping[SSAValue, SSAValue]) -> None:
-        reads = list(dict.fromkeys(r.tensor for r in op.reads))
-        kernel = self.kernel(compute_kernel(op, reads))
+    def call(self, block: Block, op: tensor.WithBody, env: Mapping[SSAValue, SSAValue]) -> None:
+        own = op.body.block.args
+        reads = list(dict.fromkeys(r.tensor for r in op.reads if r.tensor not in own))
+        new = compute_kernel(op, reads) if isinstance(op, tensor.Compute) else update_kernel(op, reads)
+        kernel = self.kernel(new)
         buffers = [env[t] for t in reads] + [env[op.result]]
         sizes = [Expr.symbol(s) for s in kernel.sizes]
         block.add_op(loop.Call(kernel.sym_name.data, buffers, sizes, nodes_of(op)))
@@ -174,24 +179,13 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
     def load(at: Block, variables: Sequence[SSAValue]) -> SSAValue:
         return block_add(at, loop.Load(out, (everywhere[0], variables[:rank]))).value
 
-    def copy_body(at: Block, source: Block, env: dict[SSAValue, SSAValue]) -> SSAValue:
-        for inner in source.ops:
-            match inner:
-                case tensor.Yield():
-                    return env.get(inner.value, inner.value)
-                case tensor.Read():
-                    other = env[inner.otherwise] if inner.otherwise is not None else None
-                    indices = [env[v] for v in inner.indices]
-                    new = loop.Load(buffers[inner.tensor], (inner.exprs, indices), otherwise=other)
-                    env[inner.value] = block_add(at, new).value
-                case tensor.Index():
-                    env[inner.value] = block_add(at, loop.Index(inner.expr, [env[v] for v in inner.indices])).value
-                case _:
-                    at.add_op(inner.clone(env))
-        raise AssertionError("a body ends with tensor.yield")
+    def yielded(at: Block, source: Block, env: dict[SSAValue, SSAValue]) -> SSAValue:
+        last = source.last_op
+        assert isinstance(last, tensor.Yield)
+        return copy_body(at, source, env, buffers)[last.value]
 
     def value_of(at: Block, variables: Sequence[SSAValue]) -> SSAValue:
-        return copy_body(at, op.body.block, dict(zip(op.indices, variables, strict=True)))
+        return yielded(at, op.body.block, dict(zip(op.indices, variables, strict=True)))
 
     def start(at: Block, variables: Sequence[SSAValue]) -> None:
         assert op.combiner
@@ -206,7 +200,7 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
     def end(at: Block, variables: Sequence[SSAValue]) -> None:
         env: dict[SSAValue, SSAValue] = dict(zip(op.finish.block.args, variables, strict=False))
         env[op.finish.block.args[-1]] = load(at, variables)
-        store(at, copy_body(at, op.finish.block, env), variables)
+        store(at, yielded(at, op.finish.block, env), variables)
 
     if op.is_reduction:
         nest(rank, start)
@@ -222,8 +216,57 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
     return kernel
 
 
-def flops(op: tensor.Compute) -> Expr:
-    """Floating-point operations of a compute: of its body, of each step of its reduction, of its finish."""
+def copy_body(
+    at: Block, source: Block, env: dict[SSAValue, SSAValue], buffers: Mapping[SSAValue, SSAValue]
+) -> dict[SSAValue, SSAValue]:
+    """Put the operations of a body, but for its end, behind those of `at`: what its values are there. `env` says so of
+    its arguments, `buffers` of the tensors that it reads."""
+    for inner in source.ops:
+        match inner:
+            case tensor.Yield() | tensor.Put():
+                env.update((v, v) for v in inner.operands if v not in env)
+            case tensor.Read():
+                other = env[inner.otherwise] if inner.otherwise is not None else None
+                indices = [env[v] for v in inner.indices]
+                new = loop.Load(buffers[inner.tensor], (inner.exprs, indices), otherwise=other)
+                env[inner.value] = block_add(at, new).value
+            case tensor.Index():
+                env[inner.value] = block_add(at, loop.Index(inner.expr, [env[v] for v in inner.indices])).value
+            case _:
+                at.add_op(inner.clone(env))
+    return env
+
+
+def update_kernel(op: tensor.Update, reads: Sequence[SSAValue]) -> loop.Kernel:
+    """The naive kernel of an update, which finds in its result what it starts from: one nest, `i0, i1, ...` (parallel)
+    around `k0, k1, ...` (ordered)."""
+    names = [f"in{i}" for i in range(len(reads))] + ["out"]
+    block = kernel_block([*map(buffer_of, reads), buffer_of(op.result)], names)
+    inner, variables = block, list[SSAValue]()
+    for i, size in enumerate(map(positive, op.sizes)):
+        label, kind = (f"k{i - op.rank}", "ordered") if i >= op.rank else (f"i{i}", "parallel")
+        loop_op = block_add(inner, loop.For((0, size), label, kind))
+        inner = loop_op.body.block
+        variables.append(loop_op.iv)
+    buffers = dict(zip((*reads, op.state), block.args, strict=True))
+    env = copy_body(inner, op.body.block, dict(zip(op.indices, variables, strict=True)), buffers)
+    limits = limits_of(op.put, op.ranges)
+    for value, exprs in op.put.places:
+        skip = not all(within(e, s, limits) for e, s in zip(exprs, op.type.sizes, strict=True))
+        inner.add_op(loop.Store(env[value], block.args[-1], (exprs, [env[v] for v in op.put.indices]), skip=skip))
+    kernel = loop.Kernel(kernel_name(nodes_of(op), "update"), names, 1, Region(block), nodes=nodes_of(op))
+    if (work := flops(op)) != 0:
+        kernel.attributes["flops"] = ExprAttr(work)
+    return kernel
+
+
+def positive(size: Expr) -> Expr:
+    """An extent as the end of a loop, which may be cut in parts: not negative."""
+    return size if size.nonnegative() else maximum(size, 0)
+
+
+def flops(op: tensor.WithBody) -> Expr:
+    """Floating-point operations of a compute or update: of its body, of each step of its reduction, of its finish."""
 
     def count(block: Block) -> int:
         return sum(
@@ -232,9 +275,11 @@ def flops(op: tensor.Compute) -> Expr:
             if o.name.startswith(("arith.", "math.")) and o.name != "arith.constant" and is_float(o.results[0].type)
         )
 
-    steps = count(op.body.block) + (1 if op.is_reduction and is_float(op.yielded.type) else 0)
-    total = product(op.sizes) * steps
-    if op.finish.blocks:
+    steps = count(op.body.block)
+    if isinstance(op, tensor.Compute) and op.is_reduction and is_float(op.yielded.type):
+        steps += 1
+    total = product(map(positive, op.sizes)) * steps
+    if isinstance(op, tensor.Compute) and op.finish.blocks:
         total = total + product(op.sizes[: op.rank]) * count(op.finish.block)
     return total
 

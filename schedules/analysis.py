@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from xdsl.ir import Block, Operation, SSAValue
 
-from ..dialects.loop.ops import Alloc, For, Load, Store, loops_around
+from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.ops import For, Load, Store, loops_around
 from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from ..ir.expr import Atom, Expr, Monomial

@@ -109,8 +109,8 @@ class Sink(Primitive):
     """`for x {S; for y {T}}` → `for x {S}; for y {for x {T}}`: distribute x over its body, and interchange it with the
     loops called y; then with the next label.
 
-    Legal when x is parallel (it carries no dependence). A reduction may pass a parallel loop that is its whole body,
-    never another reduction: that would reassociate."""
+    Legal when x is parallel (it carries no dependence). Another loop may pass a parallel loop that is its whole body,
+    never one that is not: that would change the order."""
 
     label: str
     past: tuple[str, ...]
@@ -135,7 +135,7 @@ class Sink(Primitive):
             else:
                 parts[-1].append(op)
         alone = len(parts) == 1 and isinstance(parts[0][0], For) and parts[0][0].is_parallel
-        require(x.is_parallel or alone, f"sink: the reduction {self.label} would pass {target}, which reassociates")
+        require(x.is_parallel or alone, f"sink: {self.label} is not parallel and would pass {target}")
         where = {op: i for i, part in enumerate(parts) for top in part for op in top.walk()}
         for i, part in enumerate(parts):
             uses = [use.operation for op in part for r in op.results for use in r.uses]
@@ -201,7 +201,7 @@ class Fuse(Primitive):
             if first.parent is None:
                 continue
             while isinstance(other := first.next_op, For) and same_header(first, other):
-                require(first.is_parallel, f"fuse: {self.label} is a reduction")
+                require(first.is_parallel, f"fuse: {self.label} is not parallel")
                 crossing = stores_conflict([first, other])
                 if crossing is not None:
                     require(False, f"fuse: iterations of {self.label} meet in {name_of(kernel, crossing)}")
@@ -282,7 +282,7 @@ class Parallel(Primitive):
 
     def apply(self, kernel: Kernel) -> None:
         for loop in loops_of(kernel, self.label):
-            require(loop.is_parallel, f"parallel: {self.label} is a reduction")
+            require(loop.is_parallel, f"parallel: {self.label} is not parallel")
             require(not isinstance(loop.parent_op(), For), f"parallel: loop {self.label} stands in another loop")
             require(loop.run.data == "serial", f"parallel: loop {self.label} is {loop.run.data}")
             loop.properties["run"] = StringAttr("concurrent")

@@ -9,7 +9,8 @@ from functools import cached_property
 from xdsl.dialects import arith, math
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from ..dialects.loop.ops import Alloc, For, Index, Load, Store
+from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.ops import For, Index, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr, product
 from ..ir.types import BufferType, ExprAttr, dtype_of
@@ -24,7 +25,15 @@ class Dim:
 
     label: str
     extent: Expr
-    reduction: bool
+    kind: str  # of the loop: parallel, reduction, ordered
+
+    @property
+    def parallel(self) -> bool:
+        return self.kind == "parallel"
+
+    @property
+    def reduction(self) -> bool:
+        return self.kind == "reduction"
 
     @property
     def size(self) -> int | None:
@@ -90,7 +99,8 @@ def _step(e: Expr, dim: int, lanes: int) -> int | None:
 class Nest:
     """A kernel as tensor-to-loop makes it: start value, accumulation and finish as nests of their own, or one nest.
 
-    `reads` are those of the body that runs once per point of all dims, `finish_reads` those of the finish."""
+    `reads` are those of the body that runs once per point of all dims, `finish_reads` those of the finish. The body of
+    an update, which has ordered dims, reads its result too, and may have more stores than the first one, `store`."""
 
     kernel: Kernel
     dims: tuple[Dim, ...]  # parallel ones first
@@ -100,14 +110,19 @@ class Nest:
     phases: int  # nests at the top of the kernel
     operations: int  # arithmetic per point
     functions: int  # of which calls such as exp, and divisions, in all phases
+    more_stores: tuple[Read, ...] = ()
 
     @property
     def parallel(self) -> tuple[int, ...]:
-        return tuple(i for i, d in enumerate(self.dims) if not d.reduction)
+        return tuple(i for i, d in enumerate(self.dims) if d.parallel)
 
     @property
     def reduction(self) -> tuple[int, ...]:
         return tuple(i for i, d in enumerate(self.dims) if d.reduction)
+
+    @property
+    def ordered(self) -> tuple[int, ...]:
+        return tuple(i for i, d in enumerate(self.dims) if d.kind == "ordered")
 
     @property
     def element(self) -> Attribute:
@@ -144,13 +159,13 @@ def nest_of(kernel: Kernel) -> Nest | None:
     if len(chains) != len(tops):
         return None
     loops, body = max(chains, key=lambda c: len(c[0]))
-    dims = tuple(Dim(x.tag, x.upper, not x.is_parallel) for x in loops)
+    dims = tuple(Dim(x.tag, x.upper, x.kind.data) for x in loops)
     plain = all(x.lower.constant == 0 and x.stride == 1 and x.run.data == "serial" and not x.upper.dims for x in loops)
     parallel = [x.tag for x in loops if x.is_parallel]
-    ordered = [d.reduction for d in dims] == sorted(d.reduction for d in dims)
-    if not plain or not ordered or not parallel or len({d.label for d in dims}) != len(dims):
+    sequence = [not d.parallel for d in dims]
+    if not plain or sequence != sorted(sequence) or not parallel or len({d.label for d in dims}) != len(dims):
         return None
-    out = kernel.written[0]
+    out, update = kernel.written[0], any(d.kind == "ordered" for d in dims)
     reads: list[Read] = []
     finish: list[Read] = []
     stores: list[Read] = []
@@ -167,14 +182,15 @@ def nest_of(kernel: Kernel) -> Nest | None:
             functions += _is_function(op)
             if isinstance(op, For | Alloc) or (isinstance(op, Load | Store) and op.lanes > 1):
                 return None
-            if isinstance(op, Load) and op.buf is not out:
+            if isinstance(op, Load) and (op.buf is not out or update):
                 (reads if main else finish).append(_read(kernel, op, position, depends))
             elif isinstance(op, Store) and main:
                 stores.append(_read(kernel, op, position, depends))
-    if len(stores) != 1:
+    if len(stores) != 1 and not update:
         return None
     arithmetic = sum(_is_arithmetic(op) for op in body.ops)
-    return Nest(kernel, dims, tuple(reads), tuple(finish), stores[0], len(tops), arithmetic, functions)
+    first, *more = stores
+    return Nest(kernel, dims, tuple(reads), tuple(finish), first, len(tops), arithmetic, functions, tuple(more))
 
 
 def _chain(loop: For) -> tuple[list[For], Block] | None:
@@ -195,7 +211,7 @@ def _read(
 ) -> Read:
     mapping = {i: Expr.dim(position.get(v, LANE + 1 + i)) for i, v in enumerate(op.indices)}
     name = next((n for n, a in zip(kernel.arg_names, kernel.args, strict=True) if a is op.buf), "")
-    guarded = isinstance(op, Load) and op.otherwise is not None
+    guarded = op.tolerant
     through = frozenset().union(*(depends.get(v, frozenset()) for v in op.indices if v not in position))
     return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), guarded, through)
 

@@ -10,7 +10,8 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Operation, SSAValue
 
-from ..dialects.loop.ops import Alloc, For, Load, Store
+from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.ops import For, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
 from ..ir.types import BufferType, is_float
@@ -67,7 +68,7 @@ class _Partial:
     def __init__(self, primitive: Reassociate, loop: For, count: int) -> None:
         self.primitive, self.loop, self.count = primitive, loop, count
         self.what = f"reassociate: loop {primitive.label}"
-        require(not loop.is_parallel, f"{self.what} is no reduction")
+        require(loop.kind.data == "reduction", f"{self.what} is no reduction")
         require(loop.stride == 1 and loop.run.data == "serial", f"{self.what} has a step or is {loop.run.data}")
         self.top = loop
         while self.top.tag != primitive.at:
@@ -75,7 +76,7 @@ class _Partial:
             alone = isinstance(parent, For) and parent.body.block.first_op is parent.body.block.last_op
             require(alone, f"{self.what} does not stand alone in {primitive.at}")
             assert isinstance(parent, For)
-            require(not parent.is_parallel, f"{self.what}: {parent.tag} is no reduction")
+            require(parent.kind.data == "reduction", f"{self.what}: {parent.tag} is no reduction")
             self.top = parent
         stores = [op for op in accesses(loop) if isinstance(op, Store)]
         require(

@@ -10,7 +10,8 @@ from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, VectorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from ..dialects.loop.ops import Alloc, For, Load, Store, loops_around, scalar_of
+from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.ops import For, Load, Store, loops_around, scalar_of
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
 from ..ir.types import BufferType, is_float
@@ -117,6 +118,7 @@ class _Window:
             owner = value.owner
             computed = isinstance(owner, Operation) and self.loop.is_ancestor(owner)
             require(not computed, self.what, "depends on data")
+        require(isinstance(op, Load) or not op.tolerant, self.what, "is written where it may be outside")
         self.forms[op] = forms
 
     def grouped(self) -> list[_Group]:

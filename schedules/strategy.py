@@ -60,6 +60,7 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     rank: ClassVar[int] = 50  # strategies are asked in this order, the lowest first
+    updates: ClassVar[bool] = False  # whether it knows ordered loops; one that does not is not asked about them
 
     @abstractmethod
     def choices(self, case: Case) -> Choices | None:
@@ -71,7 +72,7 @@ class Strategy(ABC):
 
     def schedule(self, case: Case, **values: int) -> str | None:
         """The schedule's text with the defaults but for `values`; None when the strategy does not apply."""
-        choices = self.choices(case)
+        choices = self.choices(case) if self.updates or not case.nest.ordered else None
         if choices is None:
             return None
         for name, value in values.items():
@@ -109,6 +110,8 @@ def find_strategy(name: str) -> Strategy:
 
 def select(case: Case) -> tuple[Strategy, str] | None:
     """The first strategy that applies, and its schedule."""
+    if any(d.size == 0 for d in case.nest.dims):
+        return find_strategy("serial"), ""  # nothing runs
     for strategy in strategies():
         text = strategy.schedule(case)
         if text is not None:

@@ -9,8 +9,9 @@ from xdsl.dialects import vector
 from xdsl.dialects.builtin import VectorType
 from xdsl.ir import Operation, SSAValue
 
+from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.lanes import lifted
-from ..dialects.loop.ops import Alloc, For, Index, Load, Store
+from ..dialects.loop.ops import For, Index, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
 from .analysis import Access, divisor_of, lane_form, loops_of, require
@@ -41,7 +42,7 @@ class Vectorize(Primitive):
             self.vectorize(loop)
 
     def check(self, loop: For) -> None:
-        require(loop.is_parallel, f"vectorize: {self.label} is a reduction")
+        require(loop.is_parallel, f"vectorize: {self.label} is not parallel")
         trip = loop.trip
         require(trip is not None, f"vectorize: the bounds of loop {self.label} are no numbers")
         require(loop.stride == 1, f"vectorize: loop {self.label} has a step")
@@ -151,7 +152,8 @@ class _Body:
         indices = (first, operands)
         if isinstance(op, Store):
             require(any(steps), f"vectorize: all iterations of loop {self.label} store to one place")
-            self.put(Store(self.vector(op.value), op.buffer, indices, lane_steps=steps, active=self.active))
+            value, skip = self.vector(op.value), op.tolerant
+            self.put(Store(value, op.buffer, indices, skip=skip, lane_steps=steps, active=self.active))
             return
         varying = op.otherwise is not None and op.otherwise in self.vectors
         if not any(steps) and not varying:

@@ -1,4 +1,4 @@
-"""Random modules of the tensor dialect: chains of computes, with inputs that they accept.
+"""Random modules of the tensor dialect: chains of computes and updates, with inputs that they accept.
 
 `random_program` takes any source of random choices with the methods of `random.Random`; `programs` is the Hypothesis
 strategy. Inputs come from `graph_programs.random_inputs`. `exact` programs compute with small whole numbers, by
@@ -29,8 +29,8 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
-from ..dialects.tensor import Compute, Constant, Index, Read
-from ..dialects.tensor.builder import Body, Scalar, compute
+from ..dialects.tensor import Constant, Index, Put, Read, WithBody
+from ..dialects.tensor.builder import Body, Place, Scalar, compute, update
 from ..ir.expr import ONE, Expr, ExprLike, product
 from ..ir.types import ExprAttr, TensorType, dtype_of, is_bool, is_float
 from ..ir.weights import Weight
@@ -161,7 +161,7 @@ class ProgramBuilder:
 
     # ---- the function
 
-    def add(self, op: Compute) -> SSAValue:
+    def add(self, op: WithBody) -> SSAValue:
         self.block.add_op(op)
         op.attributes["nodes"] = ArrayAttr([StringAttr(f"n{len(self.values)}")])
         self.values.append(op.result)
@@ -173,14 +173,18 @@ class ProgramBuilder:
         used |= {s for d in self.arg_attrs for a in d.data.values() if isinstance(a, ExprAttr) for s in a.data.symbols}
         for op in self.block.ops:
             used |= {
-                s for inner in op.walk() if isinstance(inner, Read | Index) for e in inner.exprs for s in e.symbols
+                s
+                for inner in op.walk()
+                if isinstance(inner, Read | Index | Put)
+                for e in inner.exprs
+                for s in e.symbols
             }
             used |= {s for e in getattr(op, "sizes", ()) for s in e.symbols}
         plain = {size for a in self.block.args for size in type_of(a).sizes}
         for name in sorted(used):
             if Expr.symbol(name) not in plain:
                 self.input([Expr.symbol(name)], i1)
-        results: list[SSAValue] = [op.result for op in self.block.ops if isinstance(op, Compute)]
+        results: list[SSAValue] = [op.result for op in self.block.ops if isinstance(op, WithBody)]
         outputs = [v for v in results if v.first_use is None] or [self.values[-1]]
         if results and self.flip(0.2):
             outputs.append(self.rng.choice(results))
@@ -430,6 +434,67 @@ def epilogue(p: ProgramBuilder) -> None:
     p.add(compute(sizes, body, element(x)))
 
 
+# ---- updates
+
+
+def running(p: ProgramBuilder) -> None:
+    """Each element and the one before it become the next one, forwards or backwards."""
+    x = p.tensor(lambda t: t.rank > 0 and not is_bool(t.element_type))
+    if type_of(x).rank == 0 or is_bool(element(x)):
+        return
+    sizes, back = type_of(x).sizes, p.flip(0.3)
+    axis = p.rng.randrange(len(sizes))
+    size, rest = sizes[axis], [*sizes[:axis], *sizes[axis + 1 :]]
+    y = p.alike(rest, element(x)) if p.flip(0.4) else None
+
+    def body(b: Body, now: SSAValue, *dims: Expr) -> Place:
+        *others, k = dims
+        old, new = (size - 1 - k, size - 2 - k) if back else (k, k + 1)
+        before, here = ([*others[:axis], i, *others[axis:]] for i in (old, new))
+        total = b.read(now, *before) + b.read(now, *here)
+        if y is not None:
+            total = total.maximum(p.read(b, y, others))
+        return total.maximum(-8).minimum(8), here
+
+    p.add(update(x, rest, [size - 1], body))
+
+
+def scattering(p: ProgramBuilder) -> None:
+    """Slices of a tensor are written, or added to, where other data says; some of that lies outside."""
+    x = p.tensor(lambda t: t.rank > 0)
+    if type_of(x).rank == 0:
+        return
+    (size, *rest), count = type_of(x).sizes, p.size()
+    places = p.input([count], p.rng.choice((i64, i32)), -2, size + 1)
+    y, adds = p.alike([count, *rest], element(x)), p.flip() and not is_bool(element(x))
+
+    def body(b: Body, now: SSAValue, *dims: Expr) -> Place:
+        *others, k = dims
+        place = [b.as_index(b.read(places, k)), *others]
+        value = p.read(b, y, [k, *others])
+        if adds:
+            value = (b.read(now, *place, otherwise=0) + value).maximum(-8).minimum(8)
+        return value, place
+
+    p.add(update(x, rest, [count], body))
+
+
+def compacting(p: ProgramBuilder) -> None:
+    """The positions of positive elements side by side, and behind them their number."""
+    x = p.tensor(lambda t: t.rank == 1 and not is_bool(t.element_type))
+    if type_of(x).rank != 1 or is_bool(element(x)):
+        return
+    (size,) = type_of(x).sizes
+    start = p.add(compute([size + 1], lambda b, i: b.constant(0, i64), i64))
+
+    def body(b: Body, now: SSAValue, k: Expr) -> list[Place]:
+        count, found = b.read(now, size), b.read(x, k).gt(0)
+        place = b.as_index(found.where(count, -1))
+        return [(b.from_index(k), [place]), (count + found.cast(i64), [size])]
+
+    p.add(update(start, [], [size], body))
+
+
 def element(value: SSAValue) -> Attribute:
     return type_of(value).element_type
 
@@ -437,6 +502,7 @@ def element(value: SSAValue) -> Attribute:
 COMPUTES: tuple[Callable[[ProgramBuilder], None], ...] = (
     elementwise, elementwise, elementwise, permutation, permutation, reduction, reduction, contraction, padding,
     slicing, flattening, splitting, expansion, counting, cast, window, gathering, joining, epilogue, epilogue,
+    running, scattering, compacting,
 )  # fmt: skip
 
 

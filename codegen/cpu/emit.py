@@ -262,7 +262,7 @@ class FunctionEmitter(Writer):
         if step.dims or offset != first + Expr.dim(lane) * step:
             step = None
         guards: list[tuple[Expr, Expr, int]] = []
-        if isinstance(op, Load) and op.otherwise is not None:
+        if op.tolerant:
             for e, m, s, size in zip(index, moved, op.steps, op.type.sizes, strict=True):
                 if not (m.nonnegative(ranges) and (size - 1 - m).nonnegative(ranges)):
                     guards.append((e, size, s))

@@ -1,7 +1,7 @@
 """Loads and stores as LLVM text.
 
 Elements outside of a buffer are never touched: their lanes are masked off, or the pointer is turned to a block of zeros
-and the value replaced.
+and the value replaced, or to a place on the stack that nobody reads.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
     if plan.is_bool:
         wide_bool = t.replace("i1", "i8")
         value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
-    if lanes == 1 or (plan.neighbours and plan.live == lanes):
-        emitter.run(f"store {t} {value}, ptr {emitter.address(plan)}, align {size}")
-    elif plan.neighbours:
+    if lanes == 1 or (plan.neighbours and plan.live == lanes and not plan.varying):
+        emitter.run(f"store {t} {value}, ptr {_target(emitter, plan, 0, lanes * size)}, align {size}")
+    elif plan.neighbours and not plan.guards:
         mask, m = first_lanes(plan), f"<{lanes} x i1>"
         name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")
@@ -127,7 +127,17 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
     else:
         for lane in range(plan.live):
             one = emitter.put(f"extractelement {t} {value}, i64 {lane}")
-            emitter.run(f"store {memory} {one}, ptr {emitter.address(plan, lane)}, align {size}")
+            emitter.run(f"store {memory} {one}, ptr {_target(emitter, plan, lane, size)}, align {size}")
+
+
+def _target(emitter: FunctionEmitter, plan: Plan, lane: int, size: int) -> str:
+    """Where to store: the place of a lane, or what is outside into a place of `size` bytes that nobody reads."""
+    pointer = emitter.address(plan, lane)
+    inside = _inside(emitter, plan.guards, lane)
+    if inside == "true":
+        return pointer
+    nowhere = emitter.entry_value(f"alloca [{size} x i8], align 64", f"nowhere {size}")
+    return nowhere if inside == "false" else emitter.put(f"select i1 {inside}, ptr {pointer}, ptr {nowhere}")
 
 
 def _inside(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lane: int) -> str:

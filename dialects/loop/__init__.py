@@ -3,9 +3,10 @@
 from xdsl.ir import Dialect
 
 from ...ir.types import BufferType
+from .alloc import Alloc
 from .host import Copy, If, View, While, defined_symbols, root_of
 from .lanes import Lanewise
-from .ops import Alloc, For, Index, Load, Store
+from .ops import For, Index, Load, Store
 from .program import ARENA, Call, Constant, Kernel, Program
 
 Loop = Dialect(

@@ -22,9 +22,10 @@ from ...ir.expr import Atom, Expr
 from ...ir.scalars import SIMPLE, evaluate_scalar
 from ...ir.types import BufferType, Check, held, is_small
 from ..control import ReadSizes, SetSizes
+from .alloc import Alloc
 from .host import Copy, If, View, While
 from .lanes import Lanewise
-from .ops import Alloc, For, Index, Load, Store, lanes_of
+from .ops import For, Index, Load, Store, lanes_of
 from .program import Call, Constant, Kernel, Program
 
 Array = np.ndarray[Any, Any]
@@ -242,9 +243,9 @@ class _Run:
 
     def place(self, op: Load | Store) -> Callable[[], tuple[Any, Any]]:
         """What gives an access's index, and which lanes of it lie inside (None: all); outside is an error unless
-        the access has an `else` value."""
+        the access says what then."""
         at, values, buffer, steps = self.exprs(op.exprs, list(op.indices)), self.values, op.buf, op.steps
-        tolerant = isinstance(op, Load) and op.otherwise is not None
+        tolerant = op.tolerant
         offsets = [np.arange(op.live) * s for s in steps] if op.lanes > 1 else None
         span = op.live - 1 if op.lanes > 1 else 0
         text = op.name, op.type
@@ -292,7 +293,12 @@ class _Run:
 
         def run() -> None:
             stored = values[value]
-            values[buffer][place()[0]] = stored[:live] if lanes > 1 and np.ndim(stored) else stored
+            at, inside = place()
+            stored = stored[:live] if lanes > 1 and np.ndim(stored) else stored
+            if inside is not None:  # what is skipped
+                at = tuple(np.broadcast_to(i, inside.shape)[inside] for i in at)
+                stored = np.broadcast_to(stored, inside.shape)[inside]
+            values[buffer][at] = stored
 
         return run
 

@@ -1,11 +1,21 @@
-"""Operations inside a kernel: loops, loads, stores, private buffers."""
+"""Operations inside a kernel: loops, loads, stores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Self
 
-from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, IndexType, IntAttr, StringAttr, VectorType, i32, i64
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    IndexType,
+    IntAttr,
+    StringAttr,
+    UnitAttr,
+    VectorType,
+    i32,
+    i64,
+)
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -30,7 +40,7 @@ from ...ir.indexed import INDEX, Indexed, Indices, indexed
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import BufferType, ExprAttr, signless
 
-KINDS = ("parallel", "reduction")
+KINDS = ("parallel", "reduction", "ordered")
 RUNS = ("serial", "unrolled", "concurrent")
 
 
@@ -48,9 +58,10 @@ def scalar_of(type_: Attribute) -> Attribute:
 class For(Indexed, IRDLOperation):
     """A counted loop: `loop.for "i" %i = 0 to M step 8 parallel serial { ... }`.
 
-    `label` names the loop for schedules; several loops may have one label. `kind` says whether iterations may run in
-    any order (parallel) or belong to one reduction; it comes from the tensor level. `run` says how: `serial`,
-    `unrolled` (carried out when code is emitted), `concurrent` (iterations are shared among threads, one is a chunk).
+    `label` names the loop for schedules; several loops may have one label. `kind` comes from the tensor level:
+    iterations may run in any order (parallel), belong to one reduction, or go one after the other (ordered). `run` says
+    how: `serial`, `unrolled` (carried out when code is emitted), `concurrent` (iterations are shared among threads, one
+    is a chunk).
     C1: the step is positive. C2: an unrolled loop has constant bounds. C3: a loop that runs concurrently is parallel.
     C4: a concurrent loop stands in no other loop. C5: kind and run are known ones. C6: the body has one index argument.
     """
@@ -151,7 +162,7 @@ class For(Indexed, IRDLOperation):
         if self.run.data == "unrolled" and self.static is None:
             raise VerifyException(f"C2 loop {self.tag}: an unrolled loop needs constant bounds")
         if self.run.data == "concurrent" and not self.is_parallel:
-            raise VerifyException(f"C3 loop {self.tag}: a reduction cannot run concurrently")
+            raise VerifyException(f"C3 loop {self.tag}: only parallel loops run concurrently")
         if self.run.data == "concurrent" and isinstance(self.parent_op(), For):
             raise VerifyException(f"C4 loop {self.tag}: a concurrent loop stands in no other loop")
         if self.kind.data not in KINDS or self.run.data not in RUNS:
@@ -232,6 +243,11 @@ class Access(Indexed):
             return (0,) * self.type.rank
         given = getattr(self, "lane_steps")  # noqa: B009
         return tuple(given.get_values()) if given is not None else (*(0,) * (self.type.rank - 1), 1)
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether elements may be outside of the buffer."""
+        return getattr(self, "otherwise", None) is not None or getattr(self, "skip", None) is not None
 
     @property
     def live(self) -> int:
@@ -374,8 +390,9 @@ class Load(Access, IRDLOperation):
 
 @irdl_op_definition
 class Store(Access, IRDLOperation):
-    """Write one element, or one per lane: `loop.store %v, %y[%i, %j] active 5`.
+    """Write one element, or one per lane: `loop.store %v, %y[%i, %j] else skip active 5`.
 
+    With `else skip`, elements outside of the buffer are not written; without, all must be inside.
     C1: one index per dimension. C2: the value has the buffer's element type, without sign. C3: 0 < active < lanes.
     C4: one lane step per dimension, of vectors only. C5: in space `register` the indices depend on unrolled loops only.
     """
@@ -385,6 +402,7 @@ class Store(Access, IRDLOperation):
     buffer = operand_def(BufferType)
     indices = var_operand_def(IndexType())
     map = prop_def(ArrayAttr[ExprAttr])
+    skip = opt_prop_def(UnitAttr)
     lane_steps = opt_prop_def(DenseArrayBase)
     active = opt_prop_def(IntAttr)
 
@@ -394,6 +412,7 @@ class Store(Access, IRDLOperation):
         buffer: SSAValue,
         indices: Indices,
         *,
+        skip: bool = False,
         lane_steps: Sequence[int] | None = None,
         active: int | None = None,
     ) -> None:
@@ -403,6 +422,8 @@ class Store(Access, IRDLOperation):
             operands=[value, buffer, operands],
             properties={"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)},
         )
+        if skip:
+            self.properties["skip"] = UnitAttr()
 
     @property
     def buf(self) -> SSAValue:
@@ -426,6 +447,8 @@ class Store(Access, IRDLOperation):
         printer.print_string(", ")
         printer.print_ssa_value(self.buffer)
         print_indices(printer, self.exprs, self.indices)
+        if self.tolerant:
+            printer.print_string(" else skip")
         self.print_lanes(printer)
         printer.print_op_attributes(self.attributes)
 
@@ -436,9 +459,12 @@ class Store(Access, IRDLOperation):
         buffer = parse_value(parser)
         values, names = parse_indices(parser)
         operands = [parser.resolve_operand(n, INDEX) for n in names]
+        skip = parser.parse_optional_keyword("else") is not None
+        if skip:
+            parser.parse_keyword("skip")
         steps, active = cls.parse_lanes(parser)
         attributes = parser.parse_optional_attr_dict()
-        op = cls(value, buffer, (values, operands), lane_steps=steps, active=active)
+        op = cls(value, buffer, (values, operands), skip=skip, lane_steps=steps, active=active)
         op.attributes |= attributes
         return op
 
@@ -499,70 +525,6 @@ class Index(Indexed, IRDLOperation):
             parser.parse_punctuation(":")
             lanes = parser.parse_integer()
         return cls(expr, [parser.resolve_operand(n, INDEX) for n in names], lanes=lanes, lane_step=step)
-
-
-@irdl_op_definition
-class Alloc(IRDLOperation):
-    """A buffer: `loop.alloc "acc" : !loop.buffer<[8, 32], f32, "register">`.
-
-    In a kernel it is private to a chunk (space `stack` or `register`, constant sizes) and undefined at first; in the
-    program it is global, a place in the arena, whose byte offset memory planning fills in: `at 4096`. One whose size
-    becomes known only while the program runs has a piece of memory that grows: `slot 0`.
-    C1: private buffers have constant sizes. C2: an offset or a slot belongs to a global buffer, which has one of them.
-    """
-
-    name = "loop.alloc"
-    label = prop_def(StringAttr)
-    offset = opt_prop_def(ExprAttr)
-    slot = opt_prop_def(IntAttr)
-    buffer = result_def(BufferType)
-
-    def __init__(self, label: str, type_: BufferType, offset: Expr | None = None, slot: int | None = None) -> None:
-        super().__init__(
-            properties={
-                "label": StringAttr(label),
-                "offset": None if offset is None else ExprAttr(offset),
-                "slot": None if slot is None else IntAttr(slot),
-            },
-            result_types=[type_],
-        )
-        self.buffer.name_hint = label if label.isidentifier() else None
-
-    @property
-    def type(self) -> BufferType:
-        assert isinstance(self.buffer.type, BufferType)
-        return self.buffer.type
-
-    def verify_(self) -> None:
-        private = self.type.space.data != "global"
-        if private and self.type.static_shape is None:
-            raise VerifyException("C1 a private buffer has constant sizes")
-        if (self.offset is not None) + (self.slot is not None) > (not private):
-            raise VerifyException("C2 an offset or a slot belongs to a global buffer")
-
-    def print(self, printer: Printer) -> None:
-        printer.print_string(" ")
-        printer.print_string_literal(self.label.data)
-        if self.offset is not None:
-            printer.print_string(f" at {self.offset.data}")
-        if self.slot is not None:
-            printer.print_string(f" slot {self.slot.data}")
-        printer.print_op_attributes(self.attributes)
-        printer.print_string(" : ")
-        printer.print_attribute(self.type)
-
-    @classmethod
-    def parse(cls, parser: Parser) -> Self:
-        label = parser.parse_str_literal()
-        offset = parse_expr(parser) if parser.parse_optional_keyword("at") else None
-        slot = parser.parse_integer() if parser.parse_optional_keyword("slot") else None
-        attributes = parser.parse_optional_attr_dict()
-        parser.parse_punctuation(":")
-        type_ = parser.parse_type()
-        assert isinstance(type_, BufferType)
-        op = cls(label, type_, offset, slot)
-        op.attributes |= attributes
-        return op
 
 
 def loops_around(op: Operation, inside: Operation | None = None) -> list[For]:

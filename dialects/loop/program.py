@@ -27,8 +27,9 @@ from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr, parse_value
 from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
+from .alloc import Alloc
 from .host import While, defined_symbols, host_ops
-from .ops import Alloc, For
+from .ops import For
 
 ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
 

@@ -3,7 +3,11 @@
 from xdsl.ir import Dialect
 
 from ...ir.types import TensorType
-from .body import Index, Read, Yield
+from .body import Index, Put, Read, Yield
 from .ops import Compute, Constant
+from .update import Update
 
-Tensor = Dialect("tensor", [Compute, Constant, Index, Read, Yield], [TensorType])
+WithBody = Compute | Update
+"""What has a body that passes look into."""
+
+Tensor = Dialect("tensor", [Compute, Constant, Index, Put, Read, Update, Yield], [TensorType])

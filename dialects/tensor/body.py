@@ -1,4 +1,4 @@
-"""What stands in the body of a `tensor.compute`, besides arith and math."""
+"""What stands in the bodies of `tensor.compute` and `tensor.update`, besides arith and math."""
 
 from __future__ import annotations
 
@@ -106,6 +106,78 @@ class Read(Indexed, IRDLOperation):
         operands = [parser.resolve_operand(n, INDEX) for n in names]
         otherwise = parse_value(parser) if parser.parse_optional_keyword("else") else None
         return cls(tensor, (values, operands), otherwise)
+
+
+@irdl_op_definition
+class Put(Indexed, IRDLOperation):
+    """Ends the body of a `tensor.update` with what one step writes: `tensor.put %v at [%i, %k], %n at [%i, 0]`.
+
+    All of the body is computed before anything is written; of two values for one place the last one stays. What is
+    outside of the tensor is not written: an index that comes from data needs no other care, and -1 means nowhere.
+    C1: it stands in a tensor.update. C2: as many indices for each value as the tensor has dimensions. C3: the values
+    have the tensor's element type, without sign.
+    """
+
+    name = "tensor.put"
+    values = var_operand_def()
+    indices = var_operand_def(IndexType())
+    map = prop_def(ArrayAttr[ExprAttr])
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(IsTerminator(), Pure())
+
+    def __init__(self, values: Sequence[SSAValue], indices: Indices) -> None:
+        """`indices` are those of all values, one after the other."""
+        operands, attr = indexed(indices)
+        super().__init__(operands=[values, operands], properties={"map": attr})
+
+    def index_position(self) -> int:
+        return len(self.values)
+
+    def resegment(self, count: int) -> None:
+        segments = self.properties["operandSegmentSizes"]
+        assert isinstance(segments, DenseArrayBase)
+        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [segments.get_values()[0], count])
+
+    @property
+    def places(self) -> list[tuple[SSAValue, tuple[Expr, ...]]]:
+        """Each value and its index, over the positions of `indices`."""
+        rank = len(self.exprs) // max(1, len(self.values))
+        return [(v, self.exprs[k * rank : (k + 1) * rank]) for k, v in enumerate(self.values)]
+
+    def verify_(self) -> None:
+        parent = self.parent_op()
+        if parent is None or parent.name != "tensor.update":
+            raise VerifyException("C1 tensor.put stands in a tensor.update")
+        type_ = parent.results[0].type
+        assert isinstance(type_, TensorType)
+        if not self.values or len(self.exprs) != len(self.values) * type_.rank:
+            raise VerifyException(f"C2 {len(self.values)} values, {len(self.exprs)} indices into {type_}")
+        if any(v.type != signless(type_.element_type) for v in self.values):
+            raise VerifyException("C3 the values have the tensor's element type, without sign")
+
+    def print(self, printer: Printer) -> None:
+        def place(pair: tuple[SSAValue, tuple[Expr, ...]]) -> None:
+            printer.print_ssa_value(pair[0])
+            printer.print_string(" at ")
+            print_indices(printer, pair[1], self.indices)
+
+        printer.print_string(" ")
+        printer.print_list(self.places, place)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        names: list[Any] = []
+        read = operand_reader(parser, names)
+        values: list[SSAValue] = []
+        exprs: list[Expr] = []
+
+        def place() -> None:
+            values.append(parse_value(parser))
+            parser.parse_keyword("at")
+            exprs.extend(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_expr(parser, read)))
+
+        parser.parse_comma_separated_list(parser.Delimiter.NONE, place)
+        return cls(values, (exprs, [parser.resolve_operand(n, INDEX) for n in names]))
 
 
 @irdl_op_definition

@@ -1,4 +1,4 @@
-"""Write a `tensor.compute` as a Python function of its indices.
+"""Write a `tensor.compute` or a `tensor.update` as a Python function of its indices.
 
     compute([M, N], lambda b, i, j, k: b.read(x, i, k) * b.read(w, k, j), f32, reduce=[K], combine="add")
 
@@ -20,9 +20,10 @@ from xdsl.rewriter import InsertPoint
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX
 from ...ir.types import TensorType, dtype_of, is_bool, is_float, is_small, is_unsigned, signless
-from .body import Index, Read, Yield, body_block
+from .body import Index, Put, Read, Yield, body_block
 from .ops import Compute
 from .small import decode, encode
+from .update import Update
 
 Number = int | float | bool
 
@@ -268,3 +269,28 @@ def compute(
         last.add_op(Yield(finish(f, *f.dims, Scalar(f, last.args[-1], element)).value))
         end = Region(last)
     return Compute(extents, len(shape), TensorType.of(shape, element), Region(block), end, combine, nodes)
+
+
+Place = tuple[Scalar, Sequence[ExprLike]]  # a value, and where it is put
+
+
+def update(
+    init: SSAValue,
+    parallel: Sequence[ExprLike],
+    ordered: Sequence[ExprLike],
+    body: Callable[..., Place | list[Place]],
+    *,
+    nodes: Sequence[str] = (),
+) -> Update:
+    """A `tensor.update` of `init` over these parallel and ordered extents.
+
+    `body(b, state, i, j, ..., k, ...)` gets a `Body`, the tensor as it is, to read from, and an index per extent. It
+    returns a value and its index, or several: `(b.read(state, i, k) + 1, [i, k + 1])`."""
+    extents = [*map(Expr.of, parallel), *map(Expr.of, ordered)]
+    block = body_block(len(extents), init.type)
+    b = Body(block, len(extents))
+    found = body(b, block.args[-1], *b.dims)
+    places = found if isinstance(found, list) else [found]
+    exprs = [e for _, index in places for e in index]
+    block.add_op(Put([value.value for value, _ in places], (exprs, b.values)))
+    return Update(init, extents, len(parallel), Region(block), nodes)

@@ -1,4 +1,4 @@
-"""The meaning of `tensor.compute` in NumPy: the body is evaluated on whole index grids."""
+"""The meaning of `tensor.compute` and `tensor.update` in NumPy: bodies are evaluated on whole index grids."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from xdsl.ir import Block, SSAValue
 from ...ir.evaluator import Environment
 from ...ir.scalars import evaluate_scalar
 from ...ir.types import held, held_as
-from .body import Index, Read, Yield
+from .body import Index, Put, Read, Yield
 
 if TYPE_CHECKING:
     from .ops import Compute
+    from .update import Update
 
 Array = np.ndarray[Any, Any]
 LIMIT = 1 << 22  # points of the domain that are evaluated at once
@@ -64,7 +65,8 @@ def _evaluate_part(
     n, dtype = len(spans), op.type.dtype
     grid = [np.arange(s.start, s.stop).reshape([-1 if i == d else 1 for i in range(n)]) for d, s in enumerate(spans)]
     shape = [len(s) for s in spans]
-    value = _block(op.body.block, grid, tensors, symbols)
+    # of an empty reduction the body never runs: what it would read need not be there
+    value = _block(op.body.block, grid, tensors, symbols) if all(shape) else np.zeros(shape, dtype)
     value = np.broadcast_to(_with_sign(value, dtype), shape)
     if op.combiner:
         axes = tuple(range(op.rank, n))
@@ -83,19 +85,50 @@ def _with_sign(value: Any, dtype: np.dtype[Any]) -> Array:
     return value.view(dtype) if value.dtype.kind in "iu" and value.dtype == held_as(dtype) else value
 
 
+def evaluate_update(op: Update, env: Environment) -> Array:
+    """The result of `op`, given the tensors that it reads and the values of size symbols: step by step, at all points
+    of the parallel dims at once."""
+    sizes = [int(s.evaluate(symbols=env.symbols)) for s in op.sizes]
+    out = np.array(env.values[op.init])
+    grid = np.ix_(*map(np.arange, sizes[: op.rank]))
+    if any(size <= 0 for size in sizes):
+        return out
+    tensors = {**env.values, op.state: out}
+    written, shape, last = held(out), sizes[: op.rank], op.put
+    for step in np.ndindex(*sizes[op.rank :]):
+        values = _values(op.body.block, [*grid, *map(np.int64, step), out], tensors, env.symbols)
+        dims = {i: values[v] for i, v in last.dims.items()}
+        for value, exprs in last.places:
+            index = [np.broadcast_to(e.evaluate(dims, env.symbols), shape) for e in exprs]
+            inside = np.ones(shape, bool)
+            for position, size in zip(index, out.shape, strict=True):
+                inside &= (position >= 0) & (position < size)
+            written[tuple(i[inside] for i in index)] = np.broadcast_to(values[value], shape)[inside]
+    return out
+
+
 def _block(block: Block, args: list[Any], tensors: Mapping[SSAValue, Array], symbols: Mapping[str, int]) -> Any:
+    last = block.last_op
+    assert isinstance(last, Yield)
+    return _values(block, args, tensors, symbols)[last.value]
+
+
+def _values(
+    block: Block, args: list[Any], tensors: Mapping[SSAValue, Array], symbols: Mapping[str, int]
+) -> dict[SSAValue, Any]:
+    """What a body computes, on whole index grids."""
     env: dict[SSAValue, Any] = dict(zip(block.args, args, strict=True))
     for op in block.ops:
         match op:
-            case Yield():
-                return env[op.value]
+            case Yield() | Put():
+                pass
             case Index():
                 env[op.value] = np.asarray(op.expr.evaluate({i: env[v] for i, v in op.dims.items()}, symbols))
             case Read():
                 env[op.value] = _read(op, tensors[op.tensor], env, symbols)
             case _:
                 env[op.results[0]] = evaluate_scalar(op, [env[o] for o in op.operands])
-    raise AssertionError("a body ends with tensor.yield")
+    return env
 
 
 def _read(op: Read, source: Array, env: Mapping[SSAValue, Any], symbols: Mapping[str, int]) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Self
 
 from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr
-from xdsl.ir import Attribute, BlockArgument, Region, SSAValue
+from xdsl.ir import Attribute, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -26,14 +25,13 @@ from ...ir.evaluator import Environment
 from ...ir.expr import ONE, ZERO, Expr, ExprLike
 from ...ir.indexed import INDEX
 from ...ir.nodes import set_nodes
-from ...ir.syntax import parse_expr
 from ...ir.types import ExprAttr, TensorType, exprs, signless
 from ...ir.weights import Weight, array_of
-from .body import Read, Yield
+from .body import Yield
+from .domain import Domain, name_indices, parse_dims, print_dims
 from .evaluate import evaluate_compute
 
 COMBINERS = ("add", "mul", "max", "min")
-DEFAULT_NAME = re.compile(r"[ik]\d+")
 
 
 @irdl_op_definition
@@ -86,16 +84,8 @@ class Constant(IRDLOperation):
         return op
 
 
-def name_indices(region: Region, parallel: int, others: str = "") -> None:
-    """Name the arguments of a body that nobody named: i0, i1 ... the parallel indices, k0, k1 ... the reduced ones, as
-    the loops of the next level will be; or `others` what is behind the parallel ones."""
-    for n, arg in enumerate(region.blocks[0].args if region.blocks else ()):
-        if arg.name_hint is None or DEFAULT_NAME.fullmatch(arg.name_hint):
-            arg.name_hint = f"i{n}" if n < parallel else others or f"k{n - parallel}"
-
-
 @irdl_op_definition
-class Compute(IRDLOperation):
+class Compute(Domain, IRDLOperation):
     """One value per point of an iteration domain: `out[i, j] = combine over k of body(i, j, k)`, then `finish`.
 
         %y = tensor.compute [%i : M, %j : N] add [%k : K] : !graph.tensor<[M, N], f32> {
@@ -149,43 +139,16 @@ class Compute(IRDLOperation):
     # ---- access
 
     @property
-    def sizes(self) -> tuple[Expr, ...]:
-        """Extents of all dims, parallel ones first."""
-        return tuple(e.data for e in self.extents)
-
-    @property
-    def rank(self) -> int:
-        """Number of parallel dims."""
-        return self.parallel.data
-
-    @property
-    def type(self) -> TensorType:
-        assert isinstance(self.result.type, TensorType)
-        return self.result.type
-
-    @property
     def combiner(self) -> str | None:
         return self.combine.data if self.combine else None
 
     @property
-    def indices(self) -> tuple[BlockArgument, ...]:
-        """The body's index variables."""
-        return self.body.block.args
-
-    @property
     def ranges(self) -> dict[SSAValue, tuple[Expr, Expr]]:
         """Inclusive range of each index variable, of body and finish."""
-        found: dict[SSAValue, tuple[Expr, Expr]] = {
-            a: (ZERO, s - ONE) for a, s in zip(self.indices, self.sizes, strict=True)
-        }
+        found = super().ranges
         if self.finish.blocks:
             found |= {a: (ZERO, s - ONE) for a, s in zip(self.finish.block.args, self.sizes[: self.rank], strict=False)}
         return found
-
-    @property
-    def reads(self) -> list[Read]:
-        """All reads, of body and finish."""
-        return [op for op in self.walk() if isinstance(op, Read)]
 
     @property
     def yielded(self) -> SSAValue:
@@ -200,7 +163,7 @@ class Compute(IRDLOperation):
     def verify_(self) -> None:
         last = self.body.block.last_op
         if (
-            len(self.indices) != len(self.extents)
+            len(self.body.block.args) != len(self.extents)
             or any(a.type != INDEX for a in self.indices)
             or not isinstance(last, Yield)
         ):
@@ -226,19 +189,12 @@ class Compute(IRDLOperation):
     # ---- text
 
     def print(self, printer: Printer) -> None:
-        def dim(pair: tuple[BlockArgument, Expr]) -> None:
-            printer.print_ssa_value(pair[0])
-            printer.print_string(f" : {pair[1]}")
-
         printer.enter_scope()
-        pairs = list(zip(self.indices, self.sizes, strict=True))
         printer.print_string(" ")
-        with printer.in_square_brackets():
-            printer.print_list(pairs[: self.rank], dim)
+        print_dims(printer, self.indices[: self.rank], self.sizes[: self.rank])
         if self.combiner:
             printer.print_string(f" {self.combiner} ")
-            with printer.in_square_brackets():
-                printer.print_list(pairs[self.rank :], dim)
+            print_dims(printer, self.indices[self.rank :], self.sizes[self.rank :])
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
         printer.print_attribute(self.type)
@@ -253,18 +209,11 @@ class Compute(IRDLOperation):
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        args: list[Any] = []
-        sizes: list[Expr] = []
-
-        def dim() -> None:
-            args.append(parser.parse_argument(expect_type=False).resolve(INDEX))
-            parser.parse_punctuation(":")
-            sizes.append(parse_expr(parser))
-
-        parser.parse_comma_separated_list(parser.Delimiter.SQUARE, dim)
+        args, sizes = parse_dims(parser)
         rank, combine = len(sizes), parser.parse_optional_keyword_in(COMBINERS)
         if combine:
-            parser.parse_comma_separated_list(parser.Delimiter.SQUARE, dim)
+            inner, reduced = parse_dims(parser)
+            args, sizes = [*args, *inner], [*sizes, *reduced]
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
         type_ = parser.parse_type()

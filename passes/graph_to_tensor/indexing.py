@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from xdsl.dialects.builtin import i1, i64
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import i64
+from xdsl.ir import SSAValue
 
 from ...dialects.graph import data, indexing
 from ...dialects.graph.base import GraphOp, normal_axis
-from ...dialects.tensor.builder import Body, Scalar
-from ...ir.expr import ZERO, Expr, ExprLike, product
+from ...dialects.tensor.builder import Body, Place, Scalar
+from ...ir.expr import Expr, ExprLike
 from .elementwise import scalar_constant
-from .rules import Emitter, broadcast_read, highest, lowers, lowest, refuses, size_of, sizes_of, type_of, wide, widened
-
-LARGEST_SCATTER = 1 << 28  # comparisons of a place with an index
-NOWHERE = -1
+from .rules import Emitter, broadcast_read, lowers, size_of, sizes_of, type_of, widened
 
 
 def from_front(index: Scalar, size: Expr) -> Scalar:
@@ -98,115 +94,49 @@ def reverse_sequence(op: GraphOp, emit: Emitter) -> SSAValue:
     return emit.compute(out.sizes, body, out.element_type)
 
 
-# ---- scatter: every place looks for the updates that are meant for it
+# ---- scatter: the updates are written one after the other
 
 
-Match = Callable[[Body, Sequence[Expr], Sequence[Expr]], Scalar]  # of a place and the position of an update
-
-NEUTRAL: dict[str, Callable[[Attribute], float]] = {
-    "add": lambda _: 0, "mul": lambda _: 1, "max": lowest, "min": highest,
-}  # fmt: skip
 JOIN = {"add": Scalar.__add__, "mul": Scalar.__mul__, "max": Scalar.maximum, "min": Scalar.minimum}
 
 
-def scattered(op: GraphOp, emit: Emitter, depth: int, taps: Sequence[Expr], matches: Match, update: Match) -> SSAValue:
-    """x where no update `matches` a place, else joined with the updates by `reduction`. Places are told apart by their
-    first `depth` axes; updates lie on a grid of sizes `taps`."""
-    x, out, kind = op.operands[0], type_of(op.results[0]), op.get("reduction")
-    if kind == "none":
-        return replaced(x, emit, depth, taps, matches, update)
-    element = wide(out.element_type)
-
-    def body(b: Body, *dims: Expr) -> Scalar:
-        place, tap = dims[: out.rank], dims[out.rank :]
-        value = widened(update(b, place, tap))
-        return matches(b, place, tap).where(value, NEUTRAL[kind](element))
-
-    def finish(b: Body, *given: Any) -> Scalar:
-        *dims, total = given
-        return JOIN[kind](widened(b.read(x, *dims)), total)
-
-    return emit.cast(emit.compute(out.sizes, body, element, reduce=taps, combine=kind, finish=finish), out.element_type)
-
-
-def replaced(x: SSAValue, emit: Emitter, depth: int, taps: Sequence[Expr], matches: Match, update: Match) -> SSAValue:
-    """The last update that matches wins; first which one that is, per place, then its value."""
-    out = type_of(x)
-
-    def which(b: Body, *dims: Expr) -> Scalar:
-        flat = ZERO
-        for tap, size in zip(dims[depth:], taps, strict=True):
-            flat = flat * size + tap
-        return matches(b, dims[:depth], dims[depth:]).where(b.from_index(flat), NOWHERE)
-
-    winner = emit.compute(out.sizes[:depth], which, i64, reduce=taps, combine="max")
-
-    def value(b: Body, *dims: Expr) -> Scalar:
-        chosen = b.read(winner, *dims[:depth])
-        flat = b.as_index(chosen)
-        tap: list[Expr] = []
-        for size in reversed(taps):
-            tap.insert(0, flat % size)
-            flat = flat // size
-        return chosen.lt(0).where(b.read(x, *dims), update(b, dims, tap))
-
-    return emit.compute(out.sizes, value, out.element_type)
+def joined(op: GraphOp, b: Body, state: SSAValue, place: Sequence[ExprLike], value: Scalar) -> Place:
+    """An update at its place, joined with what is there by `reduction`."""
+    kind = op.get("reduction")
+    if kind != "none":
+        old = b.read(state, *place, otherwise=0)
+        value = JOIN[kind](widened(old), widened(value)).cast(value.element)
+    return value, place
 
 
 @lowers(indexing.ScatterElements)
 def scatter_elements(op: GraphOp, emit: Emitter) -> SSAValue:
-    """The updates for a place lie along one line of `indices`: O(elements of x * length of the line)."""
-    (_, indices, updates), out = op.operands, type_of(op.results[0])
+    """The updates along the axis in order; the other axes are independent."""
+    (x, indices, updates), out = op.operands, type_of(op.results[0])
     axis, given = normal_axis(op.get("axis"), out.rank), sizes_of(indices)
 
-    def line(dims: Sequence[Expr], k: ExprLike) -> list[ExprLike]:
-        return [*dims[:axis], k, *dims[axis + 1 :]]
+    def body(b: Body, state: SSAValue, *dims: Expr) -> Place:
+        *others, k = dims
+        here = [*others[:axis], k, *others[axis:]]
+        index = b.as_index(from_front(b.read(indices, *here), out.sizes[axis]))
+        return joined(op, b, state, [*others[:axis], index, *others[axis:]], b.read(updates, *here))
 
-    def matches(b: Body, dims: Sequence[Expr], taps: Sequence[Expr]) -> Scalar:
-        # outside of `indices` along the other axes nothing is meant for this place
-        index = b.read(indices, *line(dims, taps[0]), otherwise=NOWHERE - (1 << 30))
-        return from_front(index, out.sizes[axis]).eq(b.from_index(dims[axis], index.element))
-
-    def update(b: Body, dims: Sequence[Expr], taps: Sequence[Expr]) -> Scalar:
-        return b.read(updates, *line(dims, taps[0]), otherwise=0)
-
-    return scattered(op, emit, out.rank, [given[axis]], matches, update)
-
-
-@refuses(indexing.ScatterND)
-def too_large_to_scatter(op: GraphOp) -> str | None:
-    work = scatter_work(op).constant
-    if work is not None and work > LARGEST_SCATTER:
-        return f"every place looks at every index, {work} comparisons; at most {LARGEST_SCATTER} are allowed"
-    return None
-
-
-def scatter_work(op: GraphOp) -> Expr:
-    """Comparisons of a place with an index vector."""
-    x, indices = sizes_of(op.operands[0]), sizes_of(op.operands[1])
-    places = x[: indices[-1].__index__()] if op.get("reduction") == "none" else x
-    return product(places) * product(indices[:-1])
+    return emit.update(x, [*given[:axis], *given[axis + 1 :]], [given[axis]], body)
 
 
 @lowers(indexing.ScatterND)
 def scatter_nd(op: GraphOp, emit: Emitter) -> SSAValue:
-    """Every place looks at every index vector."""
+    """The index vectors in order; what each of them writes is a slice, whose elements are independent."""
     (x, indices, updates), out = op.operands, type_of(op.results[0])
     *lead, last = sizes_of(indices)
     depth = last.__index__()
 
-    def matches(b: Body, dims: Sequence[Expr], taps: Sequence[Expr]) -> Scalar:
-        found = b.constant(True, i1)
-        for k in range(depth):
-            index = b.read(indices, *taps, k)
-            found = found & from_front(index, sizes_of(x)[k]).eq(b.from_index(dims[k], index.element))
-        return found
+    def body(b: Body, state: SSAValue, *dims: Expr) -> Place:
+        inner, outer = dims[: out.rank - depth], dims[out.rank - depth :]
+        vector = [b.as_index(from_front(b.read(indices, *outer, k), out.sizes[k])) for k in range(depth)]
+        return joined(op, b, state, [*vector, *inner], b.read(updates, *outer, *inner))
 
-    def update(b: Body, dims: Sequence[Expr], taps: Sequence[Expr]) -> Scalar:
-        return b.read(updates, *taps, *dims[depth:], otherwise=0)
-
-    assert out.sizes == sizes_of(x)
-    return scattered(op, emit, depth, lead, matches, update)
+    return emit.update(x, out.sizes[depth:], lead, body)
 
 
 # ---- positions as values

@@ -10,11 +10,12 @@ from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.graph import reduction as graph
 from ...dialects.graph.base import GraphOp, normal_axis
-from ...dialects.tensor.builder import Body, Scalar
-from ...ir.expr import ONE, Expr, ExprLike, product
+from ...dialects.tensor.builder import Body, Place, Scalar
+from ...ir.expr import ONE, Expr, product
 from ...ir.types import is_bool, is_float, is_unsigned
 from .pooling import rooted
 from .rules import Emitter, broadcast_read, element_type, lowers, size_of, sizes_of, type_of, wide, widened
+from .sorting import sorted_places
 
 NO_POSITION = (1 << 63) - 1  # greater than any position
 Element = Callable[..., Scalar]  # of an element and the values of `others` at its place
@@ -178,39 +179,24 @@ def arg_extreme(op: GraphOp, emit: Emitter) -> SSAValue:
 
 @lowers(graph.TopK)
 def top_k(op: GraphOp, emit: Emitter) -> list[SSAValue]:
-    """By rank: how many elements come before an element, then which element has rank r. O(n^2), without a sort."""
+    """The first ones of a sort; NaN is greater than any number, and of equal elements the earlier one is first."""
     x, (values, positions) = op.operands[0], op.results
-    sizes, shape = sizes_of(x), sizes_of(values)
-    axis = normal_axis(op.get("axis"), len(sizes))
+    axis, shape = normal_axis(op.get("axis"), type_of(x).rank), sizes_of(values)
 
     def before(a: Scalar, b: Scalar) -> Scalar:
-        """a stands before b whatever their positions; NaN is greater than any number."""
-        first, second = (a, b) if op.get("largest") else (b, a)
+        """a stands before b wherever they are."""
+        first, second = (widened(a), widened(b)) if op.get("largest") else (widened(b), widened(a))
         found = first.gt(second)
         return found | (first.is_nan() & ~second.is_nan()) if is_float(a.element) else found
 
-    def precedes(b: Body, *dims: Expr) -> Scalar:
-        outer, i, k = [*dims[:axis], *dims[axis + 1 : -1]], dims[axis], dims[-1]
-        mine = b.read(x, *outer[:axis], i, *outer[axis:])
-        other = b.read(x, *outer[:axis], k, *outer[axis:])
-        mine, other = widened(mine), widened(other)
-        earlier = b.from_index(k).lt(b.from_index(i)) & ~before(mine, other)
-        return (before(other, mine) | earlier).cast(i64)
-
-    def place(b: Body, *dims: Expr) -> Scalar:
-        outer, r, k = [*dims[:axis], *dims[axis + 1 : -1]], dims[axis], dims[-1]
-        rank = b.read(ranks, *outer[:axis], k, *outer[axis:])
-        return rank.eq(b.from_index(r)).where(b.from_index(k), NO_POSITION)
-
-    ranks = emit.compute(sizes, precedes, i64, reduce=[sizes[axis]], combine="add")
-    places = emit.compute(shape, place, i64, reduce=[sizes[axis]], combine="min")
+    places = sorted_places(emit, x, axis, before)
 
     def taken(b: Body, *dims: Expr) -> Scalar:
         k = b.as_index(b.read(places, *dims))
         return b.read(x, *dims[:axis], k, *dims[axis + 1 :], otherwise=0)
 
     assert type_of(positions).element_type == i64
-    return [emit.compute(shape, taken, element_type(values)), places]
+    return [emit.compute(shape, taken, element_type(values)), emit.move(shape, places, lambda *d: d)]
 
 
 # ---- running sums
@@ -218,16 +204,20 @@ def top_k(op: GraphOp, emit: Emitter) -> list[SSAValue]:
 
 @lowers(graph.CumSum, graph.CumProd)
 def running(op: GraphOp, emit: Emitter) -> SSAValue:
-    """out[i] = sum over k of x[i - k], what is outside being neutral. O(n^2)."""
+    """now[i] = now[i - 1] + now[i] from the second element on; it starts as x, shifted by one if `exclusive`."""
     x, out = op.operands[0], type_of(op.results[0])
-    axis = normal_axis(op.get("axis"), out.rank)
-    combine, neutral = ("add", 0) if isinstance(op, graph.CumSum) else ("mul", 1)
-    skip = 1 if op.get("exclusive") else 0
+    axis, reverse = normal_axis(op.get("axis"), out.rank), op.get("reverse")
+    join, neutral = (Scalar.__add__, 0) if isinstance(op, graph.CumSum) else (Scalar.__mul__, 1)
+    size = out.sizes[axis]
+    if op.get("exclusive"):
+        shift = 1 if reverse else -1
+        x = emit.move(out.sizes, x, lambda *d: [*d[:axis], d[axis] + shift, *d[axis + 1 :]], otherwise=neutral)
 
-    def body(b: Body, *dims: Expr) -> Scalar:
-        *outer, k = dims
-        i: ExprLike = outer[axis] + k + skip if op.get("reverse") else outer[axis] - k - skip
-        return widened(b.read(x, *outer[:axis], i, *outer[axis + 1 :], otherwise=neutral))
+    def body(b: Body, state: SSAValue, *dims: Expr) -> Place:
+        *others, k = dims
+        old, new = (size - 1 - k, size - 2 - k) if reverse else (k, k + 1)
+        before, here = ([*others[:axis], i, *others[axis:]] for i in (old, new))
+        return join(b.read(state, *before), b.read(state, *here)), here
 
-    found = emit.compute(out.sizes, body, wide(out.element_type), reduce=[out.sizes[axis]], combine=combine)
-    return emit.cast(found, out.element_type)
+    others = [*out.sizes[:axis], *out.sizes[axis + 1 :]]
+    return emit.cast(emit.update(emit.cast(x, wide(out.element_type)), others, [size - 1], body), out.element_type)

@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from ...dialects.graph.base import GraphOp
 from ...dialects.tensor import Constant
-from ...dialects.tensor.builder import Body, Scalar, compute
+from ...dialects.tensor.builder import Body, Place, Scalar, compute, update
 from ...ir.expr import ONE, ZERO, Expr, ExprLike, minimum
 from ...ir.nodes import nodes_of, set_nodes
 from ...ir.types import TensorType, element_of, is_float
@@ -76,6 +76,16 @@ class Emitter:
         """A compute as by the builder; `combine` may be given where there turns out to be nothing to reduce."""
         kind = combine if reduce else None
         return self.insert(compute(shape, body, element, reduce=reduce, combine=kind, finish=finish))
+
+    def update(
+        self,
+        init: SSAValue,
+        parallel: Sequence[ExprLike],
+        ordered: Sequence[ExprLike],
+        body: Callable[..., Place | list[Place]],
+    ) -> SSAValue:
+        """An update as by the builder."""
+        return self.insert(update(init, parallel, ordered, body))
 
     def move(
         self,

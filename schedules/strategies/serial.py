@@ -12,6 +12,7 @@ class Serial(Strategy):
 
     name = "serial"
     rank = 100
+    updates = True
 
     def choices(self, case: Case) -> Choices | None:
         return {}

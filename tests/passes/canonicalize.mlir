@@ -147,3 +147,29 @@ builtin.module {
     func.return %4 : !graph.tensor<[N, 9], f32>
   }
 }
+// -----
+// passes: canonicalize
+// Places of an update are simplified as reads are; a position that was data becomes part of the index.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[8], i64>) -> !graph.tensor<[8], i64> {
+    %z = tensor.update %x as %now in order [%k : 8] : !graph.tensor<[8], i64> {
+      %zero = arith.constant 0 : i64
+      %old = tensor.read %now[%k floordiv 8 + %k] else %zero
+      %at = tensor.index 7 - %k
+      tensor.put %old at [%at + %k floordiv 8]
+    }
+    func.return %z : !graph.tensor<[8], i64>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[8], i64>) -> !graph.tensor<[8], i64> {
+    %z = tensor.update %x as %now in order [%k : 8] : !graph.tensor<[8], i64> {
+      %zero = arith.constant 0 : i64
+      %old = tensor.read %now[%k]
+      %at = tensor.index -%k + 7
+      tensor.put %old at [-%k + 7]
+    }
+    func.return %z : !graph.tensor<[8], i64>
+  }
+}

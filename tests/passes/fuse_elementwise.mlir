@@ -238,3 +238,45 @@ builtin.module {
     func.return %c : !graph.tensor<[N, 3, 2], f32>
   }
 }
+// -----
+// passes: fuse-elementwise
+// An update takes in movements and what is cheap; its steps go one by one, so a function stays outside, where lanes are.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N], f32>, %y : !graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> {
+    %shift = tensor.compute [%i : N] : !graph.tensor<[N], f32> {
+      %zero = arith.constant 0.0 : f32
+      %0 = tensor.read %x[%i - 1] else %zero
+      tensor.yield %0 : f32
+    }
+    %exp = tensor.compute [%i : N] : !graph.tensor<[N], f32> {
+      %0 = tensor.read %y[%i]
+      %1 = math.exp %0 : f32
+      tensor.yield %1 : f32
+    }
+    %z = tensor.update %x as %now in order [%k : N] : !graph.tensor<[N], f32> {
+      %0 = tensor.read %shift[%k]
+      %1 = tensor.read %exp[%k]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.put %2 at [%k]
+    }
+    func.return %z : !graph.tensor<[N], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N], f32>, %y: !graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> {
+    %exp = tensor.compute [%i : N] : !graph.tensor<[N], f32> {
+      %0 = tensor.read %y[%i]
+      %1 = math.exp %0 : f32
+      tensor.yield %1 : f32
+    }
+    %z = tensor.update %x as %now in order [%k : N] : !graph.tensor<[N], f32> {
+      %zero = arith.constant 0.000000e+00 : f32
+      %0 = tensor.read %x[%k - 1] else %zero
+      %1 = tensor.read %exp[%k]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.put %2 at [%k]
+    }
+    func.return %z : !graph.tensor<[N], f32>
+  }
+}

@@ -113,3 +113,144 @@ builtin.module {
     func.return %y : !graph.tensor<[N, K], f32>
   }
 }
+// -----
+// passes: graph-to-tensor
+// A running sum is written in place over what it starts from, here x shifted by one; the other axes are independent.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32> {
+    %y = graph.cum_sum %x <axis = 0, exclusive = true, reverse = false> {nodes = ["CumSum_0"]} : (!graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32>
+    func.return %y : !graph.tensor<[N, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32> {
+    %0 = tensor.compute [%i0 : N, %i1 : 4] {nodes = ["CumSum_0"]} : !graph.tensor<[N, 4], f32> {
+      %1 = arith.constant 0.000000e+00 : f32
+      %2 = tensor.read %x[%i0 - 1, %i1] else %1
+      tensor.yield %2 : f32
+    }
+    %y = tensor.update %0 as %now [%i0 : 4] in order [%k0 : N - 1] {nodes = ["CumSum_0"]} : !graph.tensor<[N, 4], f32> {
+      %1 = tensor.read %now[%k0, %i0]
+      %2 = tensor.read %now[%k0 + 1, %i0]
+      %3 = arith.addf %1, %2 : f32
+      tensor.put %3 at [%k0 + 1, %i0]
+    }
+    func.return %y : !graph.tensor<[N, 4], f32>
+  }
+}
+// -----
+// passes: graph-to-tensor
+// Index vectors go one after the other, because two may be equal; an index outside of x writes nothing.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 4], f32>, %indices : !graph.tensor<[M, 1], i64>, %updates : !graph.tensor<[M, 4], f32>) -> !graph.tensor<[N, 4], f32> {
+    %y = graph.scatter_nd %x, %indices, %updates <reduction = "add"> {nodes = ["ScatterND_0"]} : (!graph.tensor<[N, 4], f32>, !graph.tensor<[M, 1], i64>, !graph.tensor<[M, 4], f32>) -> !graph.tensor<[N, 4], f32>
+    func.return %y : !graph.tensor<[N, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 4], f32>, %indices: !graph.tensor<[M, 1], i64>, %updates: !graph.tensor<[M, 4], f32>) -> !graph.tensor<[N, 4], f32> {
+    %y = tensor.update %x as %now [%i0 : 4] in order [%k0 : M] {nodes = ["ScatterND_0"]} : !graph.tensor<[N, 4], f32> {
+      %0 = tensor.read %indices[%k0, 0]
+      %1 = arith.constant 0 : i64
+      %2 = arith.cmpi slt, %0, %1 : i64
+      %3 = tensor.index N
+      %4 = arith.index_cast %3 : index to i64
+      %5 = arith.addi %0, %4 : i64
+      %6 = arith.select %2, %5, %0 : i64
+      %7 = arith.index_cast %6 : i64 to index
+      %8 = tensor.read %updates[%k0, %i0]
+      %9 = arith.constant 0.000000e+00 : f32
+      %10 = tensor.read %now[%7, %i0] else %9
+      %11 = arith.addf %10, %8 : f32
+      tensor.put %11 at [%7, %i0]
+    }
+    func.return %y : !graph.tensor<[N, 4], f32>
+  }
+}
+// -----
+// passes: graph-to-tensor
+// The greatest elements are the first ones of a sort: each pass merges pairs of runs from one half of a line to the other.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 100], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>) {
+    %v, %p = graph.top_k %x <k = 3, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 100], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>)
+    func.return %v, %p : !graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 100], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>) {
+    %0 = tensor.compute [%i0 : N, %i1 : 201] {nodes = ["TopK_0"]} : !graph.tensor<[N, 201], i64> {
+      %1 = tensor.index %i1
+      %2 = arith.index_cast %1 : index to i64
+      tensor.yield %2 : i64
+    }
+    %1 = tensor.update %0 as %now [%i0 : N] in order [%k0 : 7, %k1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 201], i64> {
+      %2 = arith.constant 100 : i64
+      %3 = tensor.index %k1
+      %4 = arith.index_cast %3 : index to i64
+      %5 = arith.constant 1 : i64
+      %6 = tensor.index %k0
+      %7 = arith.index_cast %6 : index to i64
+      %8 = arith.shli %5, %7 : i64
+      %9 = arith.addi %8, %8 : i64
+      %10 = arith.constant 1 : i64
+      %11 = arith.subi %9, %10 : i64
+      %12 = arith.andi %4, %11 : i64
+      %13 = arith.constant 0 : i64
+      %14 = arith.cmpi eq, %12, %13 : i64
+      %15 = arith.constant 0 : i64
+      %16 = tensor.read %now[%i0, 200]
+      %17 = arith.select %14, %15, %16 : i64
+      %18 = arith.subi %12, %17 : i64
+      %19 = arith.subi %4, %12 : i64
+      %20 = arith.addi %19, %17 : i64
+      %21 = arith.subi %4, %12 : i64
+      %22 = arith.addi %21, %8 : i64
+      %23 = arith.addi %22, %18 : i64
+      %24 = arith.index_cast %20 : i64 to index
+      %25 = arith.constant 0 : i64
+      %26 = tensor.read %now[%i0, %24 + 100 * (%k0 mod 2)] else %25
+      %27 = arith.index_cast %23 : i64 to index
+      %28 = arith.constant 0 : i64
+      %29 = tensor.read %now[%i0, %27 + 100 * (%k0 mod 2)] else %28
+      %30 = arith.index_cast %26 : i64 to index
+      %31 = arith.constant 0 : i32
+      %32 = tensor.read %x[%i0, %30] else %31
+      %33 = arith.index_cast %29 : i64 to index
+      %34 = arith.constant 0 : i32
+      %35 = tensor.read %x[%i0, %33] else %34
+      %36 = arith.cmpi sge, %17, %8 : i64
+      %37 = arith.cmpi sge, %18, %8 : i64
+      %38 = arith.cmpi sge, %23, %2 : i64
+      %39 = arith.ori %37, %38 : i1
+      %40 = arith.constant true
+      %41 = arith.xori %39, %40 : i1
+      %42 = arith.cmpi sgt, %35, %32 : i32
+      %43 = arith.ori %36, %42 : i1
+      %44 = arith.andi %41, %43 : i1
+      %45 = arith.constant 1 : i64
+      %46 = arith.addi %17, %45 : i64
+      %47 = arith.select %44, %17, %46 : i64
+      %48 = arith.select %44, %29, %26 : i64
+      tensor.put %48 at [%i0, %k1 + 100 * ((%k0 + 1) mod 2)], %47 at [%i0, 200]
+    }
+    %2 = tensor.compute [%i0 : N, %i1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 100], i64> {
+      %3 = tensor.read %1[%i0, %i1 + 100]
+      tensor.yield %3 : i64
+    }
+    %v = tensor.compute [%i0 : N, %i1 : 3] {nodes = ["TopK_0"]} : !graph.tensor<[N, 3], i32> {
+      %3 = tensor.read %2[%i0, %i1]
+      %4 = arith.index_cast %3 : i64 to index
+      %5 = arith.constant 0 : i32
+      %6 = tensor.read %x[%i0, %4] else %5
+      tensor.yield %6 : i32
+    }
+    %p = tensor.compute [%i0 : N, %i1 : 3] {nodes = ["TopK_0"]} : !graph.tensor<[N, 3], i64> {
+      %3 = tensor.read %2[%i0, %i1]
+      tensor.yield %3 : i64
+    }
+    func.return %v, %p : !graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>
+  }
+}

@@ -634,3 +634,62 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
     loop.call @map(%input, %input_1, %output) sizes [N]
   }
 }
+// -----
+// passes: tensor-to-loop,select-schedules
+// Lanes of an update are a parallel dim that lies side by side in memory; what is ordered stays outside of them. Where
+// there is none, threads share what is parallel.
+builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64}} {
+  func.func @main(%x : !graph.tensor<[100, 64], f32>, %y : !graph.tensor<[N, 100], f32>) -> (!graph.tensor<[100, 64], f32>, !graph.tensor<[N, 100], f32>) {
+    %a = tensor.update %x as %now [%i : 64] in order [%k : 99] {nodes = ["columns"]} : !graph.tensor<[100, 64], f32> {
+      %0 = tensor.read %now[%k, %i]
+      %1 = tensor.read %now[%k + 1, %i]
+      %2 = arith.addf %0, %1 : f32
+      tensor.put %2 at [%k + 1, %i]
+    }
+    %b = tensor.update %y as %now [%i : N] in order [%k : 99] {nodes = ["rows"]} : !graph.tensor<[N, 100], f32> {
+      %0 = tensor.read %now[%i, %k]
+      %1 = tensor.read %now[%i, %k + 1]
+      %2 = arith.addf %0, %1 : f32
+      tensor.put %2 at [%i, %k + 1]
+    }
+    func.return %a, %b : !graph.tensor<[100, 64], f32>, !graph.tensor<[N, 100], f32>
+  }
+}
+// =====
+builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64}} {
+  loop.kernel @columns(%out "out" : !loop.buffer<[100, 64], f32>) outputs 1 strategy "update" schedule [
+    "sink i0 past k0",
+    "split i0 32 -> i0 i0t",
+    "split i0t 16|rest -> i0t i0l",
+    "vectorize i0l 16",
+    "unroll i0t"
+  ] attributes {flops = #ir.expr<6336>, nodes = ["columns"]} {
+    loop.for "i0" %i0 = 0 to 64 parallel {
+      loop.for "k0" %k0 = 0 to 99 ordered {
+        %0 = loop.load %out[%k0, %i0]
+        %1 = loop.load %out[%k0 + 1, %i0]
+        %2 = arith.addf %0, %1 : f32
+        loop.store %2, %out[%k0 + 1, %i0]
+      }
+    }
+  }
+  loop.kernel @rows(%out "out" : !loop.buffer<[N, 100], f32>) outputs 1 sizes ["N"] strategy "update" schedule [
+    "block i0 41 -> i0b i0",
+    "parallel i0b"
+  ] attributes {flops = #ir.expr<99 * N>, nodes = ["rows"]} {
+    loop.for "i0" %i0 = 0 to N parallel {
+      loop.for "k0" %k0 = 0 to 99 ordered {
+        %0 = loop.load %out[%i0, %k0]
+        %1 = loop.load %out[%i0, %k0 + 1]
+        %2 = arith.addf %0, %1 : f32
+        loop.store %2, %out[%i0, %k0 + 1]
+      }
+    }
+  }
+  loop.program @main(%input "input_0" : !loop.buffer<[100, 64], f32>, %input_1 "input_1" : !loop.buffer<[N, 100], f32>, %output "output_0" : !loop.buffer<[100, 64], f32>, %output_1 "output_1" : !loop.buffer<[N, 100], f32>) outputs 2 {
+    loop.copy %input, %output
+    loop.call @columns(%output) {nodes = ["columns"]}
+    loop.copy %input_1, %output_1
+    loop.call @rows(%output_1) sizes [N] {nodes = ["rows"]}
+  }
+}

@@ -112,3 +112,67 @@ builtin.module {
     loop.call @copy(%input, %output_2)
   }
 }
+// -----
+// passes: tensor-to-loop
+// Updates work in the buffer of what they start from, if it was computed for them alone, else in a copy. What may be
+// outside of the tensor is skipped; places that are inside for sure are just written.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 4], f32> {ircc.name = "x"}, %at : !graph.tensor<[M], i64> {ircc.name = "at"}) -> (!graph.tensor<[N, 4], f32> {ircc.name = "y"}, !graph.tensor<[N, 4], f32> {ircc.name = "z"}) {
+    %a = tensor.compute [%i : N, %j : 4] {nodes = ["Abs_0"]} : !graph.tensor<[N, 4], f32> {
+      %0 = tensor.read %x[%i, %j]
+      %1 = math.absf %0 : f32
+      tensor.yield %1 : f32
+    }
+    %y = tensor.update %a as %now [%j : 4] in order [%k : N - 1] {nodes = ["CumSum_1"]} : !graph.tensor<[N, 4], f32> {
+      %0 = tensor.read %now[%k, %j]
+      %1 = tensor.read %now[%k + 1, %j]
+      %2 = arith.addf %0, %1 : f32
+      tensor.put %2 at [%k + 1, %j]
+    }
+    %z = tensor.update %x as %now [%j : 4] in order [%k : M] {nodes = ["ScatterND_2"]} : !graph.tensor<[N, 4], f32> {
+      %0 = tensor.read %at[%k]
+      %1 = arith.index_cast %0 : i64 to index
+      %one = arith.constant 1.0 : f32
+      tensor.put %one at [%1, %j]
+    }
+    func.return %y, %z : !graph.tensor<[N, 4], f32>, !graph.tensor<[N, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @Abs_0(%in0 "in0" : !loop.buffer<[N, 4], f32>, %out "out" : !loop.buffer<[N, 4], f32>) outputs 1 sizes ["N"] attributes {flops = #ir.expr<4 * N>, nodes = ["Abs_0"]} {
+    loop.for "i0" %i0 = 0 to N parallel {
+      loop.for "i1" %i1 = 0 to 4 parallel {
+        %0 = loop.load %in0[%i0, %i1]
+        %1 = math.absf %0 : f32
+        loop.store %1, %out[%i0, %i1]
+      }
+    }
+  }
+  loop.kernel @CumSum_1(%out "out" : !loop.buffer<[N, 4], f32>) outputs 1 sizes ["N"] attributes {flops = #ir.expr<4 * max(0, N - 1)>, nodes = ["CumSum_1"]} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      loop.for "k0" %k0 = 0 to max(0, N - 1) ordered {
+        %0 = loop.load %out[%k0, %i0]
+        %1 = loop.load %out[%k0 + 1, %i0]
+        %2 = arith.addf %0, %1 : f32
+        loop.store %2, %out[%k0 + 1, %i0]
+      }
+    }
+  }
+  loop.kernel @ScatterND_2(%in0 "in0" : !loop.buffer<[M], i64>, %out "out" : !loop.buffer<[N, 4], f32>) outputs 1 sizes ["M", "N"] attributes {nodes = ["ScatterND_2"]} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      loop.for "k0" %k0 = 0 to M ordered {
+        %0 = loop.load %in0[%k0]
+        %1 = arith.index_cast %0 : i64 to index
+        %one = arith.constant 1.000000e+00 : f32
+        loop.store %one, %out[%1, %i0] else skip
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 4], f32>, %at "at" : !loop.buffer<[M], i64>, %y "y" : !loop.buffer<[N, 4], f32>, %z "z" : !loop.buffer<[N, 4], f32>) outputs 2 {
+    loop.call @Abs_0(%x, %y) sizes [N] {nodes = ["Abs_0"]}
+    loop.call @CumSum_1(%y) sizes [N] {nodes = ["CumSum_1"]}
+    loop.copy %x, %z
+    loop.call @ScatterND_2(%at, %z) sizes [M, N] {nodes = ["ScatterND_2"]}
+  }
+}
