@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...errors import ModelError, UnsupportedError
+from ...errors import ModelError
 from ...ir.expr import ZERO, Expr, ceildiv, maximum, minimum
 from .builder import Value
 from .node import Node, Result, Rule
@@ -136,9 +136,13 @@ def depth_to_space(n: Node) -> Value:
 
 
 def space_to_depth(n: Node) -> Value:
-    if n.attr("mode", "DCR") != "DCR":
-        raise UnsupportedError(f"mode {n.attr('mode', '')}")
-    return n.emit("SpaceToDepth", n.input(0), blocksize=n.required("blocksize"))
+    x, block = n.input(0), n.required("blocksize")
+    if n.attr("mode", "DCR") == "DCR":
+        return n.emit("SpaceToDepth", x, blocksize=block)
+    batch, channels, rows, columns = x.sizes  # CRD: the channel comes first, then the place in its block
+    tiles = n.reshape(x, [batch, channels, rows // block, block, columns // block, block])
+    tiles = n.emit("Transpose", tiles, perm=[0, 1, 3, 5, 2, 4])
+    return n.reshape(tiles, [batch, channels * (block * block), rows // block, columns // block])
 
 
 def trilu(n: Node) -> Value:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import ModelError, UnsupportedError
+import numpy as np
+
+from ...errors import ModelError
 from .builder import Value
 from .node import Node, Result, Rule
 from .rules_shape import flat, normal
+from .terms import term
 
 
 def reduction(operator: str) -> Rule:
@@ -67,24 +70,48 @@ def softmax(operator: str) -> Rule:
 # ---- normalisations
 
 
-def batch_normalization(n: Node) -> Value:
+def batch_normalization(n: Node) -> Result:
+    """In training the statistics are those of the batch, and running ones are further results."""
+    x = term(n, 0)
     trained = n.attr("training_mode", 0) if n.opset >= 14 else n.opset < 7 and not n.attr("is_test", 0)
-    if trained or any(n.wants(i) for i in range(1, len(n.outputs))):
-        raise UnsupportedError("it is in training mode", hint="export the model for inference")
-    if n.opset < 9 and not n.attr("spatial", 1):
-        raise UnsupportedError("spatial = 0 (statistics of each element)")
-    return n.emit("BatchNormalization", *n.inputs[:5], epsilon=n.attr("epsilon", 1e-5))
+    trained = trained or any(n.wants(i) for i in range(1, len(n.outputs)))
+    alone = n.opset < 9 and not n.attr("spatial", 1)  # statistics of each element over the batch
+    if not trained and not alone:
+        return n.emit("BatchNormalization", *n.inputs[:5], epsilon=n.attr("epsilon", 1e-5))
+    parameters = [term(n, i) for i in range(1, 5)]
+    element = np.float64 if np.dtype(np.float64) in [t.dtype for t in (x, *parameters)] else np.float32
+    shape = list(x.sizes[1:] if alone else [x.sizes[1], *[1] * (x.rank - 2)])
+    scale, bias, mean, variance = (t.cast(element).reshape(*shape) for t in parameters)
+    wide, axes = x.cast(element), [0] if alone else [0, *range(2, x.rank)]
+    running = [mean, variance]
+    if trained:
+        mean = wide.mean(*axes).reshape(*shape)
+        variance = ((wide - mean) * (wide - mean)).mean(*axes).reshape(*shape)
+        momentum = n.attr("momentum", 0.9)
+        found = zip(running, (mean, variance), strict=True)
+        running = [old * momentum + new * (1 - momentum) for old, new in found]
+    y = (wide - mean) / (variance + n.attr("epsilon", 1e-5)).emit("Sqrt") * scale + bias
+    given = parameters[2]
+    statistics = [*running, mean, variance]  # the last two until opset 13
+    results = [t.reshape(*given.sizes).cast(given.dtype).value for t in statistics]
+    return [y.cast(x.dtype).value, *results[: len(n.outputs) - 1]]
 
 
 def instance_normalization(n: Node) -> Value:
     return n.emit("InstanceNormalization", *n.inputs, epsilon=n.attr("epsilon", 1e-5))
 
 
-def layer_normalization(n: Node) -> Value:
-    if n.wants(1) or n.wants(2):
-        raise UnsupportedError("its mean and deviation are asked for")
+def layer_normalization(n: Node) -> Result:
+    """Its mean and the reciprocal of its deviation are formulas of their own, for those that ask for them."""
     axis, epsilon = n.attr("axis", -1), n.attr("epsilon", 1e-5)
-    return n.emit("LayerNormalization", n.input(0), n.input(1), n.optional(2), axis=axis, epsilon=epsilon)
+    y = n.emit("LayerNormalization", n.input(0), n.input(1), n.optional(2), axis=axis, epsilon=epsilon)
+    if not n.wants(1) and not n.wants(2):
+        return y
+    x = term(n, 0).cast(np.float32)  # stash_type 1, the only one that there is
+    axes = range(normal([axis], x.rank)[0], x.rank)
+    mean = x.mean(*axes, keepdims=True)
+    variance = ((x - mean) * (x - mean)).mean(*axes, keepdims=True)
+    return y, mean.value, (1.0 / (variance + epsilon).emit("Sqrt")).value
 
 
 def rms_normalization(n: Node) -> Value:

@@ -134,12 +134,45 @@ def optimizers() -> list[Row]:
     ]  # fmt: skip
 
 
+def statistics() -> list[Row]:
+    vectors = [floats(3), floats(3), floats(3), abs(floats(3))]
+    elements = [floats(3, 4), floats(3, 4), floats(3, 4), abs(floats(3, 4))]
+    return [
+        Row("BatchNormalization", 15, [floats(2, 3, 4, 5), *vectors], {"training_mode": 1, "momentum": 0.7}, 3, 1e-4),
+        Row("BatchNormalization", 14, [floats(1, 3), *vectors], {"training_mode": 1}, 3, 1e-4),
+        Row("BatchNormalization", 7, [floats(2, 3, 4), *elements], {"spatial": 0}, 1, 1e-4),
+        Row("LayerNormalization", 17, [floats(2, 3, 4), floats(3, 4)], {"axis": 1}, 3, 1e-4),
+    ]
+
+
+def matrices() -> list[Row]:
+    singular = np.array([[[0, 1, 2], [0, 3, 4], [0, 5, 6]], [[0, 0, 1], [0, 2, 0], [3, 0, 0]]], np.float32)
+    return [
+        Row("Det", 11, [singular], {}),
+        *(Row("Det", 22, [floats(2, size, size)], {}, rtol=1e-4) for size in (1, 4, 5, 12)),
+        Row("Det", 22, [floats(3, 3)], {}),
+    ]
+
+
+def convolutions() -> list[Row]:
+    x, w, b, past = floats(2, 3, 5), floats(3, 1, 4), floats(3), floats(2, 3, 3)
+    return [
+        Row("CausalConvWithState", 27, [x, w, b, past], {"activation": "silu"}, 2, 1e-4),
+        Row("CausalConvWithState", 27, [x[:, :, :1], w], {}, 2, 1e-4),
+        Row("CausalConvWithState", 27, [x, w[:, :, :1], None, past[:, :, :0]], {}, 2, 1e-4),
+    ]
+
+
 ROWS = [
     *grids(),
     *regions(),
     *windows(),
     *signals(),
     *optimizers(),
+    *statistics(),
+    *matrices(),
+    *convolutions(),
+    Row("SpaceToDepth", 28, [floats(2, 3, 4, 6)], {"blocksize": 2, "mode": "CRD"}),
     Row("TensorScatter", 24, [floats(2, 3, 5, 4), floats(2, 3, 2, 4), ints(1, 3)], {}),
     Row("TensorScatter", 24, [floats(2, 5, 4), floats(2, 3, 4), ints(4, 3)], {"mode": "circular", "axis": 1}),
     Row("TensorScatter", 24, [floats(2, 4), floats(2, 4)], {"axis": -1}),
