@@ -163,9 +163,11 @@ def nest_of(kernel: Kernel) -> Nest | None:
     plain = all(x.lower.constant == 0 and x.stride == 1 and x.run.data == "serial" and not x.upper.dims for x in loops)
     parallel = [x.tag for x in loops if x.is_parallel]
     sequence = [not d.parallel for d in dims]
-    if not plain or sequence != sorted(sequence) or not parallel or len({d.label for d in dims}) != len(dims):
+    if not plain or sequence != sorted(sequence) or len({d.label for d in dims}) != len(dims):
         return None
     out, update = kernel.written[0], any(d.kind == "ordered" for d in dims)
+    if not parallel and not update:
+        return None
     reads: list[Read] = []
     finish: list[Read] = []
     stores: list[Read] = []

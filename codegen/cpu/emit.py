@@ -360,8 +360,10 @@ class FunctionEmitter(Writer):
         if plan.register:
             self.registers[self.cell(plan)] = str(self.env[plan.value])
         else:
-            store_text(self, plan)
+            written = store_text(self, plan)
             self.version[plan.buffer] = self.version.get(plan.buffer, 0) + 1
+            if written is not None:  # a load of the same place needs not wait for the store
+                self.hold(f"{written} @{self.version[plan.buffer]}", str(self.env[plan.value]))
 
 
 # ---- kernels

@@ -110,16 +110,19 @@ def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
     return out
 
 
-def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
-    """Stores one element or a vector: in one piece when the lanes are neighbours, else lane by lane."""
+def store_text(emitter: FunctionEmitter, plan: Plan) -> str | None:
+    """Stores one element or a vector: in one piece when the lanes are neighbours, else lane by lane. Returns the load
+    that gives the same value again, if one does."""
     t, memory, size, lanes = plan.kind, plan.memory, plan.size, plan.lanes
     value = str(emitter.env[plan.value])
     if plan.is_bool:
         wide_bool = t.replace("i1", "i8")
         value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
     if lanes == 1 or (plan.neighbours and plan.live == lanes and not plan.varying):
-        emitter.run(f"store {t} {value}, ptr {_target(emitter, plan, 0, lanes * size)}, align {size}")
-    elif plan.neighbours and not plan.guards:
+        target = _target(emitter, plan, 0, lanes * size)
+        emitter.run(f"store {t} {value}, ptr {target}, align {size}")
+        return None if plan.guards or plan.is_bool else f"load {t}, ptr {target}, align {size}"
+    if plan.neighbours and not plan.guards:
         mask, m = first_lanes(plan), f"<{lanes} x i1>"
         name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
         emitter.declarations.add(f"declare void {name}({t}, ptr, i32, {m})")
@@ -128,6 +131,7 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> None:
         for lane in range(plan.live):
             one = emitter.put(f"extractelement {t} {value}, i64 {lane}")
             emitter.run(f"store {memory} {one}, ptr {_target(emitter, plan, lane, size)}, align {size}")
+    return None
 
 
 def _target(emitter: FunctionEmitter, plan: Plan, lane: int, size: int) -> str:

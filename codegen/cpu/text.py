@@ -55,6 +55,10 @@ class Writer:
             (self.lines if depth == here else scope.before).append(f"  {found} = {text}")
         return found
 
+    def hold(self, key: str, value: str) -> None:
+        """What `put` gives for `key` from here on, in this scope."""
+        self.scopes[-1].known[key] = value
+
     def entry_value(self, text: str, key: str) -> str:
         """A value of the entry block, wherever we are."""
         if (found := self.scopes[0].known.get(key)) is None:

@@ -1,4 +1,4 @@
-"""Sorting, by merging longer and longer runs (bottom-up merge sort): n log n steps, and stable."""
+"""Sorting: by counting what comes before where that is little, else by merging longer and longer runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,42 @@ from ...dialects.tensor.builder import Body, Place, Scalar
 from ...ir.expr import Expr, minimum
 from .rules import Emitter, size_of, sizes_of
 
+Before = Callable[[Scalar, Scalar], Scalar]
+LITTLE = 256  # elements: up to here comparing all with all, in lanes, takes less time than merging
 LARGEST = 40  # bits of the length of an axis that is not known
 
 
-def sorted_places(emit: Emitter, x: SSAValue, axis: int, before: Callable[[Scalar, Scalar], Scalar]) -> SSAValue:
+def sorted_places(emit: Emitter, x: SSAValue, axis: int, before: Before) -> SSAValue:
     """The i64 positions along an axis of x in the order in which `before(a, b)` holds of neighbours; where it holds in
-    neither direction, in their own order.
+    neither direction, in their own order."""
+    size = sizes_of(x)[axis].constant
+    return (ranked if size is not None and size <= LITTLE else merged)(emit, x, axis, before)
 
-    Pass p merges pairs of sorted runs of 2^p positions. It reads them from one half of a line of 2 n + 1 numbers and
-    writes them to the other half, in turns; the last number says how many were taken from the left run so far."""
+
+def ranked(emit: Emitter, x: SSAValue, axis: int, before: Before) -> SSAValue:
+    """Each position is written where as many come before it: n^2 comparisons, but on all lanes."""
+    sizes = sizes_of(x)
+
+    def precedes(b: Body, *dims: Expr) -> Scalar:
+        *place, k = dims
+        mine, other = b.read(x, *place), b.read(x, *place[:axis], k, *place[axis + 1 :])
+        earlier = b.from_index(k).lt(b.from_index(place[axis]))
+        return (before(other, mine) | (earlier & ~before(mine, other))).cast(i64)
+
+    def write(b: Body, now: SSAValue, *dims: Expr) -> Place:
+        *others, k = dims
+        rank = b.as_index(b.read(ranks, *others[:axis], k, *others[axis:]))
+        return b.from_index(k), [*others[:axis], rank, *others[axis:]]
+
+    ranks = emit.compute(sizes, precedes, i64, reduce=[sizes[axis]], combine="add")
+    start = emit.compute(sizes, lambda b, *dims: b.constant(0, i64), i64)
+    return emit.update(start, [*sizes[:axis], *sizes[axis + 1 :]], [sizes[axis]], write)
+
+
+def merged(emit: Emitter, x: SSAValue, axis: int, before: Before) -> SSAValue:
+    """Bottom-up merge sort, n log n steps: pass p merges pairs of sorted runs of 2^p positions. It reads them from one
+    half of a line of 2 n + 1 numbers and writes them to the other half, in turns; the last number says how many were
+    taken from the left run so far."""
     sizes = sizes_of(x)
     n = sizes[axis]
     passes = log2_ceil(n)

@@ -20,6 +20,6 @@ class Serial(Strategy):
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         first = nest.dims[0]
-        if nest.reduction or not case.worth_sharing or first.size == 1:
+        if nest.reduction or not first.parallel or not case.worth_sharing or first.size == 1:
             return ()
         return (f"parallel {first.label}",)

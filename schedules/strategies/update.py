@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..strategy import Case, Choice, Choices, Strategy
+from ..strategy import Case, Choice, Choices, Strategy, sizes
 from ..tile import alignment, columns, singles, vector_width
 
 CHUNK = 4 << 10  # points that one chunk takes where rows are short
+SHORT = 4  # operations of a step of which several are written out, so that what one writes the next has at hand
 PIECE = 512  # elements of the lanes' dim that one chunk takes
 
 
@@ -39,6 +40,10 @@ class Update(Strategy):
             lines.append(f"split {v} {columns(width, lanes * values['vectors'], lanes)} -> {v} {v}t")
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines += [f"vectorize {v}l {lanes}", f"unroll {v}t"]
+        elif (deep := [d for d in nest.ordered if d not in single]) and nest.operations <= SHORT:
+            k = nest.dims[deep[-1]]
+            lines += [f"split {k.label} {sizes(k.size, 8) if k.size else '8|1'} -> {k.label} {k.label}u"]
+            lines.append(f"unroll {k.label}u")
         if case.worth_sharing and outer:
             first = nest.dims[around[0]]
             points = 1
