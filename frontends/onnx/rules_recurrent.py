@@ -82,11 +82,31 @@ WITH_BOTH = {
 
 
 @dataclass
+class Matrix:
+    """Weights [rows, columns]: `times` is x[m, columns] times their transpose."""
+
+    value: Value
+
+    def times(self, n: Node, x: Value, plus: Value | None, body: Body | None = None) -> Value:
+        """The product plus something that broadcasts, built by `n`: in a body, which captures the weights."""
+        return n.emit("Gemm", x, taken(body, self.value), plus, trans_b=True)
+
+    def part(self, n: Node, size: Expr, first: int, last: int) -> Matrix:
+        """Some of the gates, each of `size` rows."""
+        return Matrix(rows(n, self.value, size, first, last))
+
+
+def taken(body: Body | None, value: Value) -> Value:
+    """A value where a body is built, or in front of it."""
+    return value if body is None else body.take(value)
+
+
+@dataclass
 class Weights:
     """Of one direction: w[gates * hidden, input], r[gates * hidden, hidden]; biases and peepholes by gate, [hidden]."""
 
-    w: Value
-    r: Value
+    w: Matrix
+    r: Matrix
     w_bias: Value | None
     r_bias: Value | None
     peepholes: Value | None
@@ -117,12 +137,12 @@ class Cell:
             x = self.n.emit("Clip", x, self.n.like(-self.clip, x), self.n.like(self.clip, x))
         return self.functions[position](self.n, x)
 
-    def product(self, h: Value, row: Value, part: tuple[int, int] | None = None) -> Value:
+    def product(self, h: Value, row: Value | None, part: tuple[int, int] | None = None) -> Value:
         """h R^T + row; `part`: only these gates of R, from and to."""
         r = self.weights.r
         if part is not None:
-            r = rows(self.steps.n, r, self.hidden, *part)
-        return self.n.emit("Gemm", h, self.here(r), row, trans_b=True)
+            r = r.part(self.steps.n, self.hidden, *part)
+        return r.times(self.n, h, row, self.steps.body)
 
     def peephole(self, gate: int, x: Value, c: Value) -> Value:
         """x + P c, if there are peepholes."""
@@ -157,11 +177,24 @@ def direction(n: Node, x: Value, d: int) -> Value:
 Step: TypeAlias = "Callable[[Cell, list[Value], Value], list[Value]]"
 
 
-def recurrent(n: Node, gates: int, defaults: Sequence[str], states: int, step: Step, biases: str) -> Result:
-    """An operator of this family: Y, Y_h and, with two states, Y_c.
+@dataclass(frozen=True)
+class Kind:
+    """An operator of this family.
 
     `step` computes the next states from the states and x W^T + bias; the first state is also the output. `biases` says
-    which biases are hoisted: all of them, or `w` for W's."""
+    which biases are hoisted: all of them, or `w` for W's. `matrices` are W and R of a direction."""
+
+    gates: int
+    activations: Sequence[str]
+    states: int
+    step: Step
+    biases: str
+    matrices: Callable[[Node, int], tuple[Matrix, Matrix]]
+    hidden: Callable[[Node], Expr]
+
+
+def recurrent(n: Node, kind: Kind) -> Result:
+    """Y, Y_h and, with two states, Y_c."""
     batch_first = bool(n.attr("layout", 0))
     x = n.input(0)
     if x.rank != 3:
@@ -172,37 +205,28 @@ def recurrent(n: Node, gates: int, defaults: Sequence[str], states: int, step: S
     if name not in DIRECTIONS:
         raise ModelError(f"there is no direction {name!r}")
     backward = DIRECTIONS[name]
-    hidden = n.input(2).sizes[-1]
-    for value, columns in ((n.input(1), x.sizes[2]), (n.input(2), hidden)):
-        if value.rank != 3:
-            raise ModelError(f"its weights have {value.rank} dimensions, not 3")
-        for a, b in zip(value.sizes, (Expr.const(len(backward)), hidden * gates, columns), strict=True):
-            n.builder.same(a, b, f"its weights have a size of {a} where {b} is needed")
-    functions = activations(n, defaults, len(backward))
-    results: list[tuple[Value | None, list[Value]]] = []
-    for d, back in enumerate(backward):
-        results.append(one_direction(n, x, d, back, functions[d], gates, hidden, states, step, biases))
+    functions = activations(n, kind.activations, len(backward))
+    results = [one_direction(n, kind, x, d, back, functions[d]) for d, back in enumerate(backward)]
     return outputs(n, results, batch_first)
 
 
 def one_direction(
-    n: Node, x: Value, d: int, back: bool, functions: Sequence[Function], gates: int, hidden: Expr, states: int,
-    step: Step, biases: str,
-) -> tuple[Value | None, list[Value]]:  # fmt: skip
+    n: Node, kind: Kind, x: Value, d: int, back: bool, functions: Sequence[Function]
+) -> tuple[Value | None, list[Value]]:
     """The outputs of all steps [time, batch, hidden], None where nobody wants them, and the final states."""
-    time, batch, width = x.sizes
-    weights = weights_of(n, d, gates, hidden)
+    (time, batch, width), hidden = x.sizes, kind.hidden(n)
+    weights = weights_of(n, kind, d, hidden)
     bias = weights.w_bias
-    if bias is not None and biases == "all":
+    if bias is not None and kind.biases == "all":
         bias = n.emit("Add", bias, weights.r_bias)
     flat = n.reshape(x, [time * batch, width])
-    product = n.reshape(n.emit("Gemm", flat, weights.w, bias, trans_b=True), [time, batch, hidden * gates])
+    product = n.reshape(weights.w.times(n, flat, bias), [time, batch, hidden * kind.gates])
     steps = Steps(n, Body(n.builder, f"{n.name}.{'backward' if back else 'forward'}"), time)
-    before = [steps.state(initial(n, x, position, d, batch, hidden), "hc"[position]) for position in range(states)]
+    before = [steps.state(initial(n, x, position, d, batch, hidden), "hc"[position]) for position in range(kind.states)]
     row = steps.scan(product, back, "x")
     inside = n.within(steps.body.builder)
     cell = Cell(inside, steps, functions, weights, hidden, n.attr("clip", 0.0))
-    after = step(cell, before, row)
+    after = kind.step(cell, before, row)
     out = after[0]
     if n.has(4):
         after, out = within_sequences(cell, before, after, back)
@@ -211,11 +235,32 @@ def one_direction(
     return (collected[0] if wanted else None), finals
 
 
-def weights_of(n: Node, d: int, gates: int, hidden: Expr) -> Weights:
+def weights_of(n: Node, kind: Kind, d: int, hidden: Expr) -> Weights:
     bias = direction(n, n.input(3), d) if n.has(3) else None
     peepholes = direction(n, n.input(7), d) if n.has(7) else None
-    halves = [None if bias is None else rows(n, bias, hidden * gates, k, k + 1) for k in (0, 1)]
-    return Weights(direction(n, n.input(1), d), direction(n, n.input(2), d), *halves, peepholes)
+    halves = [None if bias is None else rows(n, bias, hidden * kind.gates, k, k + 1) for k in (0, 1)]
+    return Weights(*kind.matrices(n, d), *halves, peepholes)
+
+
+def plain_matrices(gates: int, n: Node, d: int) -> tuple[Matrix, Matrix]:
+    """W [directions, gates * hidden, input] and R [directions, gates * hidden, hidden]."""
+    ways = len(DIRECTIONS[n.attr("direction", "forward").lower()])
+    hidden, width = hidden_size(n), n.input(0).sizes[2]
+    for value, columns in ((n.input(1), width), (n.input(2), hidden)):
+        need_sizes(n, value, (Expr.const(ways), hidden * gates, columns))
+    return Matrix(direction(n, n.input(1), d)), Matrix(direction(n, n.input(2), d))
+
+
+def need_sizes(n: Node, value: Value, sizes: Sequence[Expr]) -> None:
+    """Demand that weights have these sizes. Raises ModelError."""
+    if value.rank != len(sizes):
+        raise ModelError(f"its weights have {value.rank} dimensions, not {len(sizes)}")
+    for a, b in zip(value.sizes, sizes, strict=True):
+        n.builder.same(a, b, f"its weights have a size of {a} where {b} is needed")
+
+
+def hidden_size(n: Node) -> Expr:
+    return n.input(2).sizes[-1]
 
 
 def initial(n: Node, x: Value, position: int, d: int, batch: Expr, hidden: Expr) -> Value:
@@ -277,17 +322,14 @@ def rnn_step(cell: Cell, states: list[Value], row: Value) -> list[Value]:
     return [cell.activated(0, cell.product(states[0], row))]
 
 
-def gru_step(after_reset: bool, cell: Cell, states: list[Value], row: Value) -> list[Value]:
+def gru_step(reset_last: bool, cell: Cell, states: list[Value], row: Value) -> list[Value]:
     """z, r = f(x W^T + h R^T + b); h~ = g(x Wh^T + (r h) Rh^T + b), or g(x Wh^T + b + r (h Rh^T + b')) where the reset
     comes after; H = (1 - z) h~ + z h."""
     n, (h,) = cell.n, states
-    if after_reset:
+    if reset_last:
         bias = cell.weights.r_bias
         flat = None if bias is None else cell.here(bias)
-        x_gates, h_gates = (
-            cell.gates(row, 3),
-            cell.gates(n.emit("Gemm", h, cell.here(cell.weights.r), flat, trans_b=True), 3),
-        )
+        x_gates, h_gates = cell.gates(row, 3), cell.gates(cell.product(h, flat), 3)
         z, r = (cell.activated(0, n.emit("Add", x_gates[k], h_gates[k])) for k in (0, 1))
         new = n.emit("Add", x_gates[2], n.emit("Mul", r, h_gates[2]))
     else:
@@ -313,16 +355,19 @@ def lstm_step(coupled: bool, cell: Cell, states: list[Value], row: Value) -> lis
 
 
 def rnn(n: Node) -> Result:
-    return recurrent(n, 1, ("Tanh",), 1, rnn_step, "all")
+    return recurrent(n, Kind(1, ("Tanh",), 1, rnn_step, "all", partial(plain_matrices, 1), hidden_size))
 
 
 def gru(n: Node) -> Result:
-    after = bool(n.attr("linear_before_reset", 0))
-    return recurrent(n, 3, ("Sigmoid", "Tanh"), 1, partial(gru_step, after), "w" if after else "all")
+    last = bool(n.attr("linear_before_reset", 0))
+    step, biases = partial(gru_step, last), "w" if last else "all"
+    return recurrent(n, Kind(3, ("Sigmoid", "Tanh"), 1, step, biases, partial(plain_matrices, 3), hidden_size))
 
 
 def lstm(n: Node) -> Result:
-    return recurrent(n, 4, ("Sigmoid", "Tanh", "Tanh"), 2, partial(lstm_step, bool(n.attr("input_forget", 0))), "all")
+    step = partial(lstm_step, bool(n.attr("input_forget", 0)))
+    return recurrent(n, Kind(4, LSTM, 2, step, "all", partial(plain_matrices, 4), hidden_size))
 
 
+LSTM = ("Sigmoid", "Tanh", "Tanh")
 RULES: Mapping[str, Rule] = {"GRU": gru, "LSTM": lstm, "RNN": rnn}
