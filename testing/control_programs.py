@@ -83,7 +83,7 @@ def _outside(value: SSAValue, part: Sequence[Operation]) -> bool:
     return isinstance(owner, Block) or owner not in part
 
 
-def _input(main: FuncOp, type_: TensorType) -> SSAValue:
+def _input(main: FuncOp, type_: Attribute) -> SSAValue:
     """A new input of the main function."""
     block = main.body.block
     attributes = list(main.arg_attrs or [DictionaryAttr({})] * len(block.args))

@@ -238,8 +238,8 @@ def one_direction(
 def weights_of(n: Node, kind: Kind, d: int, hidden: Expr) -> Weights:
     bias = direction(n, n.input(3), d) if n.has(3) else None
     peepholes = direction(n, n.input(7), d) if n.has(7) else None
-    halves = [None if bias is None else rows(n, bias, hidden * kind.gates, k, k + 1) for k in (0, 1)]
-    return Weights(*kind.matrices(n, d), *halves, peepholes)
+    first, last = (None if bias is None else rows(n, bias, hidden * kind.gates, k, k + 1) for k in (0, 1))
+    return Weights(*kind.matrices(n, d), first, last, peepholes)
 
 
 def plain_matrices(gates: int, n: Node, d: int) -> tuple[Matrix, Matrix]:

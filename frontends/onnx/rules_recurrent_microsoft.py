@@ -1,9 +1,8 @@
 """Rules of com.microsoft's recurrent operators: DynamicQuantizeLSTM.
 
 Weights are integers, scaled per direction or per column. What they are multiplied with is quantised on the way: all
-inputs at once, and the state in each step. The products are sums of integers, which float32 holds exactly (products of 8
-bits by 8 bits, up to 258 of the largest; beyond, they are rounded as any sum is), so that they are matrix products like
-any other.
+inputs at once, and the state in each step. The products are sums of integers of 8 bits by 8 bits. float32 holds them
+exactly (up to 258 of the largest; beyond, they are rounded as any sum is), so they are matrix products like any other.
 """
 
 from __future__ import annotations
@@ -62,4 +61,5 @@ def dynamic_quantize_lstm(n: Node) -> Result:
     return recurrent(n, Kind(4, LSTM, 2, step, "all", matrices, hidden_size))
 
 
+DOMAIN = "com.microsoft"
 RULES: Mapping[str, Rule] = {"DynamicQuantizeLSTM": dynamic_quantize_lstm}

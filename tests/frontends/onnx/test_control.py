@@ -27,7 +27,7 @@ def model_of(nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]
 def agrees(model: ModelProto, **feeds: Any) -> list[Any]:
     """What the compiled model gives, which is what ONNX Runtime gives."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    wanted = session.run(None, feeds)
+    wanted = [np.asarray(found) for found in session.run(None, feeds)]
     found = list(ircc.compile(model, threads=1).run(feeds).values())
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype == b.dtype and a.shape == b.shape
@@ -207,8 +207,8 @@ def test_a_state_whose_size_changes_is_refused() -> None:
 ])  # fmt: skip
 def test_scan(attributes: dict[str, Any]) -> None:
     nodes = [node("Add", ["s", "a"], ["s1"]), node("Mul", ["s1", "b"], ["o"]), node("Identity", ["s"], ["p"])]
-    vectors = [[info(name, FLOAT, [4]) for name in names] for names in (("s", "a", "b"), ("s1", "o", "p"))]
-    made = graph(nodes, "b", *vectors)
+    given, results = ([info(name, FLOAT, [4]) for name in names] for names in (("s", "a", "b"), ("s1", "o", "p")))
+    made = graph(nodes, "b", given, results)
     turned = attributes.get("scan_input_axes", [0])[0] != 0
     model = model_of(
         [node("Scan", ["s0", "x", "y"], ["s", "os", "ps"], body=made, num_scan_inputs=2, **attributes)],

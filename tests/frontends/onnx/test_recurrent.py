@@ -68,8 +68,10 @@ def model_of(
 
 
 def expected(model: ModelProto, feeds: Arrays) -> list[Any]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # with more, it quantises the states of a batch in parts
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [np.asarray(found) for found in session.run(None, feeds)]
 
 
 def agree(found: list[Any], wanted: list[Any]) -> None:
@@ -157,3 +159,34 @@ def test_no_steps() -> None:
 def test_what_is_no_model(attributes: dict[str, Any], message: str) -> None:
     with pytest.raises(ircc.Error, match=message):
         lower(model_of("LSTM", **attributes)[0], "graph-ir")
+
+
+@pytest.mark.parametrize(("dtype", "columns"), [(np.int8, False), (np.int8, True), (np.uint8, False)])
+def test_dynamically_quantised(dtype: Any, columns: bool) -> None:
+    rng, hidden, width = np.random.default_rng(1), 16, 8
+    limits = np.iinfo(dtype)
+    weights: Arrays = {
+        name: rng.integers(limits.min, limits.max, (2, rows, 4 * hidden), endpoint=True).astype(dtype)
+        for name, rows in (("w", width), ("r", hidden))
+    }
+    shape = (2, 4 * hidden) if columns else (2,)
+    for name in ("w", "r"):
+        weights[f"{name}_scale"] = rng.uniform(0.002, 0.004, shape).astype(np.float32)
+        weights[f"{name}_zero"] = np.full(shape, 0 if columns else 3, dtype)
+    weights["b"] = rng.uniform(-1, 1, (2, 8 * hidden)).astype(np.float32)
+    names = ["x", "w", "r", "b", "", "", "", "", "w_scale", "w_zero", "r_scale", "r_zero"]
+    made = helper.make_node(
+        "DynamicQuantizeLSTM", names, ["y", "h", "c"], domain="com.microsoft", hidden_size=hidden,
+        direction="bidirectional",
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [made], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["T", "B", width])],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in "yhc"],
+        [numpy_helper.from_array(v, k) for k, v in weights.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    feeds = {"x": rng.standard_normal((5, 3, width)).astype(np.float32)}
+    engine = ircc.compile(model, threads=1)
+    assert engine.native
+    agree(list(engine.run(feeds).values()), expected(model, feeds))
