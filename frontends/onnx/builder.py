@@ -13,6 +13,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, OpResult, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from ...dialects.control import ReadSizes, SetSizes
 from ...dialects.graph import BY_NAME, GraphOp
 from ...dialects.graph.data import Constant, SizesOf
 from ...errors import ModelError, UnsupportedError
@@ -22,6 +23,7 @@ from ...ir.weights import INLINE
 from . import symbolic
 from .source import MAX_RANK, Array
 
+READ = 64  # elements of a tensor that may become size symbols
 MAX_BYTES = 2**40  # of one tensor: what is larger is a mistake or an attack
 HEAVY = re.compile(r"graph\.(.*conv|.*pool|lstm|gru|rnn|einsum|.*matmul|gemm|resize|grid_sample|roi|det|dft|stft)")
 
@@ -96,6 +98,7 @@ class Builder:
         self.names: set[str] = set() if caller is None else caller.names
         self.checks: dict[Check, None] = {}
         self.nodes: Sequence[str] = ()  # names of the nodes being imported
+        self.taken: set[str] = set()  # names of size symbols
 
     def unique(self, name: str) -> str:
         """The name, with a number behind it where it is taken: for bodies, and for size symbols."""
@@ -139,6 +142,57 @@ class Builder:
         found = self.ssa(value)
         if isinstance(found, OpResult) and found.op.parent is None:
             self.place_operation(found.op)
+        return found
+
+    # ---- sizes from data
+
+    def read(self, value: Value, what: str) -> None:
+        """Make the elements of a small tensor of integers known, as symbols `$name`, from here on.
+
+        Raises UnsupportedError where it is not known how many there are, or where they are many."""
+        count = value.type.elements.constant
+        if count is None or count > READ:
+            raise UnsupportedError(
+                f"{what} is computed while the model runs, and "
+                + ("its length is not known" if count is None else f"has {count} elements, more than {READ}"),
+                hint="fix the sizes with --shape, or give it as a constant",
+            )
+        ssa = self.place(value)
+        base = "$" + (ssa.name_hint or what.removeprefix("the ").replace(" ", "_"))
+        names = self._fresh([base] if value.rank == 0 or count == 1 else [f"{base}.{i}" for i in range(count)])
+        if count:
+            self.block.add_op(ReadSizes(ssa, names, self.nodes))
+        value.known = symbolic.objects([Expr.symbol(name) for name in names], value.type.static_shape or ())
+
+    def named(self, exprs: Sequence[Expr], base: str) -> list[Expr]:
+        """The expressions, each that is made from data by a symbol of its own."""
+        found = list(exprs)
+        late = [i for i, e in enumerate(found) if any(s.startswith("$") for s in e.symbols)]
+        if late:
+            names = self._fresh([f"{base}{i}" for i in late])
+            self.block.add_op(SetSizes(names, [found[i] for i in late], self.nodes))
+            for i, name in zip(late, names, strict=True):
+                found[i] = Expr.symbol(name)
+        return found
+
+    def counted(self, value: Value, name: str) -> Expr:
+        """The one element of an integer tensor, as a size."""
+        if value.known is not None:
+            return Expr.of(value.known.reshape(-1)[0])
+        (symbol,) = self._fresh([name])
+        self.block.add_op(ReadSizes(self.place(value), [symbol], self.nodes))
+        return Expr.symbol(symbol)
+
+    def _fresh(self, names: Sequence[str]) -> list[str]:
+        """The names, with a number behind them where they are taken."""
+        found: list[str] = []
+        for name in names:
+            candidate, count = name, 1
+            while candidate in self.taken:
+                count += 1
+                candidate = f"{name}#{count}"
+            self.taken.add(candidate)
+            found.append(candidate)
         return found
 
     # ---- operators

@@ -147,6 +147,7 @@ class Importer:
                 type_ = TensorType.of(self.shapes.of(info), self.element(info.type, f"input '{info.name}'"))
                 argument = self.main.body.block.insert_arg(type_, len(self.main.body.block.args))
                 argument.name_hint = hint(info.name)
+                self.builder.taken |= type_.symbols
                 scope.define(info.name, Value(type_, None, argument))
             except UnsupportedError as error:
                 self._issue(info.name, "Input", self.report.opsets.get("", 0), error)

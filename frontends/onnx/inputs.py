@@ -89,7 +89,7 @@ class InputShapes:
     def _symbol(self, key: str, wanted: str) -> str:
         """Our name for a symbol: printable, and no other's."""
         if key not in self.clean:
-            name = clean = re.sub(r"[^\x20-\x7e]", "_", wanted)[:128]
+            name = clean = re.sub(r"[^\x20-\x7e]|^\$", "_", wanted)[:128]  # `$` begins what is data
             taken = set(self.clean.values())
             count = 2
             while name in taken:

@@ -86,15 +86,15 @@ class Node:
         return output < len(self.outputs) and self.outputs[output] != ""
 
     def sizes(self, position: int, what: str) -> list[Expr]:
-        """The elements of an integer input as expressions. Raises UnsupportedError when they depend on data."""
+        """The elements of an integer input as expressions; of what is data, symbols that begin with `$`.
+
+        Raises UnsupportedError when it is not even known how many there are."""
         value = self.input(position)
         if value.dtype.kind not in "iu":
             raise ModelError(f"{what} has elements of {value.dtype}, not integers")
         if value.known is None:
-            raise UnsupportedError(
-                f"{what} depends on data: it is computed while the model runs, and ircc needs it to know sizes",
-                hint="give it as a constant, or compute it from the inputs' shapes only",
-            )
+            self.builder.read(value, what)
+        assert value.known is not None
         return [Expr.of(e) if isinstance(e, Expr) else Expr.const(int(e)) for e in value.known.reshape(-1)]
 
     def ints(self, position: int, what: str) -> list[int]:
@@ -108,17 +108,25 @@ class Node:
             )
         return numbers  # type: ignore[return-value]
 
+    def named(self, exprs: Sequence[Expr], what: str) -> list[Expr]:
+        """The sizes by symbols of their own, where they are made from data; a negative one ends the run."""
+        return self.builder.named(exprs, f"{self.name}.{what}")
+
+    def counted(self, value: Value, what: str) -> Expr:
+        """A size that the model computes: the one element of `value`, an integer that is not negative."""
+        return self.builder.counted(value, f"{self.name}.{what}")
+
     def numbers(self, position: int, what: str) -> Array:
         """The elements of an input that must be constant. Raises UnsupportedError when they are not known."""
         if (found := self.input(position).numbers) is None:
             raise UnsupportedError(f"{what} depends on data", hint="ircc needs it as a constant")
         return found
 
-    def axes(self, position: int, attribute: str = "axes") -> list[int] | None:
+    def axes(self, position: int, attribute: str = "axes") -> list[Expr] | None:
         """Axes by attribute (older opsets) or by input (newer ones); None when neither is given."""
         if attribute in self.attributes:
-            return self.attr(attribute, [])
-        return self.ints(position, attribute) if self.has(position) else None
+            return [Expr.const(a) for a in self.attr(attribute, [])]
+        return self.sizes(position, attribute) if self.has(position) else None
 
     # ---- attributes
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...errors import ModelError
-from ...ir.expr import ZERO, Expr, ceildiv, maximum, minimum
+from ...ir.expr import ONE, ZERO, Expr, ceildiv, maximum, minimum
+from . import late
 from .builder import Value
 from .node import Node, Result, Rule
-from .rules_shape import normal
+from .rules_shape import known_sizes, normal, numbers_of
 
 FAR = 10**9  # bounds that exporters write for "to the end" (TensorFlow this one, others the greatest integers)
 
@@ -28,6 +29,7 @@ def split(n: Node) -> Result:
     x = n.input(0)
     (axis,) = normal([n.attr("axis", 0)], x.rank)
     sizes = n.sizes(1, "the split") if n.has(1) else [Expr.const(s) for s in n.attr("split", [])]
+    sizes = n.named(sizes, "part")
     if not sizes:
         sizes = parts(n, x.sizes[axis], n.attr("num_outputs", len(n.outputs)))
     if len(sizes) != len(n.outputs):
@@ -58,8 +60,11 @@ def slice_(n: Node) -> Value:
         axes, steps = n.attr("axes"), None
     else:
         starts, ends = n.sizes(1, "starts"), n.sizes(2, "ends")
-        axes = n.ints(3, "axes") if n.has(3) else None
-        steps = n.ints(4, "steps") if n.has(4) else None
+        late_axes = n.sizes(3, "axes") if n.has(3) else [Expr.const(a) for a in range(len(starts))]
+        late_steps = n.sizes(4, "steps") if n.has(4) else [ONE] * len(starts)
+        if late.is_late([*starts, *ends, *late_axes, *late_steps]):
+            return slice_late(n, starts, ends, late_axes, late_steps)
+        axes, steps = numbers_of(late_axes, "the axes"), numbers_of(late_steps, "the steps")
     axes = normal(list(range(len(starts))) if axes is None else axes, x.rank)
     steps = [1] * len(axes) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
@@ -71,6 +76,36 @@ def slice_(n: Node) -> Value:
     if tuple(count) == x.sizes and set(stride) <= {1}:
         return x
     return n.emit("Slice", x, starts=first, sizes=count, steps=stride)
+
+
+def slice_late(
+    n: Node, starts: Sequence[Expr], ends: Sequence[Expr], axes: Sequence[Expr], steps: Sequence[Expr]
+) -> Value:
+    """A slice whose bounds are data, and maybe its axes and steps: an axis is taken from in places of a range."""
+    x = n.input(0)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or len(axes) > x.rank:
+        raise ModelError("starts, ends, axes and steps do not fit together")
+    for step in steps:
+        n.check(late.equal(step, 0), "the step of a slice is 0")
+    chosen = [late.flags(n, [axis], x.rank) for axis in axes]
+    first, sizes, stride = [ZERO] * x.rank, list(x.sizes), [ONE] * x.rank
+    for start, end, step, flags in zip(starts, ends, steps, chosen, strict=True):
+        for d, flag in enumerate(flags):
+            if flag != ZERO:
+                begin, count = late.span(n, x.sizes[d], start, end, step)
+                first[d] = first[d] + flag * begin
+                sizes[d] = sizes[d] + flag * (count - x.sizes[d])
+                stride[d] = stride[d] + flag * (step - 1)
+    # where nothing is taken the first place may be -1, which is no size
+    first, sizes = n.named([maximum(f, 0) for f in first], "start"), n.named(sizes, "d")
+    numbers = [s.constant for s in stride]
+    if None not in numbers:
+        return n.emit("Slice", x, starts=first, sizes=sizes, steps=numbers)
+    for d, step in enumerate(stride):
+        if first[d] != ZERO or sizes[d] != x.sizes[d] or step != ONE:
+            places = n.emit("Range", known_sizes([first[d]], []), known_sizes([step], []), size=sizes[d])
+            x = n.emit("Gather", x, places, axis=d)
+    return x
 
 
 def span(n: Node, size: Expr, start: Expr, end: Expr, step: int) -> tuple[Expr, Expr]:
@@ -104,15 +139,18 @@ def span(n: Node, size: Expr, start: Expr, end: Expr, step: int) -> tuple[Expr, 
 
 
 def tile(n: Node) -> Value:
-    return n.emit("Tile", n.input(0), repeats=n.sizes(1, "repeats"))
+    return n.emit("Tile", n.input(0), repeats=n.named(n.sizes(1, "repeats"), "repeat"))
 
 
 def pad(n: Node) -> Value:
     x, mode = n.input(0), n.attr("mode", "constant")
     if n.opset >= 11:
         pads, value = n.sizes(1, "pads"), n.optional(2)
-        if (axes := n.ints(3, "axes") if n.has(3) else None) is not None:
-            pads = spread(pads, normal(axes, x.rank), x.rank)
+        axes = n.sizes(3, "axes") if n.has(3) else None
+        if axes is not None and late.is_late(axes):
+            pads = spread_late(n, pads, axes, x.rank)
+        elif axes is not None:
+            pads = spread(pads, normal(numbers_of(axes, "the axes"), x.rank), x.rank)
     else:
         pads = [Expr.const(p) for p in n.required("pads")]
         value = n.like(n.attr("value", 0.0), x) if n.attr("value", 0.0) else None
@@ -129,6 +167,15 @@ def spread(pads: Sequence[Expr], axes: Sequence[int], rank: int) -> list[Expr]:
     for i, axis in enumerate(axes):
         found[axis], found[rank + axis] = pads[i], pads[len(axes) + i]
     return found
+
+
+def spread_late(n: Node, pads: Sequence[Expr], axes: Sequence[Expr], rank: int) -> list[Expr]:
+    """Pads of axes that are data as pads of all."""
+    if len(pads) != 2 * len(axes):
+        raise ModelError(f"{len(pads)} pads for {len(axes)} axes")
+    chosen = [late.flags(n, [axis], rank) for axis in axes]
+    sides = (pads[: len(axes)], pads[len(axes) :])
+    return [sum((f[d] * p for f, p in zip(chosen, side, strict=True)), ZERO) for side in sides for d in range(rank)]
 
 
 def depth_to_space(n: Node) -> Value:
@@ -189,7 +236,9 @@ def scatter_nd(n: Node) -> Value:
 def one_hot(n: Node) -> Value:
     depth = n.input(1)
     if depth.dtype.kind in "iu":
-        size = n.sizes(1, "the depth")[0]
+        (size,) = n.named(n.sizes(1, "the depth")[:1], "depth")
+    elif depth.known is None:
+        size = n.counted(n.cast(n.reshape(depth, []), "int64"), "depth")
     else:
         given = float(n.numbers(1, "the depth").reshape(-1)[0])
         if not 0 <= given < 2**62:

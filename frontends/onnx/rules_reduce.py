@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import ModelError
+from ...ir.expr import Expr
+from . import late
 from .builder import Value
 from .node import Node, Result, Rule
-from .rules_shape import flat, normal
+from .rules_shape import flat, normal, numbers_of
 from .terms import term
 
 
@@ -17,13 +19,25 @@ def reduction(operator: str) -> Rule:
     """Without axes all are reduced, or none with `noop_with_empty_axes`."""
 
     def rule(n: Node) -> Value:
-        x, axes = n.input(0), n.axes(1)
-        if not axes:
-            # a reduction over no axes is still taken of each element: |x|, x * x ...
-            axes = [] if n.attr("noop_with_empty_axes", 0) else list(range(x.rank))
-        return n.emit(operator, x, axes=normal(axes, x.rank), keepdims=bool(n.attr("keepdims", 1)))
+        x, axes, keepdims = n.input(0), n.axes(1), bool(n.attr("keepdims", 1))
+        if axes and late.is_late(axes):
+            return reduced_late(n, operator, axes, keepdims)
+        if axes:
+            numbers = normal(numbers_of(axes, "the axes"), x.rank)
+        else:  # a reduction over no axes is still taken of each element: |x|, x * x ...
+            numbers = [] if n.attr("noop_with_empty_axes", 0) else list(range(x.rank))
+        return n.emit(operator, x, axes=numbers, keepdims=keepdims)
 
     return rule
+
+
+def reduced_late(n: Node, operator: str, axes: list[Expr], keepdims: bool) -> Value:
+    """Over axes that are data: each dimension becomes two, what is kept and what is reduced, and one of them is 1."""
+    x = n.input(0)
+    chosen = late.flags(n, axes, x.rank)
+    parts = late.parted(n, x, chosen)
+    found = n.emit(operator, parts, axes=list(range(1, 2 * x.rank, 2)), keepdims=False)
+    return found if keepdims else n.reshape(found, late.without(n, x.sizes, chosen, len(axes)))
 
 
 def extreme(operator: str) -> Rule:
@@ -36,9 +50,13 @@ def extreme(operator: str) -> Rule:
 
 def running(operator: str) -> Rule:
     def rule(n: Node) -> Value:
-        (axis,) = n.ints(1, "the axis")
+        x, axes = n.input(0), n.sizes(1, "the axis")
         flags = {k: bool(n.attr(k, 0)) for k in ("exclusive", "reverse")}
-        return n.emit(operator, n.input(0), axis=axis, **flags)
+        if not late.is_late(axes):
+            (axis,) = numbers_of(axes, "the axis")
+            return n.emit(operator, x, axis=axis, **flags)
+        rows = late.around(n, x, late.flags(n, axes, x.rank))
+        return n.reshape(n.emit(operator, rows, axis=1, **flags), x.sizes)
 
     return rule
 
@@ -48,7 +66,8 @@ def top_k(n: Node) -> Result:
     if len(k) != 1:
         raise ModelError(f"k has {len(k)} elements, not one")
     flags = {name: bool(n.attr(name, 1)) for name in ("largest", "sorted")}
-    return n.emit_all("TopK", n.input(0), k=k[0], axis=n.attr("axis", -1), **flags)
+    (size,) = n.named([Expr.of(k[0])], "k")
+    return n.emit_all("TopK", n.input(0), k=size, axis=n.attr("axis", -1), **flags)
 
 
 def softmax(operator: str) -> Rule:

@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import ONE, ZERO, Expr, maximum, product
 from ...ir.types import TensorType, element_of
+from . import late
 from .builder import Value, constant
 from .node import Node, Rule
 from .symbolic import LIMIT, Ratio, Undecided
@@ -58,7 +59,7 @@ def constant_of_shape(n: Node) -> Value:
     if value is not None and value.size != 1:
         raise ModelError(f"attribute value has {value.size} elements, not one")
     scalar = np.zeros((), np.float32) if value is None else value.reshape(())
-    return filled(n, scalar, n.sizes(0, "the shape"))
+    return filled(n, scalar, n.named(n.sizes(0, "the shape"), "d"))
 
 
 def filled(n: Node, scalar: np.ndarray, shape: Sequence[Expr]) -> Value:
@@ -77,14 +78,24 @@ def arange(n: Node) -> Value:
         if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
             raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
         return n.emit("Range", start, delta, size=Expr.const(max(math.ceil((b - a) / d), 0)))
-    if any(n.input(i).known is None for i in range(3)):
-        raise UnsupportedError("the length of its result depends on data")
+    if any(
+        n.input(i).known is None or late.is_late([e for e in n.input(i).known.flat if isinstance(e, Expr)])
+        for i in range(3)
+    ):
+        return n.emit("Range", n.reshape(start, []), n.reshape(delta, []), size=range_length(n))
     try:  # bounds computed from sizes, in integers or in floats that hold them
         first, last, step = (Ratio.of(known_element(n.input(i))) for i in range(3))
         length = (last - first) / step if step.num.nonnegative() else (first - last) / (Ratio(ZERO) - step)
     except Undecided:
         raise UnsupportedError("the length of its result is no expression of the inputs' sizes") from None
     return n.emit("Range", start, delta, size=maximum(length.ceil().num, 0))
+
+
+def range_length(n: Node) -> Expr:
+    """The length of a range whose bounds are data: max(ceil((limit - start) / delta), 0), computed in float64."""
+    start, limit, delta = (n.reshape(n.cast(n.input(i), np.float64), []) for i in range(3))
+    count = n.emit("Ceil", n.emit("Div", n.emit("Sub", limit, start), delta))
+    return n.counted(n.cast(n.emit("Max", [count, n.constant(0.0, np.float64)]), np.int64), "length")
 
 
 def known_element(value: Value) -> object:
@@ -107,6 +118,8 @@ def reshape(n: Node) -> Value:
     x = n.input(0)
     target = n.sizes(1, "the shape") if n.opset >= 5 else [Expr.const(s) for s in n.required("shape")]
     keep_zero = bool(n.attr("allowzero", 0))
+    if late.is_late(target):
+        return n.reshape(x, late.target(n, x, target, keep_zero))
     for i, size in enumerate(target):
         if size == ZERO and not keep_zero:
             if i >= x.rank:
@@ -142,11 +155,17 @@ def rest(n: Node, x: Value, others: Sequence[Expr]) -> Expr:
 
 def squeeze(n: Node) -> Value:
     x, axes = n.input(0), n.axes(1)
-    if axes is None:
-        if any(s.constant is None for s in x.sizes):
-            raise UnsupportedError("which sizes are 1 is not known", hint="fix them with --shape, or give axes")
+    if axes is None:  # the rank must not depend on sizes: one that may be 1 and is not known to be stays
+        for i, size in enumerate(x.sizes):
+            if size.constant is None and not (size - 2).nonnegative():
+                n.check(late.equal(size, 1), f"Squeeze without axes: size {i} is 1; fix it with --shape")
         return n.reshape(x, [s for s in x.sizes if s != ONE])
-    gone = normal(axes, x.rank)
+    if late.is_late(axes):
+        chosen = late.flags(n, axes, x.rank)
+        for size, flag in zip(x.sizes, chosen, strict=True):
+            n.check(flag * (size - 1), f"Squeeze: a size is {size}, not 1")
+        return n.reshape(x, late.without(n, x.sizes, chosen, len(axes)))
+    gone = normal(numbers_of(axes, "the axes"), x.rank)
     for axis in gone:
         n.builder.same(x.sizes[axis], ONE, f"Squeeze: size {axis} is {x.sizes[axis]}, not 1")
     return n.reshape(x, [s for i, s in enumerate(x.sizes) if i not in gone])
@@ -157,9 +176,21 @@ def unsqueeze(n: Node) -> Value:
     axes = n.axes(1)
     if axes is None:
         raise ModelError("axes are missing")
-    places = normal(axes, x.rank + len(axes))
+    if late.is_late(axes):
+        chosen = late.flags(n, axes, x.rank + len(axes))
+        return n.reshape(x, late.with_ones(n, x.sizes, chosen))
+    places = normal(numbers_of(axes, "the axes"), x.rank + len(axes))
     sizes = iter(x.sizes)
     return n.reshape(x, [ONE if i in places else next(sizes) for i in range(x.rank + len(axes))])
+
+
+def numbers_of(exprs: Sequence[Expr], what: str) -> list[int]:
+    """Expressions that are numbers. Raises UnsupportedError where they are not."""
+    numbers = [e.constant for e in exprs]
+    if None in numbers:
+        shown = ", ".join(map(str, exprs))
+        raise UnsupportedError(f"{what}: [{shown}] depends on the inputs' sizes", hint="fix the sizes with --shape")
+    return numbers  # type: ignore[return-value]
 
 
 def normal(axes: Sequence[int], rank: int) -> list[int]:
@@ -183,7 +214,7 @@ def flat(x: Value, axis: int) -> tuple[Expr, Expr]:
 
 
 def expand(n: Node) -> Value:
-    x, shape = n.input(0), n.sizes(1, "the shape")
+    x, shape = n.input(0), n.named(n.sizes(1, "the shape"), "d")
     found = n.emit("Expand", x, shape=shape)
     return x if found.type == x.type else found
 
