@@ -167,7 +167,12 @@ def place(program: Program) -> None:
     owner: dict[SSAValue, Alloc] = {op.buffer: op for op in lives.ops if isinstance(op, Alloc)}
     late = program.late
     life = {op: lives.of[buffer] for buffer, op in owner.items() if buffer in lives.of}
-    growing = {op: span for op, span in life.items() if op.type.offset.symbols & late or op.type.symbols & late}
+    # the memory of a slot is had where the alloc stands, not where the buffer is used first
+    growing = {
+        op: (lives.position[op], last)
+        for op, (_, last) in life.items()
+        if op.type.offset.symbols & late or op.type.symbols & late
+    }
     _place_growing(growing)
     life = {op: span for op, span in life.items() if op not in growing}
     static = {a: _size(a.type) for a in life if a.type.bytes.constant is not None}
