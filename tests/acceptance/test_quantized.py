@@ -34,12 +34,14 @@ def floats(*shape: int) -> Array:
 
 
 def f32(*values: float) -> Array:
-    return np.array(values if len(values) > 1 else values[0], np.float32)
+    return np.array(values, np.float32).reshape(-1 if len(values) > 1 else ())
 
 
 class Row(NamedTuple):
     operator: str
-    inputs: Sequence[Array | None]  # the first is what is computed with, the others are its parameters
+    inputs: Sequence[
+        Any
+    ]  # arrays, None for an absent one: the first is what is computed with, the others are its parameters
     attributes: dict[str, Any] = {}
     outputs: int = 1
     steps: int = 0  # by how much integers may differ
@@ -53,7 +55,7 @@ class Row(NamedTuple):
         return f"{self.operator}-{shown}-{given}".replace(" ", "")[:90]
 
 
-def microsoft(operator: str, inputs: Sequence[Array | None], **given: Any) -> Row:
+def microsoft(operator: str, inputs: Sequence[Any], **given: Any) -> Row:
     names = {k: given.pop(k) for k in ("steps", "data") if k in given}
     return Row(operator, inputs, given, domain="com.microsoft", **names)
 
@@ -109,7 +111,7 @@ for t in (np.uint8, np.int8):
     IMAGE = [integers(2, 5, 9, 7, of=t), f32(0.02), t(5)]
     LAST = [integers(2, 9, 7, 5, of=t), f32(0.02), t(5)]
     PAIR = [*X, integers(40, of=t), f32(0.03), t(7), f32(0.04), t(3)]
-    ROWS += [
+    ROWS.extend([
         microsoft("QuantizeLinear", [floats(3, 4), f32(0.02), t(9)]),
         microsoft("DequantizeLinear", [integers(3, 4, of=t), f32(0.02), t(9)]),
         microsoft("QLinearAdd", PAIR, data=(0, 3)),
@@ -153,29 +155,31 @@ for t in (np.uint8, np.int8):
             transA=1,
             transB=1,
         ),
-    ]  # fmt: skip
-ROWS += [
-    *(
+    ])  # fmt: skip
+ROWS.extend(
+    [
+        *(
+            microsoft(
+                "MatMulNBits",
+                [floats(3, 70), integers(7, 5, 2 * bits), floats(7, 5), zero, None, bias],
+                K=70,
+                N=7,
+                bits=bits,
+                block_size=16,
+            )
+            for bits in (4, 8)
+            for zero, bias in ((None, None), (integers(7, -(-5 * bits // 8)), floats(7)))
+        ),
         microsoft(
-            "MatMulNBits",
-            [floats(3, 70), integers(7, 5, 2 * bits), floats(7, 5), zero, None, bias],
-            K=70,
-            N=7,
-            bits=bits,
+            "GatherBlockQuantized",
+            [RNG.integers(0, 10, (2, 3)), integers(10, 32), floats(10, 4)],
+            bits=4,
             block_size=16,
-        )
-        for bits in (4, 8)
-        for zero, bias in ((None, None), (integers(7, -(-5 * bits // 8)), floats(7)))
-    ),
-    microsoft(
-        "GatherBlockQuantized",
-        [RNG.integers(0, 10, (2, 3)), integers(10, 32), floats(10, 4)],
-        bits=4,
-        block_size=16,
-        quantize_axis=1,
-        gather_axis=0,
-    ),
-]
+            quantize_axis=1,
+            gather_axis=0,
+        ),
+    ]
+)
 
 
 def model_of(row: Row, constant: bool, symbolic: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
@@ -290,7 +294,7 @@ def image(seed: int) -> Array:
     return np.random.default_rng(seed).standard_normal((2, 3, 16, 16)).astype(np.float32)
 
 
-FORMATS = {
+FORMATS: dict[str, dict[str, Any]] = {
     "qdq": {"quant_format": quantization.QuantFormat.QDQ},
     "qdq-per-channel": {"quant_format": quantization.QuantFormat.QDQ, "per_channel": True},
     "qdq-int8": {
