@@ -148,7 +148,9 @@ class _Main:
         self.calls = {call: i for i, call in enumerate(calls_of(program))}
         most = max((len(c.buffers) + len(c.sizes) for c in self.calls), default=0)
         self.args = writer.entry_value(f"alloca [{max(1, most)} x i64], align 8", "args")
-        self.slots = 1 + max((op.slot.data for op in program.ops if isinstance(op, Alloc) and op.slot), default=-1)
+        self.slots = 1 + max(
+            (op.slot.data for op in program.ops if isinstance(op, Alloc) and op.slot is not None), default=-1
+        )
 
     def function(self) -> str:
         """Its definition."""

@@ -145,6 +145,11 @@ def test_a_branch(taken: bool) -> None:
     np.testing.assert_array_equal(found["y"], x * (2 if taken else 1))
 
 
+def test_outputs_and_buffers_have_slots_of_their_own() -> None:
+    text = f"builtin.module {{ {KERNELS} {DATA} }}"
+    assert compiler.compile(text.encode(), passes="plan-memory", threads=1).artifact.slots == 2
+
+
 def test_a_check_of_a_size_from_data() -> None:
     with pytest.raises(ircc.Error, match="k is at most 9999"):
         both(DATA, k=[10_000])
