@@ -29,29 +29,32 @@ class EliminateCommonSubexpressions(Pass):
         return merge_equal(module.body.block, {})
 
 
-def merge_equal(block: Block, outer: Known) -> bool:
+def merge_equal(block: Block, *outer: Known) -> bool:
     """Replace operations of a block (and of regions in it) by equal ones before them. True if there were any.
 
     `outer` holds the operations of the blocks around, by what is cheap to compare; what is not is compared pairwise."""
-    changed = False
     known: Known = {}
+    names: dict[Operation, list[Operation]] = {}  # set at the end: a constant may stand for thousands of others
+    changed = False
     for op in list(block.ops):
         for region in op.regions:
             for inner in region.blocks:
-                changed |= merge_equal(inner, outer | known)
+                changed |= merge_equal(inner, known, *outer)
         if op.has_trait(IsTerminator) or not op.results or not is_side_effect_free(op):
             continue
         key = _key(op)
-        twin = next((o for o in (*known.get(key, ()), *outer.get(key, ())) if equal(o, op)), None)
+        twin = next((o for ops in (known, *outer) for o in ops.get(key, ()) if equal(o, op)), None)
         if twin is None:
             known.setdefault(key, []).append(op)
             continue
         if nodes_of(op):
-            set_nodes(twin, merged(twin, op))
+            names.setdefault(twin, [twin]).append(op)
         for old, new in zip(op.results, twin.results, strict=True):
             old.replace_all_uses_with(new)
         block.erase_op(op)
         changed = True
+    for twin, ops in names.items():
+        set_nodes(twin, merged(*ops))
     return changed
 
 

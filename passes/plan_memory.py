@@ -81,6 +81,13 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
     """Let calls write into an operand that dies there: `call @k(%a, %b)` → `call @k(%a, %a)`."""
     lives = Lives(program)
     owner: dict[SSAValue, Alloc] = {op.buffer: op for op in lives.ops if isinstance(op, Alloc)}
+    known: dict[tuple[SSAValue, SSAValue], bool] = {}  # calls share kernels
+
+    def harmless(kernel: Kernel, arg: SSAValue, out: SSAValue) -> bool:
+        if (arg, out) not in known:
+            known[arg, out] = unharmed(kernel, arg, out)
+        return known[arg, out]
+
     for i, op in enumerate(lives.ops):
         if not isinstance(op, Call):
             continue
@@ -93,7 +100,7 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
                 reusable = source in owner and lives.of[source][1] == i and source.type == target.type
                 reusable = reusable and owner[source].parent is op.parent
                 once = [root_of(b) for b in op.buffers].count(source) == 1
-                if reusable and once and unharmed(kernel, arg, out):
+                if reusable and once and harmless(kernel, arg, out):
                     lives.of[source] = (lives.of[source][0], lives.of.pop(target)[1])
                     alloc = owner.pop(target)
                     target.replace_all_uses_with(source)
@@ -160,6 +167,8 @@ def _apart(a: Load | Store, b: Load | Store, shared: Sequence[For], later: For |
 
 # ---- placement
 
+STRETCH = 64  # positions of the program whose buffers are kept together
+
 
 def place(program: Program) -> None:
     """Set the offset of every alloc."""
@@ -200,19 +209,22 @@ def _size(type_: BufferType) -> Expr:
 
 def _place_static(sizes: dict[Alloc, int], life: dict[Alloc, tuple[int, int]]) -> int:
     """Greedy by size: the largest first, each at the lowest free offset. Returns the bytes used."""
-    placed: list[tuple[int, int, Alloc]] = []
+    end = 0
+    placed: dict[int, list[tuple[int, int, Alloc]]] = {}  # by stretch of time: only neighbours are compared
     for alloc in sorted(sizes, key=lambda a: (-sizes[a], life[a])):
         first, last = life[alloc]
+        stretches = range(first // STRETCH, last // STRETCH + 1)
+        near = {other: (start, stop) for s in stretches for start, stop, other in placed.get(s, ())}
         offset = 0
-        for start, stop, other in sorted(placed, key=lambda p: p[:2]):
-            if life[other][0] > last or life[other][1] < first:
-                continue
+        for start, stop in sorted(p for other, p in near.items() if life[other][0] <= last and life[other][1] >= first):
             if start - offset >= sizes[alloc]:
                 break
             offset = max(offset, stop)
-        placed.append((offset, offset + sizes[alloc], alloc))
+        for s in stretches:
+            placed.setdefault(s, []).append((offset, offset + sizes[alloc], alloc))
+        end = max(end, offset + sizes[alloc])
         alloc.properties["offset"] = ExprAttr(Expr.const(offset))
-    return max((stop for _, stop, _ in placed), default=0)
+    return end
 
 
 def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]], start: int) -> Expr:

@@ -19,7 +19,7 @@ from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
 from ..ir.expr import ONE, Expr, maximum, product
-from ..ir.nodes import merged, nodes_of, set_nodes
+from ..ir.nodes import nodes_of, set_nodes
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
 from ._computes import limits_of, within
@@ -45,6 +45,7 @@ class TensorToLoop(Pass):
         main = main_function(module)
         lowering = _Lowering(module)
         program = lowering.program(main)
+        lowering.name_nodes()
         for function in functions:
             function.detach()
             function.erase()
@@ -57,6 +58,7 @@ class _Lowering(Kernels):
     module: ModuleOp
     kernels: dict[str, loop.Kernel] = field(default_factory=dict[str, loop.Kernel])
     names: set[str] = field(default_factory=set[str])
+    nodes: dict[loop.Kernel, dict[str, None]] = field(default_factory=dict[loop.Kernel, dict[str, None]])
 
     def program(self, main: FuncOp) -> loop.Program:
         """The host program of a function. Its results are written straight into the output buffers where possible."""
@@ -78,6 +80,11 @@ class _Lowering(Kernels):
         program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), [*checks, *host.checks])
         program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
         return program
+
+    def name_nodes(self) -> None:
+        """Say of every kernel which nodes it computes: at the end, since thousands of calls may share one."""
+        for kernel, nodes in self.nodes.items():
+            set_nodes(kernel, nodes)
 
     def call(self, block: Block, op: tensor.WithBody, env: Mapping[SSAValue, SSAValue]) -> None:
         own = op.body.block.args
@@ -102,7 +109,7 @@ class _Lowering(Kernels):
         wanted, new.sym_name = new.sym_name, type(new.sym_name)("k")
         key = _text(new)
         if (found := self.kernels.get(key)) is not None:
-            set_nodes(found, (*merged(found), *nodes))
+            self.nodes[found].update(dict.fromkeys(nodes))
             return found
         name = base = wanted.data
         count = 1
@@ -111,7 +118,7 @@ class _Lowering(Kernels):
             name = f"{base}_{count}"
         self.names.add(name)
         new.sym_name = type(new.sym_name)(name)
-        set_nodes(new, nodes)
+        self.nodes[new] = dict.fromkeys(nodes)
         self.kernels[key] = new
         self.module.body.block.add_op(new)
         return new

@@ -1,0 +1,149 @@
+"""How long compilation takes by the number of nodes: chains of a kind, at growing lengths.
+
+    python benchmarks/compile_time.py [KIND ...] [--nodes 250,500,1000] [--passes]
+
+KIND: elementwise, matmul, cnn, attention. A pass whose time grows faster than the model is the one to look at:
+--passes lists the times of all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+import ircc
+from ircc.compiler import Compilation
+from ircc.ir.instruments import TimePasses
+
+
+class Chain:
+    """A model under construction; `x` is the value at its end."""
+
+    def __init__(self, shape: list[int | str]) -> None:
+        self.x, self.shape = "x", shape
+        self.nodes: list[NodeProto] = []
+        self.weights: list[TensorProto] = []
+        self.random = np.random.default_rng(0)
+
+    def node(self, operator: str, *inputs: str, **attributes: object) -> str:
+        name = f"v{len(self.nodes)}"
+        own = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], own, **attributes))
+        return name
+
+    def weight(self, *shape: int) -> str:
+        name = f"w{len(self.weights)}"
+        array = self.random.standard_normal(shape, np.float32) / np.sqrt(max(np.prod(shape[1:]), 1))
+        self.weights.append(numpy_helper.from_array(array.astype(np.float32), name))
+        return name
+
+    def model(self) -> ModelProto:
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
+        y = helper.make_tensor_value_info(self.x, TensorProto.FLOAT, None)
+        graph = helper.make_graph(self.nodes, "chain", [x], [y], self.weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+def elementwise(nodes: int) -> ModelProto:
+    """Activations and arithmetic, one after the other."""
+    chain = Chain(["N", 64])
+    for i in range(nodes):
+        operator = ("Sigmoid", "Add", "Tanh", "Mul", "Abs")[i % 5]
+        others = [chain.weight(64)] if operator in ("Add", "Mul") else []
+        chain.x = chain.node(operator, chain.x, *others)
+    return chain.model()
+
+
+def matmul(nodes: int) -> ModelProto:
+    """Layers of a perceptron: MatMul, Add, Relu."""
+    chain = Chain(["N", 32])
+    while len(chain.nodes) < nodes:
+        chain.x = chain.node("MatMul", chain.x, chain.weight(32, 32))
+        chain.x = chain.node("Add", chain.x, chain.weight(32))
+        chain.x = chain.node("Relu", chain.x)
+    return chain.model()
+
+
+def cnn(nodes: int) -> ModelProto:
+    """Residual blocks of convolutions with batch normalization."""
+    chain = Chain([1, 8, 16, 16])
+    while len(chain.nodes) < nodes:
+        start = chain.x
+        for _ in range(2):
+            chain.x = chain.node("Conv", chain.x, chain.weight(8, 8, 3, 3), pads=[1, 1, 1, 1])
+            scale, bias, mean = (chain.weight(8) for _ in range(3))
+            variance = chain.node("Constant", value=numpy_helper.from_array(np.ones(8, np.float32)))
+            chain.x = chain.node("BatchNormalization", chain.x, scale, bias, mean, variance)
+            chain.x = chain.node("Relu", chain.x)
+        chain.x = chain.node("Add", chain.x, start)
+    return chain.model()
+
+
+def attention(nodes: int) -> ModelProto:
+    """Blocks of a transformer on a sequence of symbolic length, with its shape arithmetic."""
+    chain = Chain([1, "T", 32])
+    split = numpy_helper.from_array(np.array([0, 0, 4, 8], np.int64), "split")
+    join = numpy_helper.from_array(np.array([0, 0, 32], np.int64), "join")
+    chain.weights += [split, join]
+    while len(chain.nodes) < nodes:
+        start = chain.x
+        normal = chain.node("LayerNormalization", start, chain.weight(32), chain.weight(32))
+        heads = []
+        for order in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]):
+            heads.append(chain.node("MatMul", normal, chain.weight(32, 32)))
+            heads[-1] = chain.node("Transpose", chain.node("Reshape", heads[-1], "split"), perm=order)
+        scores = chain.node("Softmax", chain.node("MatMul", heads[0], heads[1]), axis=-1)
+        mixed = chain.node("Transpose", chain.node("MatMul", scores, heads[2]), perm=[0, 2, 1, 3])
+        joined = chain.node("MatMul", chain.node("Reshape", mixed, "join"), chain.weight(32, 32))
+        chain.x = chain.node("Add", start, joined)
+    return chain.model()
+
+
+KINDS: Mapping[str, Callable[[int], ModelProto]] = {
+    "elementwise": elementwise, "matmul": matmul, "cnn": cnn, "attention": attention,
+}  # fmt: skip
+
+
+def measure(model: ModelProto, passes: bool) -> dict[str, float]:
+    """Seconds of the processor for import, passes, code generation and loading; with `passes`, of each pass by the
+    clock on the wall."""
+    times = TimePasses()
+    way = Compilation(instruments=(times,))
+    start = time.process_time()
+    module = way.open(model)
+    opened = time.process_time()
+    module = way.lower(module, "loop-ir")
+    lowered = time.process_time()
+    artifact = way.finish(module)
+    made = time.process_time()
+    ircc.Engine(artifact, 1).close()
+    end = time.process_time()
+    found = {"import": opened - start, "passes": lowered - opened, "code": made - lowered, "load": end - made}
+    if passes:
+        for name, seconds, _ in times.seconds:
+            found[name] = found.get(name, 0.0) + seconds
+    return {"total": end - start, **found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
+    parser.add_argument("--nodes", default="250,500,1000")
+    parser.add_argument("--passes", action="store_true")
+    args = parser.parse_args()
+    for kind in args.kinds:
+        lengths = [int(n) for n in args.nodes.split(",")]
+        columns = [measure(KINDS[kind](n), args.passes) for n in lengths]
+        print(f"{kind:28}" + "".join(f"{n:>10}" for n in lengths) + "   growth of the last step")
+        for name in columns[-1]:
+            values = [column.get(name, 0.0) for column in columns]
+            growth = f"{values[-1] / values[-2]:8.1f}x" if len(values) > 1 and values[-2] > 0.01 else ""
+            print(f"  {name:26}" + "".join(f"{v:10.3f}" for v in values) + f"  {growth}")
+
+
+if __name__ == "__main__":
+    main()
