@@ -68,10 +68,10 @@ def read_array(engine: Engine, name: str, path: Path) -> Array:
 
 
 def storable(array: Array) -> Array:
-    """The array in a type that .npy files have: bfloat16 becomes float32, which holds all its values."""
+    """The array in a type that .npy files have: bfloat16 and small types become float32, which holds their values."""
     if array.dtype == object:
         return array.astype(str)
-    return array if array.dtype.kind in "biufc" else array.astype(np.float32)
+    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)  # float8_e5m2 too is of kind "f"
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
