@@ -245,15 +245,19 @@ class AlongAxis(GraphOp):
 
 @irdl_op_definition
 class Softmax(AlongAxis):
-    """e^x / sum of e^x along `axis`, the greatest taken out before the exponential. C1, C2 of AlongAxis."""
+    """e^x / sum of e^x along `axis`, the greatest taken out before the exponential. C1, C2 of AlongAxis.
+
+    In float16 and bfloat16 exponentials and sums are rounded to the type, as the steps of ONNX's function body are.
+    """
 
     name = "graph.softmax"
     DEFAULTS: ClassVar = {"axis": -1}
     axis = prop_def(IntegerAttr)
 
     def function(self, x: Array, axis: int) -> Array:
-        exponentials = np.exp(x - x.max(axis, keepdims=True))
-        return exponentials / exponentials.sum(axis, keepdims=True)
+        short = self.type_of(0).dtype
+        exponentials = np.exp(x - x.max(axis, keepdims=True)).astype(short).astype(x.dtype)
+        return exponentials / exponentials.sum(axis, keepdims=True).astype(short).astype(x.dtype)
 
 
 @irdl_op_definition

@@ -293,6 +293,28 @@ def col2im(n: Node) -> Value:
     return found.value
 
 
+def max_unpool(n: Node) -> Value:
+    """Elements put back to where MaxPool found them, among zeros; then zeros at the ends up to `output_shape`. Places
+    count in the tensor without those."""
+    x, places, axes = term(n, 0), term(n, 1), spaces(n)
+    kernel = n.required("kernel_shape")
+    (strides,) = lists(n, ("strides",), axes, 1)
+    pads = n.attr("pads", [0] * 2 * axes)
+    if len(kernel) != axes or len(pads) != 2 * axes:
+        raise ModelError(f"kernel_shape {kernel} and pads {pads} for {axes} axes")
+    pooled = [(size_ - 1) * strides[i] - (pads[i] + pads[axes + i]) + kernel[i] for i, size_ in enumerate(x.sizes[2:])]
+    shape = [*x.sizes[:2], *pooled]
+    zeros = x.like(0).expand(product(shape))
+    count = x.value.type.elements
+    found = zeros.emit("ScatterElements", places.reshape(count), x.reshape(count), axis=0).reshape(*shape)
+    if n.has(2):
+        wanted = n.sizes(2, "output_shape")
+        if len(wanted) != x.rank:
+            raise ModelError(f"output_shape has {len(wanted)} values for {x.rank} dimensions")
+        found = found.emit("Pad", pads=[*[0] * x.rank, *(w - s for w, s in zip(wanted, shape, strict=True))])
+    return found.value
+
+
 # ---- caches
 
 
@@ -322,6 +344,7 @@ RULES: Mapping[str, Rule] = {
     "DeformConv": deform_conv,
     "GridSample": grid_sample,
     "MaxRoiPool": max_roi_pool,
+    "MaxUnpool": max_unpool,
     "RoiAlign": roi_align,
     "TensorScatter": tensor_scatter,
 }

@@ -28,8 +28,8 @@ def softmax(op: GraphOp, emit: Emitter) -> SSAValue:
     x, out, axes = op.operands[0], type_of(op.results[0]), axis_of(op)
     element = wide(out.element_type)
     greatest = reduced(emit, x, axes, "max", element)
-    exponentials = emit.elementwise(out.sizes, element, lambda x, m: (x - m).math(math.ExpOp), x, greatest)
-    total = reduced(emit, exponentials, axes, "add", element)
+    exponentials = emit.elementwise(out.sizes, out.element_type, lambda x, m: (x - m).math(math.ExpOp), x, greatest)
+    total = emit.cast(reduced(emit, exponentials, axes, "add", element), out.element_type)
     return emit.elementwise(out.sizes, out.element_type, lambda e, t: e / t, exponentials, total)
 
 
