@@ -674,6 +674,8 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
     }
   }
   loop.kernel @rows(%out "out" : !loop.buffer<[N, 100], f32>) outputs 1 sizes ["N"] strategy "update" schedule [
+    "split k0 8|rest -> k0 k0u",
+    "unroll k0u",
     "block i0 41 -> i0b i0",
     "parallel i0b"
   ] attributes {flops = #ir.expr<99 * N>, nodes = ["rows"]} {
