@@ -2,6 +2,7 @@
 #
 #   make demo     compile a real model and run it on the files of this repository
 #   make test     the tests            make test PYTEST_ARGS="tests/house -x"
+#   make fuzz     N=20000 SEED=7: random ONNX models against ONNX Runtime and ONNX's reference; goes on where it stopped
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -13,13 +14,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 PYTEST_ARGS ?=
+N ?= 500
+SEED ?= 0
+FUZZ_ARGS ?=
 MAGIKA := magika==1.0.3
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo test check lint format imports typing docs docs-check examples clean
+.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,6 +62,9 @@ demo: $(VENV)/ircc.stamp $(VENV)/magika.stamp
 test: $(VENV)/dev.stamp
 	@echo "== pytest on $(JOBS) processes"
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+fuzz: $(VENV)/dev.stamp
+	@$(BIN)/python -W ignore -m ircc.testing.fuzz --count $(N) --seed $(SEED) $(FUZZ_ARGS)
 
 check: lint imports typing docs-check
 

@@ -31,7 +31,7 @@ class SelectSchedules(Pass):
             if kernel.strategy is not None or kernel.schedule is not None or kernel.applied is not None:
                 continue
             nest = nest_of(kernel)
-            if nest is None:
+            if nest is None or any(d.size == 0 for d in nest.dims):  # there is nothing to do, or nothing to add
                 name, text = "serial", ""
             else:
                 case = Case(nest, target, constants.get(kernel.sym_name.data, frozenset()))

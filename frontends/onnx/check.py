@@ -39,7 +39,7 @@ def first_line(error: Exception) -> str:
 def contradicts_itself(model: ModelProto) -> bool:
     """True when ONNX's own shape and type inference finds a mistake in the model."""
     try:
-        onnx.shape_inference.infer_shapes(without_weights(model), check_type=True, strict_mode=True)
+        onnx.shape_inference.infer_shapes(for_inference(model), check_type=True, strict_mode=True)
     except Exception:  # of many types, all of which say so
         return True
     return False
@@ -47,11 +47,20 @@ def contradicts_itself(model: ModelProto) -> bool:
 
 def inferred_types(model: ModelProto) -> dict[str, TypeProto]:
     """Types of values as ONNX infers them or as the model declares them, by name: for a report, never for code."""
-    light = without_weights(model)
+    light = for_inference(model)
     light.graph.value_info.extend(model.graph.value_info)
     with suppress(Exception):  # of many types: then what is declared is all there is
         light = onnx.shape_inference.infer_shapes(light)
     return {info.name: info.type for info in (*light.graph.value_info, *light.graph.output)}
+
+
+def for_inference(model: ModelProto) -> ModelProto:
+    """A copy for type inference: as the checker's, but an output of unknown shape has none."""
+    light = without_weights(model)
+    for given, info in zip(model.graph.output, light.graph.output, strict=True):
+        if not given.type.tensor_type.HasField("shape"):
+            info.type.tensor_type.ClearField("shape")
+    return light
 
 
 def without_weights(model: ModelProto) -> ModelProto:

@@ -134,8 +134,8 @@ class Node:
         """An attribute as a Python value of the default's type. Raises ModelError for another type."""
         self.used.add(name)
         attribute = self.attributes.get(name)
-        if attribute is None:
-            return default
+        if attribute is None:  # a default is a float of 32 bits like one that is given
+            return float(np.float32(default)) if isinstance(default, float) else default
         found = self._value(attribute)
         if default is not None:
             expected: Any = (int, float) if isinstance(default, float) else type(default)

@@ -1,0 +1,249 @@
+"""What ircc, ONNX's reference and ONNX Runtime make of a model, and whether they differ by more than rounding.
+
+Bounds are not guessed: the reference runs node by node, and beside it run copies of it in which inputs and results of
+every operator that rounds are moved by some units in the last place. How far a copy is off says how much rounding is
+worth at each output: an operator with sums that cancel, or where its function is steep, gets what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnxruntime
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from ... import compile as ircc_compile
+from ...errors import Error, NeedsPython, UnsupportedError
+from .draw import Array, is_float
+
+# operators whose results on floats are the same bits in every implementation
+EXACT = """
+    Abs Cast CastLike Ceil CenterCropPad Clip Compress Concat Constant ConstantOfShape DepthToSpace Equal Expand EyeLike
+    Flatten Floor Gather GatherElements GatherND GlobalMaxPool Greater GreaterOrEqual Hardmax Identity IsInf IsNaN Less
+    LessOrEqual Max MaxPool MaxUnpool Min Neg NonZero OneHot Pad Range ReduceMax ReduceMin Relu Reshape ReverseSequence
+    Round Scatter ScatterElements ScatterND Shape Sign Size Slice SpaceToDepth Split Squeeze TensorScatter Tile TopK
+    ThresholdedRelu Transpose Trilu Unique Unsqueeze Upsample Where
+"""
+# operators that jump: a float that was rounded otherwise may give another result altogether
+JUMPS = """
+    BitCast Cast CastLike Ceil Compress DynamicQuantizeLinear Equal Floor GridSample Hardmax MaxRoiPool Mod
+    NonMaxSuppression QuantizeLinear Resize RoiAlign Round Shrink Sign ThresholdedRelu TopK Unique Upsample Where
+"""
+ULPS, TRACKS = 4.0, 2  # how far a copy is moved, and how many copies there are
+SLACK, LEAST = 16.0, 16.0  # bounds: times what copies are off, and units in the last place of the result
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def eps_of(dtype: Any) -> float:
+    return EPS.get(np.dtype(dtype).name, 0.0)
+
+
+def run_node(node: NodeProto, given: Mapping[str, Array], opset: int) -> list[Array]:
+    """The node's outputs by ONNX's reference."""
+    inputs = [name for name in dict.fromkeys(node.input) if name]
+    outputs = [name for name in node.output if name]
+    imports = [helper.make_opsetid("", opset)]
+    function = helper.make_function("fuzz", "one", inputs, outputs, [node], imports)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        # the reference writes into inputs now and then
+        found = ReferenceEvaluator(function).run(outputs, {n: given[n].copy() for n in inputs}, attributes={})
+    return [np.asarray(f) for f in found]
+
+
+def moved(array: Array, rng: np.random.Generator, ulps: float = ULPS) -> Array:
+    """Floats moved by some units in the last place, each by its own."""
+    eps = eps_of(array.dtype)
+    if not eps or not array.size:
+        return array
+    off = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * ulps * eps
+    with np.errstate(all="ignore"):
+        return np.asarray(array.astype(np.float64) * (1 + off)).astype(array.dtype)
+
+
+def rounds(node: NodeProto, inputs: Sequence[Array], outputs: Sequence[Array]) -> bool:
+    """True when implementations may differ in the last bits."""
+    floats = any(is_float(a.dtype) for a in (*inputs, *outputs))
+    if node.op_type in ("Cast", "CastLike"):
+        return False
+    return floats and node.op_type not in EXACT.split()
+
+
+@dataclass
+class Tracks:
+    """The values of a model by the reference, and those of the copies that are moved."""
+
+    values: dict[str, Array] = field(default_factory=dict[str, Array])
+    copies: list[dict[str, Array]] = field(default_factory=list[dict[str, Array]])
+    exact: set[str] = field(default_factory=set[str])
+
+    def start(self, given: Mapping[str, Array]) -> None:
+        """Inputs and constants."""
+        self.values.update(given)
+        self.copies = self.copies or [{} for _ in range(TRACKS)]
+        for copy in self.copies:
+            copy.update(given)
+        self.exact.update(given)
+
+    def step(self, node: NodeProto, opset: int) -> list[str]:
+        """Run a node in all tracks. Gives the names of its outputs; raises whatever the reference raises."""
+        names = [name for name in node.output if name]
+        found = run_node(node, self.values, opset)
+        inputs = [self.values[name] for name in node.input if name]
+        wobbly = rounds(node, inputs, found)
+        exact = not wobbly and all(name in self.exact for name in node.input if name)
+        for k, copy in enumerate(self.copies):
+            if exact:
+                copy.update(zip(names, found, strict=True))
+                continue
+            rng = np.random.default_rng([k, len(self.values)])
+            given = {name: moved(copy[name], rng) if wobbly else copy[name] for name in node.input if name}
+            try:
+                results = run_node(node, given, opset)
+                same = all(a.shape == b.shape for a, b in zip(found, results, strict=True))
+            except Exception:  # moved across an edge: nothing is known of the bound, and nothing assumed
+                same, results = False, found
+            results = results if same else [np.full_like(f, np.nan) if is_float(f.dtype) else f for f in found]
+            copy.update(zip(names, [moved(r, rng) if wobbly else r for r in results], strict=True))
+        self.values.update(zip(names, found, strict=True))
+        self.exact.update(names if exact else ())
+        return names
+
+    def bound(self, name: str) -> Array:
+        """How much elements may be off; infinite where it is not known."""
+        value = self.values[name]
+        if name in self.exact or not is_float(value.dtype):
+            return np.zeros(value.shape)
+        v = value.astype(np.float64)
+        with np.errstate(all="ignore"):
+            off = np.stack([np.abs(copy[name].astype(np.float64) - v) for copy in self.copies]).max(0)
+            same = np.stack([np.isnan(c[name].astype(np.float64)) == np.isnan(v) for c in self.copies]).all(0)
+            beside = np.stack([copy[name].astype(np.float64) for copy in self.copies])
+            off = np.where(np.isinf(v) & (beside == v).all(0), 0, off)
+            off = np.where(np.isnan(off), np.where(np.isnan(v) & same, 0, np.inf), off)
+            tiny = float(ml_dtypes.finfo(value.dtype).tiny)
+            return SLACK * off + LEAST * eps_of(value.dtype) * np.abs(np.where(np.isfinite(v), v, 0)) + 4 * tiny
+
+
+def agree(a: Array, b: Array, bound: Array) -> str:
+    """Empty when both are the same within the bound, else in which way they differ."""
+    if a.shape != b.shape or bound.shape != a.shape:
+        return f"shape {list(a.shape)} against {list(b.shape)}"
+    if a.dtype != b.dtype:
+        return f"type {a.dtype} against {b.dtype}"
+    if not a.size:
+        return ""
+    if not is_float(a.dtype):
+        wrong = (a != b) & (bound < np.inf)
+    else:
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        with np.errstate(all="ignore"):
+            near = np.abs(x - y) <= bound
+        finite = [np.where(np.isfinite(z), np.abs(z), 0) for z in (x, y)]  # one overflows, the other is almost there
+        over = (np.isfinite(x) != np.isfinite(y)) & (np.maximum(*finite) + bound >= float(ml_dtypes.finfo(a.dtype).max))
+        wrong = ~((np.isnan(x) & np.isnan(y)) | (x == y) | near | np.isinf(bound) | over)
+    if not wrong.any():
+        return ""
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{int(wrong.sum())} of {wrong.size} elements, at {list(place)} {a[place]} against {b[place]}"
+
+
+@dataclass
+class Verdict:
+    """`status`: pass, mismatch, refused (both peers run it, ircc calls it wrong), unsupported, error, skipped (the
+    peers differ), unknown (no peer runs it), crash, timeout."""
+
+    status: str
+    reason: str = ""
+    output: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.status in ("mismatch", "refused", "error", "crash", "timeout")
+
+
+def tracks_of(model: ModelProto, inputs: Mapping[str, Array]) -> Tracks:
+    """The reference's values of a model, node by node. Raises whatever the reference raises."""
+    tracks = Tracks()
+    tracks.start({**inputs, **{t.name: numpy_helper.to_array(t) for t in model.graph.initializer}})
+    for node in model.graph.node:
+        tracks.step(node, model.opset_import[0].version)
+    return tracks
+
+
+def by_onnxruntime(model: ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array] | None:
+    """ONNX Runtime's outputs without its optimisations; None where it cannot run the model."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        given: dict[str, Any] = {}
+        for name, array in inputs.items():
+            if array.dtype.name == "bfloat16":
+                code = helper.np_dtype_to_tensor_dtype(array.dtype)
+                given[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), code)
+            else:
+                given[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        found = session.run_with_ort_values(names, given)
+        return {name: f.numpy() for name, f in zip(names, found, strict=True)}
+    except Exception:  # of many types, all of which say that it cannot
+        return None
+
+
+def by_ircc(model: ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    return ircc_compile(model).run(inputs)
+
+
+def judge(model: ModelProto, inputs: Mapping[str, Array], tracks: Tracks | None = None) -> Verdict:
+    """The three beside each other. A model that ircc says it has not yet is no failure; one that both peers run and
+    that ircc calls wrong is one."""
+    logging.disable(logging.WARNING)
+    if tracks is None:
+        try:
+            tracks = tracks_of(model, inputs)
+        except Exception as error:
+            return Verdict("unknown", f"the reference: {error}"[:200])
+    try:
+        found = by_ircc(model, inputs)
+    except (UnsupportedError, NeedsPython) as error:
+        return Verdict("unsupported", str(error).splitlines()[-1].strip()[:300])
+    except Error as error:
+        runs = by_onnxruntime(model, inputs) is not None
+        return Verdict("refused" if runs else "unknown", " ".join(f"{type(error).__name__}: {error}".split())[:300])
+    except Exception as error:
+        return Verdict("error", " ".join(f"{type(error).__name__}: {error}".split())[:300])
+    peer = by_onnxruntime(model, inputs)
+    worst = Verdict("pass")
+    for output in model.graph.output:
+        name = output.name
+        wanted, bound = tracks.values[name], tracks.bound(name)
+        against = agree(found[name], wanted, bound)
+        if not against:
+            continue
+        if peer is None:
+            return Verdict("mismatch", f"{against} (reference)", name)
+        other = with_type(peer[name], wanted)
+        if not agree(found[name], other, bound):
+            continue
+        if agree(other, wanted, bound):
+            worst = Verdict("skipped", "the peers differ", name)
+            continue
+        return Verdict("mismatch", f"{against} (both)", name)
+    return worst
+
+
+def with_type(array: Array, like: Array) -> Array:
+    """bfloat16 comes from ONNX Runtime as its bits."""
+    if like.dtype.name == "bfloat16" and array.dtype.itemsize == 2:
+        return array.view(like.dtype)
+    return array

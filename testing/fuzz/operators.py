@@ -1,0 +1,127 @@
+"""What a schema does not say: legal attributes by name, integers about shapes by name, and draws about which
+ONNX has no last word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .draw import Draw, Misfit, Variable, is_float
+
+Operands: TypeAlias = "Sequence[Variable | None]"
+
+# random, about strings, images, sequences or optionals, or holding graphs
+EXCLUDED = """
+    Bernoulli ConcatFromSequence Constant If ImageDecoder Loop Multinomial Optional OptionalGetElement
+    OptionalHasElement RandomNormal RandomNormalLike RandomUniform RandomUniformLike RegexFullMatch Scan SequenceAt
+    SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SequenceMap SplitToSequence
+    StringConcat StringNormalizer StringSplit TfIdfVectorizer
+"""
+
+
+def open_question(operator: str, operands: Operands, opset: int) -> str:
+    """Why no peer is right about this draw: ONNX leaves it open, or its reference has it wrong where ONNX Runtime has
+    no kernel; empty for all others."""
+    given = [v.array for v in operands if v is not None]
+    x = given[0] if given else np.zeros(0)
+    double, nan = x.dtype == np.float64, any(is_float(a.dtype) and np.isnan(a.astype(np.float64)).any() for a in given)
+    match operator:
+        case "Softmax" | "LogSoftmax" | "Hardmax" if opset < 13:
+            return "the reference knows only the axis of later versions"
+        case "BatchNormalization" if opset < 14:
+            return "the reference takes it as in training"
+        case "GlobalMaxPool" if x.ndim != 4:
+            return "the reference gives it other dimensions"
+        case "LRN" if x.dtype != np.float32:
+            return "the reference leaves out channels"
+        case "LayerNormalization" | "RMSNormalization" | "GroupNormalization" if double:
+            return "its statistics may be floats (stash_type), or better"
+        case "LayerNormalization" if x.dtype.itemsize == 2:
+            return "the reference gives its statistics another type"
+        case "HardSwish" if double:
+            return "its 1/6 may be a float, or better"
+        case "Erf" if double:
+            return "the reference computes it in floats"
+        case "MaxPool" | "GlobalMaxPool" | "MaxUnpool" | "MaxRoiPool" | "ArgMax" | "ArgMin" | "Hardmax" if nan:
+            return "no order is given to NaN"
+        case "Sign" | "Unique" | "TopK" if nan:
+            return "no order is given to NaN"
+        case "OneHot" if not all(np.isfinite(a.astype(np.float64)).all() for a in given[2:]):
+            return "the reference multiplies by 0"
+        case "Mod" if is_float(x.dtype):
+            with np.errstate(all="ignore"):
+                ratio = np.abs(x.astype(np.float64) / given[1].astype(np.float64))
+            return "" if (ratio < 2.0**40).all() else "the remainder of a quotient without a fraction"
+        case _:
+            return ""
+
+
+STRINGS: Mapping[tuple[str, str], Sequence[str]] = {
+    ("*", "auto_pad"): ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
+    ("*", "direction"): ("LEFT", "RIGHT"),
+    ("*", "approximate"): ("none", "tanh"),
+    ("*", "reduction"): ("none", "add", "mul", "max", "min"),
+    ("DepthToSpace", "mode"): ("DCR", "CRD"),
+    ("*", "mode"): ("constant", "reflect", "edge", "wrap"),
+}
+
+
+def some_axes(d: Draw, rank: int) -> list[int]:
+    """Distinct axes, from the front or from the end."""
+    chosen = d.rng.sample(range(rank), d.rng.randint(1, rank)) if rank else []
+    return [a - rank if d.flip(0.3) else a for a in chosen]
+
+
+def axis(d: Draw, rank: int) -> int:
+    if not rank:
+        raise Misfit("no axis")
+    return d.rng.randrange(-rank, rank)
+
+
+def attribute(d: Draw, operator: str, name: str, kind: str, rank: int) -> Any:
+    """A value for an attribute, by its name if that is known, else by its type; None to leave it out."""
+    match name, kind:
+        case (("axis" | "batch_axis" | "time_axis" | "start" | "end"), "INT"):
+            return axis(d, rank)
+        case "axes", "INTS":
+            return some_axes(d, rank) or None
+        case "perm", "INTS":
+            return d.rng.sample(range(rank), rank) or None
+        case (("to" | "dtype"), "INT"):
+            return None
+        case (("k" | "diagonal"), "INT"):
+            return d.rng.randint(-3, 3)
+        case "p", "INT":
+            return d.rng.choice((1, 2))
+        case "epsilon", "FLOAT":
+            return d.rng.choice((1e-5, 1e-3))
+        case _, "STRING":
+            found = STRINGS.get((operator, name), STRINGS.get(("*", name)))
+            return None if found is None else d.rng.choice(found)
+        case _, "INT":
+            return d.rng.choice((0, 1))
+        case _, "FLOAT":
+            return d.rng.choice((0.1, 0.25, 0.5, 1.0, 1.5, 2.0, -0.5))
+        case _:
+            return None
+
+
+def integers(d: Draw, name: str, x: Variable) -> Variable:
+    """An operand of integers, by its name."""
+    shape = x.array.shape
+    match name:
+        case "axes":
+            found = some_axes(d, len(shape))
+        case "axis":
+            return d.fixed(axis(d, len(shape)))
+        case "shape":
+            found = [s if s != 1 or d.flip() else d.size() for s in shape]
+        case "repeats":
+            found = [d.rng.choice((0, 1, 1, 2, 3)) for _ in shape]
+        case "k":
+            return d.fixed(d.rng.randint(-3, 3))
+        case _:
+            raise Misfit(f"no integers called {name}")
+    return d.fixed(found)

@@ -1,0 +1,142 @@
+"""Random models: fresh ones each time, those that failed once, and what makes them."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from ircc.testing.fuzz import evaluate, generate, judge, reduce
+from ircc.testing.fuzz.draw import DTYPES
+from ircc.testing.fuzz.evaluate import Tracks, Verdict, agree, run_node
+from ircc.testing.fuzz.generate import schemas
+from ircc.testing.fuzz.operators import EXCLUDED
+from ircc.testing.fuzz.pack import judge_all
+from ircc.testing.fuzz.recipes import RECIPES
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.onnx"))
+SHARDS, EACH = 5, 100
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_fresh_models(shard: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """FUZZ_SEED=... repeats what an earlier run has printed."""
+    seed = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
+    with capsys.disabled():
+        sys.stdout.write(f" FUZZ_SEED={seed} ")
+    first = (1 << 40) + seed * SHARDS * EACH + shard * EACH
+    found = judge_all([generate(case) for case in range(first, first + EACH)])
+    failed = {case: f"{v.status}: {v.reason}" for case, v in found.items() if v.failed}
+    assert not failed, f"python -m ircc.testing.fuzz --case NUMBER makes them small: {failed}"
+    assert sum(v.status == "pass" for v in found.values()) > EACH / 3
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_what_failed_once(path: Path) -> None:
+    model, inputs, description = reduce.read(path)
+    verdict = judge(model, inputs)
+    assert verdict.status == "pass", f"{description} is back: {verdict.status} {verdict.reason}"
+
+
+# ---- what makes them
+
+
+def test_a_seed_is_a_model() -> None:
+    a, b = generate(12), generate(12)
+    assert a.model == b.model and a.inputs.keys() == b.inputs.keys()
+    assert all(np.array_equal(a.inputs[k], b.inputs[k], equal_nan=a.inputs[k].dtype.kind == "f") for k in a.inputs)
+    assert generate(13).model != a.model
+
+
+def test_every_table_names_operators_that_there_are() -> None:
+    known = {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""}
+    for table in (EXCLUDED.split(), RECIPES, evaluate.EXACT.split(), evaluate.JUMPS.split()):
+        assert set(table) <= known, sorted(set(table) - known)
+
+
+def test_operators_without_recipe_are_drawn_by_their_schema() -> None:
+    plain = [name for name in schemas(21) if name not in RECIPES]
+    drawn = {name for case in range(400, 430) for name in generate(case, plain).operators}
+    assert {"Add", "Sigmoid", "ReduceSum", "Transpose"} & drawn and len(drawn) > 25
+
+
+def node(operator: str, inputs: list[str], **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, ["y"], **attributes)
+
+
+def test_bounds_follow_the_operator() -> None:
+    """A sum that cancels may be off by what its terms round; a copy may not be off at all."""
+    x = np.array([[1e6, 1.0, -1e6], [1.0, 2.0, 3.0]], np.float32)
+    tracks = Tracks()
+    tracks.start({"x": x})
+    tracks.step(helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0, noop_with_empty_axes=0), 13)
+    tracks.step(helper.make_node("ReduceL1", ["x"], ["t"], axes=[1], keepdims=0), 13)
+    tracks.step(helper.make_node("Neg", ["x"], ["n"]), 13)
+    assert tracks.bound("s") > 0.1
+    wide, narrow = tracks.bound("t")
+    assert wide > 1 and narrow < 1e-3
+    assert not tracks.bound("n").any() and "n" in tracks.exact
+
+
+def test_agreement() -> None:
+    a = np.array([1.0, np.nan, np.inf, 3e38], np.float32)
+    near = np.array([1.001, np.nan, np.inf, np.inf], np.float32)
+    zero = np.zeros(4)
+    assert agree(a, a, zero) == ""
+    assert "2 of 4" in agree(a, near, zero)
+    assert agree(a, near, np.array([0.01, 0, 0, 1e38])) == ""
+    assert "shape" in agree(a, a[:2], zero)
+    assert "type" in agree(a, a.astype(np.float64), zero)
+    assert "1 of 1" in agree(np.array([1]), np.array([2]), np.zeros(1))
+    assert "1 of 4" in agree(a, np.array([1.0, 0.0, np.inf, 3e38], np.float32), zero)
+
+
+def test_a_failure_is_made_small(tmp_path: Path) -> None:
+    """Of a chain that is wrong from some operator on, that operator is left, with its inputs, and can be read again."""
+    case = next(c for c in map(generate, range(50, 200)) if len(c.operators) >= 4)
+    wrong = case.model.graph.node[2].op_type
+
+    def judged(model: onnx.ModelProto, inputs: Any) -> Verdict:
+        found = any(n.op_type == wrong for n in model.graph.node)
+        return Verdict("mismatch", "it is there") if found else Verdict("pass")
+
+    model, inputs, verdict = reduce.reduced(case, judged(case.model, case.inputs), judged)
+    assert [n.op_type for n in model.graph.node] == [wrong] and verdict.reason == "it is there"
+    path = reduce.write(tmp_path, "one", model, inputs, "a description")
+    again, arrays, text = reduce.read(path)
+    assert text == "a description" and again.graph == model.graph
+    assert all(arrays[k].dtype == v.dtype and arrays[k].shape == v.shape for k, v in inputs.items())
+
+
+def test_a_wrong_result_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = next(c for c in map(generate, range(300)) if c.operators == ["Sigmoid"] or "Tanh" in c.operators)
+    right = evaluate.by_ircc
+    monkeypatch.setattr(
+        evaluate, "by_ircc", lambda m, i: {k: np.full_like(v, 7) for k, v in right(m, i).items()}
+    )  # fmt: skip
+    assert judge(case.model, case.inputs, case.tracks).status in ("mismatch", "unsupported")
+
+
+def test_the_reference_of_one_node() -> None:
+    (found,) = run_node(node("Add", ["x", "x"]), {"x": np.ones(3, np.float32)}, 21)
+    assert found.tolist() == [2, 2, 2] and found.dtype == DTYPES["float32"]
+
+
+def test_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "ircc.testing.fuzz", "--state", str(tmp_path), "--jobs", "1"]
+    command += ["--only", "Add,Neg", "--seed", "3"]
+    first = subprocess.run([*command, "--count", "3"], capture_output=True, text=True)
+    assert first.returncode == 0 and "3 cases" in first.stdout, first.stdout + first.stderr
+    (state,) = tmp_path.glob("*.jsonl")
+    rows = [json.loads(line) for line in state.read_text().splitlines()]
+    assert {row["case"] for row in rows} == {30_000_000, 30_000_001, 30_000_002}
+    again = subprocess.run([*command, "--count", "3"], capture_output=True, text=True)
+    assert again.returncode == 0 and "3 cases" in again.stdout
+    assert state.read_text().splitlines() == [json.dumps(row) for row in rows]
