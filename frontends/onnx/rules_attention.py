@@ -270,7 +270,7 @@ def group_query_attention(n: Node) -> Result:
         first = n.emit("Sub", query, n.constant(window, np.int64))
         seen = n.emit("And", seen, n.emit("Greater", position, first))
     masks = [n.optional(10), filtered(n, seen, q, -math.inf)]
-    return merged(n, attend(n, q, *spread, scale, masks, n.attr("softcap", 0.0))), k, v
+    return merged(n, attend(n, q, spread[0], spread[1], scale, masks, n.attr("softcap", 0.0))), k, v
 
 
 def behind(n: Node, past: Value, x: Value, lengths: Value, keys: Expr) -> Value:

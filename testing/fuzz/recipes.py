@@ -520,6 +520,20 @@ def matmul_integer(d: Draw, types: Types, opset: int) -> Drawn:
     return [a, b, *(d.new([], v.array.dtype, 0, 9) for v in (a, b) if d.flip(1.0))][: d.rng.choice((2, 4))], {}
 
 
+@recipe("QLinearMatMul")
+def qlinear_matmul(d: Draw, types: Types, opset: int) -> Drawn:
+    """Scales are powers of two, so that what is rounded is the same everywhere."""
+    kinds = [t for t in types if t.name in ("int8", "uint8")]
+    m, k, n = d.size(1), d.size(1), d.size(1)
+    found: list[Variable] = []
+    for shape in ([m, k], [k, n], None):
+        kind = d.dtype(kinds)
+        found += [] if shape is None else [d.new(shape, kind)]
+        scale = d.new([], np.float32, array=2.0 ** d.rng.randint(-3, 1), constant=0.9)
+        found += [scale, d.new([], kind, 0, 9, constant=0.9)]
+    return found, {}
+
+
 @recipe("Compress")
 def compress(d: Draw, types: Types, opset: int) -> Drawn:
     x = d.value(types, (1, 2, 3), low=1)
@@ -534,8 +548,7 @@ def dropout(d: Draw, types: Types, opset: int) -> Drawn:
     return [d.value(types)], {}
 
 
-@recipe("RNN", "GRU", "LSTM")
-def recurrent(d: Draw, types: Types, opset: int, gates: int = 1) -> Drawn:
+def recurrent(d: Draw, gates: int) -> Drawn:
     time, batch, size, hidden = d.size(1), d.rng.randint(1, 3), d.rng.randint(1, 5), d.rng.randint(1, 5)
     direction = d.rng.choice(("forward", "reverse", "bidirectional"))
     both = 2 if direction == "bidirectional" else 1
@@ -548,5 +561,5 @@ def recurrent(d: Draw, types: Types, opset: int, gates: int = 1) -> Drawn:
     return [x, w, r, bias, lengths, start], {"hidden_size": hidden, "direction": direction}
 
 
-RECIPES["GRU"] = lambda d, types, opset: recurrent(d, types, opset, 3)
-RECIPES["LSTM"] = lambda d, types, opset: recurrent(d, types, opset, 4)
+for gates, operator in ((1, "RNN"), (3, "GRU"), (4, "LSTM")):
+    RECIPES[operator] = lambda d, types, opset, gates=gates: recurrent(d, gates)

@@ -39,7 +39,7 @@ def shards(
     cases: Sequence[int], jobs: int, timeout: float, only: tuple[str, ...], folder: Path
 ) -> Iterator[dict[str, Any]]:
     """A row of facts for each case, in the order in which they are done."""
-    queue = cases[::-1]
+    queue = [*cases[::-1]]
     children = [Child(only, folder) for _ in range(jobs)] if queue else []
     try:
         for child in children:

@@ -43,7 +43,7 @@ def peer(model: onnx.ModelProto, x: Array) -> list[Array]:
         types = [o.type.tensor_type.elem_type for o in model.graph.output]
         found = ReferenceEvaluator(model).run(None, {"x": x})
         return [np.asarray(f, helper.tensor_dtype_to_np_dtype(t)) for f, t in zip(found, types, strict=True)]
-    return session.run(None, {"x": x})
+    return [np.asarray(f) for f in session.run(None, {"x": x})]
 
 
 def agrees(model: onnx.ModelProto, x: Array, rtol: float = 1e-5, atol: float = 1e-5) -> None:
@@ -195,7 +195,7 @@ def test_depth_and_many_targets() -> None:
 def test_doubles() -> None:
     nodes, leaves = forest(5, 4, 4, 3)
     given = votes("target", leaves, [[0]] * len(leaves), normal)
-    doubles = {
+    doubles: dict[str, Any] = {
         f"{k}_as_tensor": numpy_helper.from_array(np.array(v, np.float64) / 3)
         for k, v in (("nodes_values", nodes.pop("nodes_values")), ("target_weights", given.pop("target_weights")))
     }
@@ -238,7 +238,7 @@ def test_two_classes_that_both_have_votes(weights: Any) -> None:
     )  # fmt: skip
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = ircc.compile(model).run({"x": x})
-    np.testing.assert_allclose(found["y1"], session.run(["y1"], {"x": x})[0], 1e-5, 1e-5)
+    np.testing.assert_allclose(found["y1"], np.asarray(session.run(["y1"], {"x": x})[0]), 1e-5, 1e-5)
     np.testing.assert_array_equal(found["y0"], np.array([3, 5])[found["y1"].argmax(1)])
 
 
