@@ -23,17 +23,38 @@ def dft(n: Node) -> Value:
     x = term(n, 0)
     inverse, onesided = bool(n.attr("inverse", 0)), bool(n.attr("onesided", 0))
     if n.opset < 20:
-        axis = n.attr("axis", 1)
+        place = Expr.const(n.attr("axis", 1))
     else:
-        axis = n.ints(2, "the axis")[0] if n.has(2) else -2
-    axis = axis % x.rank
+        place = n.sizes(2, "the axis")[0] if n.has(2) else Expr.const(-2)
+    if (axis := (place % x.rank).constant) is None:  # known when the model runs: exchanged with the last but one
+        axis, place = x.rank - 2, place % x.rank
+        x = exchanged(x, place)
+    else:
+        place = Expr.const(axis)
     if x.rank < 2 or axis == x.rank - 1:
         raise ModelError(f"axis {axis} of {x.rank} dimensions, the last of which holds real and imaginary parts")
     given = x.sizes[axis]
     length = 2 * (given - 1) if inverse and onesided else given
     if n.has(1):
         length = n.sizes(1, "dft_length")[0]
-    return transformed(x, axis, length, inverse, onesided).value
+    found = transformed(x, axis, length, inverse, onesided)
+    return (found if place == axis else exchanged(found, place)).value
+
+
+def exchanged(x: Term, axis: Expr) -> Term:
+    """x with an axis that the run knows and the one before the last exchanged. The last axis stays."""
+    n, last = x.node, x.rank - 2
+    flags = [1 - minimum(1, maximum(axis - j, j - axis)) for j in range(last + 1)]  # 1 for the axis
+    n.check(1 - sum(flags, Expr.const(0)), f"{n.operator}: the axis is the last one")
+    sizes = [s + flag * (x.sizes[last] - s) for s, flag in zip(x.sizes, flags, strict=False)]
+    sizes[last] = sum((s * flag for s, flag in zip(x.sizes, flags, strict=False)), Expr.const(0))
+    lines = [iota(n, s, axis=j, rank=last + 1) for j, s in enumerate(sizes)]
+    chosen = [size(n, axis).eq(j) for j in range(last)]
+    places = [c.where(lines[last], line) for c, line in zip(chosen, lines, strict=False)]
+    whole = lines[last]
+    for c, line in zip(chosen, lines, strict=False):
+        whole = c.where(line, whole)
+    return x.take(*places, whole)
 
 
 def transformed(x: Term, axis: int, length: Expr, inverse: bool, onesided: bool) -> Term:
