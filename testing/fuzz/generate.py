@@ -63,7 +63,7 @@ def generate(seed: int, only: Sequence[str] = ()) -> Case:
     tracks = Tracks()
     used: dict[str, Variable] = {}
     for _ in range(TRIES):
-        if len(nodes) >= depth:
+        if len(nodes) >= depth or not known:
             break
         schema = known[rng.choice(list(known))]
         for _ in range(4):
