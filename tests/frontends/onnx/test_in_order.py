@@ -33,7 +33,8 @@ def agrees(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = list(ircc.compile(model).run(given).values())
-    for a, b in zip(found, session.run(None, given), strict=True):
+    expected = [np.asarray(e) for e in session.run(None, given)]
+    for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
         np.testing.assert_allclose(a, b, 1e-5, 1e-5)
 
