@@ -21,7 +21,7 @@ The object in it exports, by the platform's C calling convention:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -38,11 +38,18 @@ Size: TypeAlias = "int | str"  # a number, or an expression as ircc.ir prints it
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, element type, and a size per dimension (a number or an expression over symbols)."""
+    """An input or output: its name, element type, and a size per dimension (a number or an expression over symbols).
+
+    Sizes of a `loose` output that turn out to be 1 in a run are no dimensions of the array: the model squeezes it."""
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[Size, ...]
+    loose: bool = field(default=False, kw_only=True)
+
+    def held(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the array for the sizes of a run."""
+        return tuple(n for n in sizes if n != 1) if self.loose else tuple(sizes)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype.name}[{', '.join(map(str, self.shape))}]"
@@ -167,7 +174,8 @@ def from_header(header: Mapping[str, Any], code: bytes, weights: Bytes, sections
 
 
 def _port_to_json(port: Port) -> dict[str, Any]:
-    return {"name": port.name, "dtype": port.dtype.name, "shape": list(port.shape)}
+    loose = {"loose": True} if port.loose else {}
+    return {"name": port.name, "dtype": port.dtype.name, "shape": list(port.shape), **loose}
 
 
 def _port_from_json(value: Any) -> Port:
@@ -177,7 +185,8 @@ def _port_from_json(value: Any) -> Port:
         if not isinstance(size, str) and (type(size) is not int or not 0 <= size < 1 << 62):
             raise EngineError(f"the engine file's header is malformed: {size!r:.60} is no size")
         shape.append(size)
-    return Port(_get(value, "name", str), dtype_named(_get(value, "dtype", str)), tuple(shape))
+    loose = value.get("loose") is True
+    return Port(_get(value, "name", str), dtype_named(_get(value, "dtype", str)), tuple(shape), loose=loose)
 
 
 def _kernel_from_json(value: Any) -> Kernel:

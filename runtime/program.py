@@ -80,7 +80,7 @@ class Plan:
         for port in artifact.outputs:
             shape = tuple(values[count : count + len(port.shape)])
             count += len(shape)
-            self._specs.append((shape, port.dtype))
+            self._specs.append((port.held(shape), port.dtype))
         if self.arena_bytes < 0 or any(n < 0 for shape, _ in self._specs for n in shape):
             raise EngineError(f"the engine plans negative sizes for the input shapes {list(shapes)}: {values}")
 
@@ -195,4 +195,4 @@ class RunFrame:
         assert self._plan is not None and self._sizes is not None
         start = self._plan.first_size + sum(len(p.shape) for p in ports[:position])
         shape = tuple(self._sizes[start : start + len(ports[position].shape)])
-        return aligned_empty(shape, ports[position].dtype)
+        return aligned_empty(ports[position].held(shape), ports[position].dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
 from ...dialects.loop import Constant, Kernel, Program
 from ...errors import BackendError
@@ -108,7 +108,9 @@ class _Module:
 
     def port(self, name: str, type_: Any) -> Port:
         assert isinstance(type_, BufferType)
-        return Port(name.partition("#")[0], type_.dtype, sizes_text(type_.sizes))
+        loose = self.program.attributes.get("ircc.loose")
+        is_loose = isinstance(loose, ArrayAttr) and StringAttr(name) in loose
+        return Port(name.partition("#")[0], type_.dtype, sizes_text(type_.sizes), loose=is_loose)
 
     def info(self, call: Any) -> KernelInfo:
         kernel = self.kernels[call.callee]

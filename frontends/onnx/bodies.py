@@ -49,6 +49,7 @@ class Body:
             else:
                 assert outer.ssa is not None
                 inner = self._argument(outer.type, outer.ssa.name_hint)
+            inner.loose = outer.loose
             self._captured[id(value)] = (outer, inner)
             self._kept.append(value)  # its identity stays its own
         return self._captured[id(value)][1]

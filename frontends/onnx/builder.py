@@ -15,9 +15,12 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...dialects.control import ReadSizes, SetSizes
 from ...dialects.graph import BY_NAME, GraphOp
+from ...dialects.graph.binary import Binary, Clip, Where
+from ...dialects.graph.conversion import Cast
 from ...dialects.graph.data import Constant, SizesOf
+from ...dialects.graph.unary import Unary
 from ...errors import ModelError, UnsupportedError
-from ...ir.expr import Expr
+from ...ir.expr import ONE, Expr
 from ...ir.types import Check, TensorType, element_of
 from ...ir.weights import INLINE
 from . import symbolic
@@ -40,6 +43,7 @@ class Value:
     ssa: SSAValue | None = None
     file: str = ""  # where a constant can be read again, and by which name
     name: str = ""
+    loose: bool = False  # sizes that turn out to be 1 in a run are no dimensions: a Squeeze without axes
 
     @property
     def sizes(self) -> tuple[Expr, ...]:
@@ -98,7 +102,7 @@ class Builder:
         self.names: set[str] = set() if caller is None else caller.names
         self.checks: dict[Check, None] = {}
         self.nodes: Sequence[str] = ()  # names of the nodes being imported
-        self.taken: set[str] = set()  # names of size symbols
+        self.taken: set[str] = set() if caller is None else caller.taken  # names of size symbols
 
     def unique(self, name: str) -> str:
         """The name, with a number behind it where it is taken: for bodies, and for size symbols."""
@@ -213,6 +217,11 @@ class Builder:
         types = [_type(r) for r in op.results]
         for type_ in types:
             check_size(type_)
+        loose = any(v is not None and v.loose for v in flat)
+        if loose and not keeps_shape(op, flat, types):
+            for value in flat:
+                self.settle(value)
+            loose = False
         found = self._folded(op, flat, types)
         if found is not None and not any(symbolic.is_symbolic(f) and symbolic.is_float(t.dtype) for f, t in found):
             op.drop_all_references()
@@ -221,7 +230,16 @@ class Builder:
             self.check(check.expr.data, check.message.data)
         self.place_operation(op)
         arrays = [None] * len(types) if found is None else [f for f, _ in found]
-        return tuple(Value(t, f, r) for t, f, r in zip(types, arrays, op.results, strict=True))
+        return tuple(Value(t, f, r, loose=loose) for t, f, r in zip(types, arrays, op.results, strict=True))
+
+    def settle(self, value: Value | None) -> None:
+        """Demand that a value has the rank that its type says: no size is 1 of those that would be no dimensions."""
+        if value is None or not value.loose:
+            return
+        for i, size in enumerate(value.sizes):
+            one = ONE - symbolic.different(symbolic.Ratio(size), symbolic.Ratio(ONE))
+            self.check(one, f"Squeeze without axes: size {i}, which is {size}, is 1; fix it with --shape")
+        value.loose = False
 
     def _operand(self, operand: Operand) -> SSAValue | list[SSAValue] | None:
         if operand is None or isinstance(operand, Value):
@@ -259,6 +277,14 @@ class Builder:
     def same(self, a: Expr, b: Expr, message: str) -> None:
         """Demand that two sizes are equal."""
         self.check(a - b, message)
+
+
+def keeps_shape(op: GraphOp, operands: Sequence[Value | None], types: Sequence[TensorType]) -> bool:
+    """Whether an operator on values of a loose shape works on each element by itself, whatever the rank is."""
+    shapes = {v.sizes for v in operands if v is not None and v.rank}
+    elementwise = isinstance(op, Unary | Binary | Cast | Clip | Where)
+    alike = all(v is None or v.loose or not v.rank for v in operands)
+    return elementwise and alike and len(shapes) == 1 and all(t.sizes in shapes for t in types)
 
 
 def _type(value: SSAValue) -> TensorType:

@@ -52,6 +52,10 @@ IN_PYTHON = "ircc.compile and ircc run do it, in Python; an engine file cannot h
 MAX_EXPANDED, EXPANDED_PER_NODE = 20_000, 20
 
 
+# Operators that ask for the rank or the sizes of a value, without an operation on it.
+RANKED = frozenset(("If", "Loop", "Scan", "Shape", "Size"))
+
+
 class Hopeless(ModelError):
     """A model that is not worth another look: the walk ends."""
 
@@ -182,6 +186,8 @@ class Importer:
         main.properties["arg_attrs"] = _names(a.name for a in arguments)
         main.properties["res_attrs"] = _names(spread)
         main.attributes["ircc.checks"] = ArrayAttr(self.builder.checks)
+        if loose := [StringAttr(name) for name, value in spread.items() if value.loose]:
+            main.attributes["ircc.loose"] = ArrayAttr(loose)
         facts = {
             "name": self.model.graph.name,
             "producer": " ".join(filter(None, (self.model.producer_name, self.model.producer_version))),
@@ -323,6 +329,8 @@ class Importer:
         operator = f"{domain}.{proto.op_type}" if domain else proto.op_type
         attributes = resolved(proto, scope)
         self.builder.nodes = (name,)
+        for value in values if proto.op_type in RANKED else ():
+            self.builder.settle(value if isinstance(value, Value) else None)
         if (function := self.functions.get((domain, proto.op_type, proto.overload))) is not None:
             defaults = {a.name: a for a in function.attribute_proto}
             body = scope.inside(

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import GraphProto, NodeProto
 from xdsl.dialects.builtin import i1
 
-from ...dialects.control import If, Loop
+from ...dialects.control import If, Loop, ReadSizes, SetSizes
 from ...errors import Error, ModelError, NeedsPython, UnsupportedError
 from ...ir.expr import ONE, ZERO, Atom, Expr, ceildiv, maximum, minimum
 from ...ir.types import TensorType
@@ -139,8 +139,18 @@ class Steps:
         next_states = [self._fitting(new, old) for new, (old, _) in zip(states, self.states, strict=True)]
         if self.condition is not None:
             self.count = builder.unique(f"{n.name}.count")
+        local = self.local
+        # a size that a state has, which stays what it is, is known outside too
+        known = {
+            a: b for s, (_, t) in zip(states, self.states, strict=True) for a, b in zip(s.sizes, t.sizes, strict=True)
+        }
+        sizes = [[known.get(size, size) if size.symbols & local else size for size in row.sizes] for row in rows]
+        rows = [
+            row if list(row.sizes) == found else self.body.emit("Reshape", row, shape=found)
+            for row, found in zip(rows, sizes, strict=True)
+        ]
         for row in rows:
-            if self.symbol in row.type.symbols:
+            if row.type.symbols & local:
                 raise UnsupportedError("the size of its scanned output differs from iteration to iteration")
         given = [] if going is None else [going]
         self.body.finish([*given, *next_states, *rows])
@@ -155,6 +165,20 @@ class Steps:
         )  # fmt: skip
         found = list(add_control(builder, op))
         return found[: len(self.states)], found[len(self.states) :]
+
+    @property
+    def local(self) -> set[str]:
+        """The size symbols that only the body knows."""
+        found = {self.symbol}
+        for op in self.body.function.body.block.ops:
+            match op:
+                case ReadSizes() | SetSizes():
+                    found.update(op.symbols)
+                case If() | Loop():
+                    found.update(op.sizes)
+                case _:
+                    continue
+        return found
 
     @property
     def rows(self) -> Expr:
@@ -174,9 +198,10 @@ class Steps:
             raise changing
         for a, b in zip(new.sizes, old.sizes, strict=True):
             difference = a - b
-            if (difference - 1).nonnegative() or (-difference - 1).nonnegative() or self.symbol in difference.symbols:
+            if (difference - 1).nonnegative() or (-difference - 1).nonnegative():
                 raise changing
-            self.n.builder.same(a, b, f"{self.n.name}: a state of size {b} becomes one of size {a}")
+            place = self.body.builder if self.local & difference.symbols else self.n.builder
+            place.same(a, b, f"a state of size {b} would become one of size {a} (node '{self.n.name}')")
         return self.body.emit("Reshape", new, shape=list(old.sizes))
 
 

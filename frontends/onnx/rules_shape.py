@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -155,11 +156,10 @@ def rest(n: Node, x: Value, others: Sequence[Expr]) -> Expr:
 
 def squeeze(n: Node) -> Value:
     x, axes = n.input(0), n.axes(1)
-    if axes is None:  # the rank must not depend on sizes: one that may be 1 and is not known to be stays
-        for i, size in enumerate(x.sizes):
-            if size.constant is None and not (size - 2).nonnegative():
-                n.check(late.equal(size, 1), f"Squeeze without axes: size {i} is 1; fix it with --shape")
-        return n.reshape(x, [s for s in x.sizes if s != ONE])
+    if axes is None:
+        found = n.reshape(x, [s for s in x.sizes if s != ONE])
+        loose = any(s.constant is None and not (s - 2).nonnegative() for s in found.sizes)
+        return replace(found, loose=True) if loose else found
     if late.is_late(axes):
         chosen = late.flags(n, axes, x.rank)
         for size, flag in zip(x.sizes, chosen, strict=True):

@@ -196,6 +196,38 @@ def test_a_state_whose_size_changes_is_refused() -> None:
         lower(model, "graph-ir")
 
 
+def test_a_trip_count_and_slices_that_are_data() -> None:
+    nodes = [node("Unsqueeze", ["i", "zero1"], ["start"]), node("Add", ["start", "one"], ["end"]),
+             node("Slice", ["x", "start", "end"], ["part"]), node("Add", ["s", "part"], ["s1"]),
+             node("Identity", ["s1"], ["o"]), node("Identity", ["go"], ["go1"])]  # fmt: skip
+    made = body(nodes, [info("s", FLOAT, [1])], [info("s1", FLOAT, [1]), info("o", FLOAT, [1])], "go1")
+    model = model_of(
+        [node("Loop", ["n", "go", "s0"], ["s", "ys"], body=made)],
+        [info("n", INT, []), info("go", BOOL, []), info("s0", FLOAT, [1]), info("x", FLOAT, ["N"])],
+        [info("s", FLOAT, None), info("ys", FLOAT, None)], zero1=np.array([0]), one=np.array([1]),
+    )  # fmt: skip
+    for trips in (0, 1, 4):
+        agrees(model, n=np.array(trips), go=np.array(True), s0=ROWS[0, :1], x=ROWS[1])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_squeeze_at_the_end_gives_the_shape_of_the_run(rows: int) -> None:
+    model = model_of(
+        [node("Squeeze", ["x"], ["y"]), node("Mul", ["y", "two"], ["z"]), node("Sigmoid", ["z"], ["w"])],
+        [info("x", FLOAT, ["N", 1, 4])], [info("w", FLOAT, None)], two=np.float32(2),
+    )  # fmt: skip
+    agrees(model, x=ROWS[:rows].reshape(rows, 1, 4))
+    further = model_of(
+        [node("Squeeze", ["x"], ["y"]), node("Shape", ["y"], ["w"])],
+        [info("x", FLOAT, ["N", 1, 4])], [info("w", INT, None)],
+    )  # fmt: skip
+    if rows > 1:
+        agrees(further, x=ROWS.reshape(3, 1, 4))
+    else:
+        with pytest.raises(ircc.Error, match="Squeeze without axes"):
+            ircc.compile(further, threads=1).run({"x": ROWS[:1].reshape(1, 1, 4)})
+
+
 # ---- Scan
 
 
