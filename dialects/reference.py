@@ -83,8 +83,8 @@ def _elements(function: FuncOp, symbols: Mapping[str, int]) -> float:
             points = prod(sizes) + (STEP * prod(sizes[op.rank :]) if isinstance(op, Update) else 0)
             total += points * sum(1 for inner in op.walk() if inner is not op)
         for body in called(op):
-            rows = op.rows or op.bound if isinstance(op, control.Loop) else None
-            total += float(guess(rows or ONE, symbols)) * _elements(body, symbols)
+            rows = op.rows if isinstance(op, control.Loop) else ONE
+            total += float(8 if rows is None else guess(rows, symbols)) * _elements(body, symbols)
     return total
 
 

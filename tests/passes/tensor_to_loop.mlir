@@ -176,3 +176,66 @@ builtin.module {
     loop.call @ScatterND_2(%at, %z) sizes [M, N] {nodes = ["ScatterND_2"]}
   }
 }
+// -----
+// passes: tensor-to-loop
+// Bodies become parts of the program: a state is one buffer, rows are views, and a branch writes the result's buffer.
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 4], f32> {ircc.name = "x"}, %h: !graph.tensor<[4], f32> {ircc.name = "h"}, %c: !graph.tensor<[], i1> {ircc.name = "c"}) -> (!graph.tensor<[4], f32>, !graph.tensor<[N, 4], f32>) attributes {ircc.checks = []} {
+    %z = control.if %c then @keep(%h) else @twice(%h) : !graph.tensor<[4], f32>
+    %s, %o = control.loop @sum "$i" to N states (%z) scanned (reversed %x) : !graph.tensor<[4], f32>, reversed !graph.tensor<[N, 4], f32>
+    func.return %s, %o : !graph.tensor<[4], f32>, !graph.tensor<[N, 4], f32>
+  }
+  func.func private @keep(%h: !graph.tensor<[4], f32>) -> !graph.tensor<[4], f32> {
+    func.return %h : !graph.tensor<[4], f32>
+  }
+  func.func private @twice(%h: !graph.tensor<[4], f32>) -> !graph.tensor<[4], f32> {
+    %y = tensor.compute [%i : 4] : !graph.tensor<[4], f32> {
+      %a = tensor.read %h[%i]
+      %b = arith.addf %a, %a : f32
+      tensor.yield %b : f32
+    }
+    func.return %y : !graph.tensor<[4], f32>
+  }
+  func.func private @sum(%s: !graph.tensor<[4], f32>, %row: !graph.tensor<[4], f32>) -> (!graph.tensor<[4], f32>, !graph.tensor<[4], f32>) {
+    %y = tensor.compute [%i : 4] : !graph.tensor<[4], f32> {
+      %a = tensor.read %s[%i]
+      %b = tensor.read %row[%i]
+      %t = arith.addf %a, %b : f32
+      tensor.yield %t : f32
+    }
+    func.return %y, %y : !graph.tensor<[4], f32>, !graph.tensor<[4], f32>
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @map(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {flops = #ir.expr<4>} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      %0 = loop.load %in0[%i0]
+      %b = arith.addf %0, %0 : f32
+      loop.store %b, %out[%i0]
+    }
+  }
+  loop.kernel @map_2(%in0 "in0" : !loop.buffer<[4], f32>, %in1 "in1" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {flops = #ir.expr<4>} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      %0 = loop.load %in0[%i0]
+      %1 = loop.load %in1[%i0]
+      %t = arith.addf %0, %1 : f32
+      loop.store %t, %out[%i0]
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 4], f32>, %h "h" : !loop.buffer<[4], f32>, %c "c" : !loop.buffer<[], i1>, %output "output_0" : !loop.buffer<[4], f32>, %output_1 "output_1" : !loop.buffer<[N, 4], f32>) outputs 2 {
+    %t1 = loop.alloc "t1" : !loop.buffer<[4], f32>
+    loop.if %c {
+      loop.copy %h, %t1
+    } else {
+      loop.call @map(%h, %t1)
+    }
+    loop.copy %t1, %output
+    loop.while "$i" to N {
+      %0 = loop.view %x at 4 * N - 4 * "$i" - 4 : !loop.buffer<[4], f32>
+      %1 = loop.view %output_1 at 4 * N - 4 * "$i" - 4 : !loop.buffer<[4], f32>
+      loop.call @map_2(%output, %0, %1)
+      loop.copy %1, %output
+    }
+  }
+}
