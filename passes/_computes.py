@@ -53,11 +53,13 @@ def splice(
     before: Operation,
     known: Mapping[SSAValue, SSAValue] | None = None,
     otherwise: SSAValue | None = None,
+    take: bool = False,
 ) -> SSAValue:
     """Copy the body `source` in front of `before`, with its first arguments, the index variables, replaced by `exprs`
     over `operands`; the value that it yields. Indices are simplified by what `ranges` says about operands.
 
-    `known` maps other values of the source, which are not copied; `otherwise` is the `else` of reads without one."""
+    `known` maps other values of the source, which are not copied; `otherwise` is the `else` of reads without one.
+    `take`: nobody needs the source any more, so that its operations are moved instead, which is cheaper."""
     mapped = dict(known or {})
     position: dict[SSAValue, int] = {arg: k for k, arg in enumerate(source.args[: len(exprs)])}
     block = before.parent
@@ -81,7 +83,7 @@ def splice(
         mapped[value] = made.value
         return made.value
 
-    for op in source.ops:
+    for op in list(source.ops):
         match op:
             case _ if op.results and op.results[0] in mapped:
                 continue
@@ -97,6 +99,13 @@ def splice(
                 for operand in op.operands:
                     if operand in position and operand not in mapped:
                         index_value(operand)
+                if take and not op.regions:
+                    op.detach()
+                    for i, operand in enumerate(op.operands):
+                        if operand in mapped:
+                            op.operands[i] = mapped[operand]
+                    block.insert_op_before(op, before)
+                    continue
                 copy = op.clone(mapped)
         mapped.update(zip(op.results, copy.results, strict=True))
         for old, new in zip(op.results, copy.results, strict=True):
@@ -110,7 +119,8 @@ def inline(read: Read, producer: Compute, consumer: WithBody, keep_else: bool = 
     `%p[e0, e1]` where `%p = [d0, d1] → body(d0, d1)` is `body(e0, e1)`. With `keep_else` the read's `else` goes to the
     reads of the formula; without it the caller knows that the index is inside."""
     otherwise = read.otherwise if keep_else else None
-    value = splice(producer.body.block, read.exprs, list(read.indices), consumer.ranges, read, otherwise=otherwise)
+    source, alone = producer.body.block, single_use(producer.result)
+    value = splice(source, read.exprs, list(read.indices), consumer.ranges, read, otherwise=otherwise, take=alone)
     block = read.parent
     assert block is not None
     read.value.replace_all_uses_with(value)
