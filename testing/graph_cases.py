@@ -480,6 +480,7 @@ CASES = [
         case("ReverseSequence", t(4, 3, H), t(n, e=i64), batch_axis=b, time_axis=1 - b, values={1: indices(0, 4)})
         for b, n in ((1, 3), (0, 4))
     ),
+    case("SuppressOverlaps", t(N, 7, 4), t(N, 7, e=i1), t()),
     # contraction by letters
     *(
         case("Einsum", *operands, equation=e)

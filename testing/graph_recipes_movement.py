@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import i64
+from xdsl.dialects.builtin import f32, i1, i64
 
 from ..dialects.graph import GraphOp
 from ..dialects.graph.data import Constant
@@ -253,6 +253,13 @@ def reverse_sequence(g: GraphBuilder) -> GraphOp:
     batch = g.rng.randrange(2)
     lengths = g.input([type_of(x).sizes[batch]], i64, 1, type_of(x).sizes[1 - batch])
     return make("ReverseSequence", x, lengths, batch_axis=batch, time_axis=1 - batch)
+
+
+@recipe
+def suppress_overlaps(g: GraphBuilder) -> GraphOp:
+    lines, count = g.size(), g.size()
+    boxes = g.input([lines, count, 4], f32, -8, 8)
+    return make("SuppressOverlaps", boxes, g.input([lines, count], i1), g.input([], f32, 0, 1))
 
 
 # ---- data

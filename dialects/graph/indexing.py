@@ -384,3 +384,46 @@ class ReverseSequence(GraphOp):
         place = np.where(time < lengths, lengths - 1 - time, time)
         found = x[place, np.arange(x.shape[1])]
         return [np.moveaxis(found, 0, self.get("time_axis"))]
+
+
+@irdl_op_definition
+class SuppressOverlaps(GraphOp):
+    """Which boxes stay, of `boxes` [lines, n, 4] in the order of their worth, each [y1, x1, y2, x2] with y1 <= y2.
+
+    A box of `candidates` [lines, n] stays unless its overlap with an earlier one that stays is over the threshold:
+    intersection / union, 0 where one of them has no area. What NonMaxSuppression does with one class of one image.
+    C1: boxes are float32, 4 numbers each. C2: candidates are bools, one per box. C3: the threshold is one float32.
+    """
+
+    name = "graph.suppress_overlaps"
+    boxes = operand_def(TensorType)
+    candidates = operand_def(TensorType)
+    threshold = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    def infer(self) -> Sequence[TensorType]:
+        boxes, candidates, threshold = (self.type_of(i) for i in range(3))
+        need(boxes.rank == 3 and boxes.sizes[-1] == 4 and boxes.dtype == np.float32, f"C1 boxes are {boxes}")
+        need(candidates.rank == 2 and candidates.dtype == np.bool_, f"C2 candidates are {candidates}")
+        pairs = zip(boxes.sizes, candidates.sizes, strict=False)
+        need(all((a - b).constant in (None, 0) for a, b in pairs), f"C2 candidates {candidates} for {boxes}")
+        need(threshold.rank == 0 and threshold.dtype == np.float32, f"C3 the threshold is {threshold}")
+        return [candidates]
+
+    def checks(self) -> Sequence[Check]:
+        pairs = zip(self.type_of(0).sizes, self.type_of(1).sizes, strict=False)
+        return same_checks("SuppressOverlaps", list(pairs))
+
+    def evaluate(self, inputs: Sequence[Array], sizes: Sizes) -> Sequence[Array]:
+        boxes, candidates, threshold = inputs
+        kept = candidates.copy()
+        height, width = (boxes[..., k + 2] - boxes[..., k] for k in (0, 1))
+        area = height * width
+        for line, i in np.ndindex(*candidates.shape):
+            low, high = (boxes[line, :i, :2], boxes[line, i, :2]), (boxes[line, :i, 2:], boxes[line, i, 2:])
+            shared = np.maximum(np.minimum(*high) - np.maximum(*low), 0).prod(-1)
+            union = area[line, :i] + area[line, i] - shared
+            real = (shared > 0) & (area[line, :i] > 0) & (area[line, i] > 0) & (union > 0)
+            over = np.divide(shared, union, out=np.zeros_like(shared), where=real) > threshold
+            kept[line, i] &= not (kept[line, :i] & over).any()
+        return [kept]

@@ -13,7 +13,7 @@ from onnx import defs
 
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import ONE
-from . import rules_movement, rules_nets, rules_shape
+from . import rules_data, rules_movement, rules_nets, rules_shape
 from .builder import Value
 from .node import Node, Result, Rule
 
@@ -184,5 +184,5 @@ RULES: Mapping[str, Rule] = {
     "SkipSimplifiedLayerNormalization": skip_simplified,
     "TransposeMatMul": fused_matmul,
     "Trilu": standard(rules_movement.RULES["Trilu"]),
-    "Unique": standard(rules_shape.RULES["Unique"]),
+    "Unique": standard(rules_data.RULES["Unique"]),
 }

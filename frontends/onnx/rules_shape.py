@@ -219,12 +219,7 @@ def expand(n: Node) -> Value:
     return x if found.type == x.type else found
 
 
-def data_dependent(n: Node) -> Value:
-    raise UnsupportedError("the sizes of its results depend on data, which ircc cannot compile yet")
-
-
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("Compress", "NonMaxSuppression", "NonZero", "Unique"), data_dependent),
     "Constant": constant_node,
     "ConstantOfShape": constant_of_shape,
     "Expand": expand,

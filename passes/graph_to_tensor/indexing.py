@@ -174,3 +174,29 @@ def eye_like(op: GraphOp, emit: Emitter) -> SSAValue:
         return b.from_index(j - i - k).eq(0).where(b.constant(1, out.element_type), 0)
 
     return emit.compute(out.sizes, body, out.element_type)
+
+
+@lowers(indexing.SuppressOverlaps)
+def suppress_overlaps(op: GraphOp, emit: Emitter) -> SSAValue:
+    """Box i against each box j before it, in order; whether j stays is settled when i comes."""
+    boxes, candidates, threshold = op.operands
+    lines, count = sizes_of(candidates)
+
+    def body(b: Body, state: SSAValue, line: Expr, i: Expr, j: Expr) -> Place:
+        mine, other = ([b.read(boxes, line, k, c) for c in range(4)] for k in (i, j))
+
+        def area(box: list[Scalar]) -> Scalar:
+            return (box[2] - box[0]) * (box[3] - box[1])
+
+        def side(axis: int) -> Scalar:
+            length = mine[axis + 2].minimum(other[axis + 2]) - mine[axis].maximum(other[axis])
+            return length.maximum(b.constant(0.0, length.element))
+
+        shared = side(0) * side(1)
+        union = area(mine) + area(other) - shared
+        real = shared.gt(0.0) & area(mine).gt(0.0) & area(other).gt(0.0) & union.gt(0.0)
+        over = real & (shared / union).gt(b.read(threshold))
+        earlier = b.from_index(j).lt(b.from_index(i))
+        return b.read(state, line, i) & ~(earlier & b.read(state, line, j) & over), [line, i]
+
+    return emit.update(candidates, [lines], [count, count], body)
