@@ -103,6 +103,7 @@ class Builder:
         self.checks: dict[Check, None] = {}
         self.nodes: Sequence[str] = ()  # names of the nodes being imported
         self.taken: set[str] = set() if caller is None else caller.taken  # names of size symbols
+        self.late: set[str] = set() if caller is None else caller.late  # those that become known during a run
 
     def unique(self, name: str) -> str:
         """The name, with a number behind it where it is taken: for bodies, and for size symbols."""
@@ -171,13 +172,18 @@ class Builder:
     def named(self, exprs: Sequence[Expr], base: str) -> list[Expr]:
         """The expressions, each that is made from data by a symbol of its own."""
         found = list(exprs)
-        late = [i for i, e in enumerate(found) if any(s.startswith("$") for s in e.symbols)]
+        late = [i for i, e in enumerate(found) if self._is_made(e)]
         if late:
             names = self._fresh([f"{base}{i}" for i in late])
             self.block.add_op(SetSizes(names, [found[i] for i in late], self.nodes))
             for i, name in zip(late, names, strict=True):
                 found[i] = Expr.symbol(name)
         return found
+
+    def _is_made(self, e: Expr) -> bool:
+        """Whether the expression is of data, and no size symbol already."""
+        simple = e.single is not None and e.single.kind == "symbol" and not e.single.signed
+        return not simple and bool(e.symbols & self.late)
 
     def counted(self, value: Value, name: str) -> Expr:
         """The one element of an integer tensor, as a size."""
@@ -196,6 +202,7 @@ class Builder:
                 count += 1
                 candidate = f"{name}#{count}"
             self.taken.add(candidate)
+            self.late.add(candidate)
             found.append(candidate)
         return found
 

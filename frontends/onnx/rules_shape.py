@@ -79,10 +79,7 @@ def arange(n: Node) -> Value:
         if d == 0 or not math.isfinite(a) or not math.isfinite((b - a) / d):
             raise ModelError(f"a range from {a} to {b} in steps of {d} has no length")
         return n.emit("Range", start, delta, size=Expr.const(max(math.ceil((b - a) / d), 0)))
-    if any(
-        n.input(i).known is None or late.is_late([e for e in n.input(i).known.flat if isinstance(e, Expr)])
-        for i in range(3)
-    ):
+    if not all(settled(n.input(i)) for i in range(3)):
         return n.emit("Range", n.reshape(start, []), n.reshape(delta, []), size=range_length(n))
     try:  # bounds computed from sizes, in integers or in floats that hold them
         first, last, step = (Ratio.of(known_element(n.input(i))) for i in range(3))
@@ -90,6 +87,11 @@ def arange(n: Node) -> Value:
     except Undecided:
         raise UnsupportedError("the length of its result is no expression of the inputs' sizes") from None
     return n.emit("Range", start, delta, size=maximum(length.ceil().num, 0))
+
+
+def settled(value: Value) -> bool:
+    """Whether the elements are known before the run: numbers, and expressions of the inputs' sizes."""
+    return value.known is not None and not late.is_late([e for e in value.known.flat if isinstance(e, Expr)])
 
 
 def range_length(n: Node) -> Expr:
