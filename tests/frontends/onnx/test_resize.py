@@ -85,7 +85,7 @@ def test_antialias(mode: str) -> None:
 def test_region() -> None:
     """Partly outside of x."""
     feeds = {"x": X, "roi": floats(0, 0, -0.3, 0.2, 1, 1, 0.6, 1.4), "sizes": ints(2, 1, 4, 9)}
-    how = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.5}
+    how: dict[str, Any] = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.5}
     check(feeds, reference=False, mode="linear", **how)
 
 
