@@ -42,7 +42,7 @@ def compare(operator: str, runs: Sequence[Mapping[str, Any]], outputs: int = 1, 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     engine = ircc.compile(model, threads=1)
     for run in runs:
-        expected = session.run(None, run)
+        expected: Sequence[Any] = session.run(None, run)
         for name, found, right in zip(engine.run(run), engine.run(run).values(), expected, strict=True):
             assert found.shape == right.shape, f"{name} of {run}"
             np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6, err_msg=f"{name} of {run}")
