@@ -27,7 +27,7 @@ from onnx.backend.test.loader import load_model_tests
 
 import ircc
 
-SAMPLE = 100  # cases of each list
+SAMPLE = 50  # cases of each list
 LISTS = {
     "fixed": Path(__file__).with_name("onnx_native.txt"),
     "dynamic": Path(__file__).with_name("onnx_native_dynamic.txt"),

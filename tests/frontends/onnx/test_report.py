@@ -59,10 +59,11 @@ def test_function_bodies_are_expanded_where_there_is_no_rule() -> None:
 
 
 def test_what_data_decides_is_said_so() -> None:
+    """Numbers of a shape may be data; how many there are is the rank, which may not."""
     model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        main (float[N] x, int64[1] s) => (float[M] y) { y = Reshape(x, s) }""")
+        main (float[N] x, int64[R] s) => (float[M] y) { y = Reshape(x, s) }""")
     (issue,) = check_model(model).issues
-    assert "depends on data" in issue.reason and issue.hint
+    assert "its length is not known" in issue.reason and issue.hint
 
 
 def test_a_broken_model_is_an_issue() -> None:
@@ -72,7 +73,7 @@ def test_a_broken_model_is_an_issue() -> None:
 def test_what_follows_an_obstacle_is_looked_at_too() -> None:
     """The second node has a rule, which refuses it; it is found although its input cannot be computed."""
     model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 20]>
-        main (float[N, 4] x, int64[1] k) => (float[N, 4] y, int64[N, 4] i) {
+        main (float[N, 4] x, int64[K] k) => (float[N, 4] y, int64[N, 4] i) {
             t = Gelu<approximate = "no such">(x)
             u = MeanVarianceNormalization<axes = [0]>(t)
             y, i = TopK(u, k)
