@@ -198,12 +198,12 @@ def gather_nd(g: GraphBuilder) -> GraphOp:
 
 @recipe
 def tree_leaves(g: GraphBuilder) -> GraphOp:
-    x = g.tensor("f", (2,), exact=True, low=1)
+    x = g.input([g.size(), g.rng.randint(1, 5)], g.element("f"))
     interior, trees = g.rng.randint(0, 5), g.rng.randint(0, 3)
     nodes = 2 * interior + 1  # children come after their parents, so that there is no circle
     own = [[i, i] for i in range(interior, nodes)]
     children = [[g.rng.randrange(i + 1, nodes) for _ in range(2)] for i in range(interior)] + own
-    width = g.number(type_of(x).sizes[1])
+    width = type_of(x).sizes[1].__index__()
     modes = sorted(g.rng.sample(range(6), g.rng.randint(1, 3)))
     rules = [g.rng.choice(modes) + 8 * g.flip() for _ in range(nodes)]
     tables: list[tuple[Any, Any]] = [

@@ -70,7 +70,7 @@ def test_native_is_what_the_kernel_map_says() -> None:
 
 def test_what_is_unsupported_can_be_told_by_the_message() -> None:
     model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        main (float[N] x) => (int64[1, M] y) { y = NonZero(x) }""")
+        main (float[N] x, int64[R] s) => (float[M] y) { y = Reshape(x, s) }""")
     with pytest.raises(UnsupportedError) as caught:
         backend.prepare(model)
     assert re.search(backend.unsupported, f"{type(caught.value).__name__}: {caught.value}")

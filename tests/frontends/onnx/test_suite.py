@@ -92,5 +92,5 @@ def test_every_case(variant: str, cases: list[Any]) -> None:
             pairs = zip(found, outputs, strict=True)
             if name not in ROUNDED and not all(same(a, b, rtol, atol) for a, b in pairs):
                 wrong.append(name)
-    assert not wrong
+    assert not wrong, " ".join(wrong)
     assert imported >= LEAST[variant], f"{imported} of {len(cases)} models are imported"
