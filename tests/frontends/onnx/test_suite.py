@@ -1,5 +1,6 @@
 """ONNX's own cases: every model imports or is refused properly, and what is imported means what ONNX says."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,11 @@ from ircc.frontends.onnx import import_model
 from ircc.ir.evaluator import evaluate, main_function, names_of
 
 LEAST = {"fixed": 1270, "symbolic": 1230}  # models that are imported, of about 2,000
-# softmax in float16: ONNX rounds what lies between to float16, ircc keeps float32
 # whose numbers are drawn by NumPy's generator, whose zeros are float32 noise, whose results are sequences
 OTHERWISE = re.compile(
     r"test_(bernoulli\w*|training_dropout(_default)?(_mask)?|dft_inverse(_opset19)?|if_seq|split_to_sequence_nokeepdims)"
 )
+# softmax in float16: ONNX rounds what lies between to float16, ircc keeps float32
 ROUNDED = {"test_attention_4d_causal_fp16", "test_attention_4d_causal_fp16_expanded"}
 
 
