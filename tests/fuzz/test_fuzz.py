@@ -27,8 +27,8 @@ SHARDS, EACH = 5, 100
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_fresh_models(shard: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """FUZZ_SEED=new draws new ones, and prints a number that repeats them. Not part of every run yet: about one model in
-    a hundred still finds something, and a change must not fall for what it did not touch."""
+    """FUZZ_SEED=new draws new ones, and prints a number that repeats them. Not part of every run
+    yet: about one model in a hundred still finds something, and a change must not fall for what it did not touch."""
     given = os.environ.get("FUZZ_SEED")
     if given is None:
         pytest.skip("FUZZ_SEED=new, or a number, asks for it")
