@@ -12,7 +12,8 @@ The object in it exports, by the platform's C calling convention:
         Frame { int64* plan; char* arena; const char* weights; void** inputs; void** outputs; Slot* slots; }
         Slot { void* memory; int64 bytes; }: what the run allocates by itself, where sizes come from data; the caller
         frees it. For the outputs in `late` the run writes the pointer, and the dimensions into the plan.
-        Arena, weights and outputs are 64-byte aligned, inputs as their element type asks. Arrays are row-major.
+        Arena and weights are 64-byte aligned, inputs and outputs as their element type asks. Arrays are row-major.
+        An output may be the very memory of an input where `in_place` says so, and overlaps no other.
     on the CPU also the functions of codegen/cpu/pool.py, which needs
     ptr ircc_kernels[len(kernels)]
         void kernel(const Launch* launch, void** args), in the order of `kernels`. Two entries may be the same code: an
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError
 
-ALIGNMENT = 64  # of arena, outputs and each entry of the weights
+ALIGNMENT = 64  # of the arena, of outputs made here and of each entry of the weights
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Size: TypeAlias = "int | str"  # a number, or an expression as ircc.ir prints it
@@ -87,6 +88,8 @@ class Artifact:
     sections: Mapping[str, bytes] = field(default_factory=dict)
     slots: int = 0  # pieces of memory that a run allocates by itself
     late: tuple[int, ...] = ()  # positions of the outputs whose sizes come from data
+    # for each output the positions of the inputs whose memory it may be: nothing of them is read once it is written
+    in_place: tuple[tuple[int, ...], ...] = ()
 
 
 class WeightsBuilder:
@@ -150,6 +153,7 @@ def to_header(artifact: Artifact) -> dict[str, Any]:
         "provenance": dict(artifact.provenance),
         "slots": artifact.slots,
         "late": list(artifact.late),
+        "in_place": [list(inputs) for inputs in artifact.in_place],
     }
 
 
@@ -170,6 +174,10 @@ def from_header(header: Mapping[str, Any], code: bytes, weights: Bytes, sections
         sections=sections,
         slots=_get(header, "slots", int),
         late=tuple(_typed(v, int, "late") for v in _get(header, "late", list)),
+        in_place=tuple(
+            tuple(_typed(v, int, "in_place") for v in _typed(inputs, list, "in_place"))
+            for inputs in _get(header, "in_place", list)
+        ),
     )
 
 

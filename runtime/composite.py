@@ -16,8 +16,9 @@ import numpy as np
 
 from ..errors import EngineError, InputError
 from .artifact import Kernel, Port
+from .bound import Bound, places_for
 from .device import DeviceTable
-from .engine import Bound, Engine
+from .engine import Engine
 from .sizes import symbol_name
 from .threads import available
 
@@ -120,9 +121,11 @@ class Composed(Engine):
             raise InputError(f"the model has no input {', '.join(unknown)}", hint=f"its inputs are {', '.join(names)}")
         return self._run({port.name: fitting(port, inputs[port.name]) for port in self.inputs})
 
-    def bind(self, inputs: Mapping[str, Any]) -> Bound:
-        """These inputs for every call of what is returned; a call reads what they hold then."""
-        return Rebound(self, dict(inputs))
+    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Bound:
+        """These inputs for every call of what is returned; a call reads what they hold then.
+
+        `outputs`: arrays that every call copies results to. Raises InputError where one cannot be given."""
+        return Rebound(self, dict(inputs), places_for(self.outputs, outputs, inputs))
 
     def save(self, path: str | os.PathLike[str]) -> NoReturn:
         """Raises EngineError: an engine file holds compiled code only."""
@@ -140,20 +143,32 @@ class Composed(Engine):
 
 
 class Rebound(Bound):
-    """A model bound to inputs: calling it runs once, and replaces what is in `outputs`."""
+    """A model bound to inputs: calling it runs once, and replaces what is in `outputs`, or fills the arrays given."""
 
-    def __init__(self, model: Composed, inputs: dict[str, Any]) -> None:
-        self._model, self._inputs = model, inputs
-        self.outputs: dict[str, Any] = {}
+    def __init__(self, model: Composed, inputs: dict[str, Any], places: Mapping[str, Any]) -> None:
+        self._model, self._inputs, self._places = model, inputs, places
+        self.outputs: dict[str, Any] = dict(places)
+        self.copied = tuple(places)
 
     def __call__(self) -> None:
         self.run()
 
     def run(self, table: DeviceTable | None = None) -> None:
-        """One call. Raises EngineError for a device table, which belongs to a single program."""
+        """One call. Raises EngineError for a device table, which belongs to a single program; InputError where a
+        result does not fit the array that is given for it."""
         if table is not None:
             raise EngineError("a model that needs Python runs on no single device")
-        self.outputs.update(self._model.run(self._inputs))
+        found = self._model.run(self._inputs)
+        for name, place in self._places.items():
+            value = found[name]
+            if not isinstance(value, np.ndarray) or (value.dtype, value.shape) != (place.dtype, place.shape):
+                got = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+                raise InputError(f"output '{name}' is {got}, the array given for it {place.dtype}{list(place.shape)}")
+        # a step in Python may hand an input on as it is, which another result is about to be written over
+        kept = {name: found[name].copy() for name in self._places}
+        for name, place in self._places.items():
+            np.copyto(place, kept[name])
+        self.outputs.update(found | dict(self._places))
 
 
 # ---- engines and Python in turn

@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import InputError
 from . import threads as cores
 from .artifact import Artifact, Kernel, Port
-from .device import Device, DeviceTable
+from .bound import Bound, places_for
+from .device import Device
 from .file import read_engine, write_engine
 from .program import Array, Plan, Program, RunFrame, Shapes
 from .sizes import UnknownSymbol, evaluate, symbol_name
@@ -84,10 +85,18 @@ class Engine:
             self._frames.append(frame)
         return dict(zip(plan.names, outputs, strict=True))
 
-    def bind(self, inputs: Mapping[str, Any]) -> Bound:
-        """These arrays as inputs of every call of what is returned; a call reads what they hold then."""
+    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Array] | None = None) -> Bound:
+        """These arrays as inputs of every call of what is returned; a call reads what they hold then.
+
+        `outputs`: arrays for some or all outputs, which every call writes; the others get fresh ones. An output may be
+        the very array of an input, such as a cache or a state: it is updated then, and the results are as if the input
+        had been read before. Raises InputError where an array does not fit, or overlaps another otherwise."""
         arrays = self._arrays(inputs)
-        return Bound(self._program, self._plan(arrays), [inputs[p.name] for p in self.inputs], arrays)
+        plan = self._plan(arrays)
+        given = {p.name: inputs[p.name] for p in self.inputs}
+        late = {self.outputs[i].name for i in self.artifact.late}
+        shapes = {name: shape for name, shape in plan.output_shapes.items() if name not in late}
+        return Bound(self._program, plan, given, arrays, places_for(self.outputs, outputs, given, shapes))
 
     @property
     def device(self) -> Device:
@@ -195,44 +204,6 @@ class Engine:
                         f"input '{port.name}': dimension {i} is {size}, expected {expected}{formula} "
                         f"(its shape is [{', '.join(map(str, port.shape))}], got {list(shape)})"
                     )
-
-
-class Bound:
-    """A program bound to input arrays; calling it runs once and allocates nothing. Not for two threads at once.
-
-    `outputs` maps names to arrays that every call overwrites; to a fresh one after each call where an output's size
-    comes from data. Inputs that do not lie in memory row-major are copied on each call. Made by `Engine.bind`.
-    """
-
-    def __init__(self, program: Program, plan: Plan, given: list[Array], arrays: list[Array]) -> None:
-        outputs = plan.outputs()
-        self.plan = plan
-        self.outputs: dict[str, Array] = dict(zip(plan.names, outputs, strict=True))
-        self._arrays = arrays, outputs
-        self._copied = [(to, of) for to, of in zip(arrays, given, strict=True) if to is not of]
-        self._frame = RunFrame(program)
-        self._frame.set(plan, arrays, outputs)
-        # the fast path: one native call
-        self._simple = not self._copied and program.unified and not program.artifact.late
-        self._program = program
-        self._main = program.main
-        self._table = program.table
-        self._address = self._frame.address
-
-    def __call__(self) -> None:
-        if self._simple:
-            if code := self._main(self._table, self._address):
-                self._program.failed(code)
-        else:
-            self.run()
-
-    def run(self, table: DeviceTable | None = None) -> None:
-        """One call, through another device table if one is given."""
-        for to, of in self._copied:
-            np.copyto(to, of)
-        self._frame.run(*self._arrays, table)
-        for i in self._program.artifact.late:
-            self.outputs[self.plan.names[i]] = self._arrays[1][i]
 
 
 def _as_array(value: Any, port: Port) -> Array:

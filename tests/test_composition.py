@@ -133,6 +133,27 @@ def test_bound_inputs_are_read_at_every_call() -> None:
     assert first == ["1.5", "-2"] and bound.outputs["u"].tolist() == ["4", "-2"]
 
 
+def test_outputs_go_to_arrays_that_are_given() -> None:
+    engine, x, s = ircc.compile(MIXED, threads=1), X.copy(), S.copy()
+    for _ in range(2):
+        expected = engine.run({"x": x, "s": s})
+        bound = engine.bind({"x": x, "s": s}, {"y": x, "u": s})
+        bound()
+        assert bound.outputs["y"] is x and np.array_equal(x, expected["y"])
+        assert bound.outputs["u"] is s and s.tolist() == expected["u"].tolist()
+        assert np.array_equal(bound.outputs["z"], expected["z"])
+
+
+def test_arrays_that_do_not_fit() -> None:
+    engine = ircc.compile(MIXED, threads=1)
+    with pytest.raises(InputError, match="no output q"):
+        engine.bind({"x": X, "s": S}, {"q": X})
+    with pytest.raises(InputError, match="outputs 'y' and 'z' overlap"):
+        engine.bind({"x": X, "s": S}, {"y": X, "z": X})
+    with pytest.raises(InputError, match=r"output 'y' is float32\[2, 4\], the array given for it float32\[3, 4\]"):
+        engine.bind({"x": X, "s": S}, {"y": np.zeros((3, 4), np.float32)})()
+
+
 def test_it_has_no_file(tmp_path: Any) -> None:
     with ircc.compile(MIXED, threads=1) as engine, pytest.raises(EngineError, match="runs partly in Python"):
         engine.save(tmp_path / "x.engine")

@@ -13,6 +13,7 @@ from ...ir.expr import Expr
 from ...ir.nodes import nodes_of
 from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
+from ...passes._overlaps import in_place
 from ...runtime.artifact import Artifact, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
@@ -104,6 +105,7 @@ class _Module:
             weights=self.weights.build(),
             slots=self.host.slots,
             late=self.host.late,
+            in_place=in_place(self.program, self.kernels),
         )
 
     def port(self, name: str, type_: Any) -> Port:

@@ -238,10 +238,7 @@ class _Main:
             case Call():
                 self.call(op)
             case Copy():
-                bytes_ = writer.integer(_buffer_type(op.source).bytes)
-                copy = writer.word("%device", COPY // 8, "ptr")
-                places = f"ptr {pointers[op.target]}, ptr {pointers[op.source]}"
-                self.checked(f"call i32 {copy}(ptr {self.context}, {places}, i64 {bytes_})")
+                self.copy(op)
             case ReadSizes():
                 self.read_sizes(op)
             case SetSizes():
@@ -267,6 +264,26 @@ class _Main:
         launch = writer.word("%device", LAUNCH // 8, "ptr")
         number = f"i32 {self.calls[op]}, ptr {self.args}, i64 {len(values)}"
         self.checked(f"call i32 {launch}(ptr {self.context}, {number})")
+
+    def copy(self, op: Copy) -> None:
+        writer = self.writer
+        bytes_ = writer.integer(_buffer_type(op.source).bytes)
+        function = writer.word("%device", COPY // 8, "ptr")
+        target, source = self.pointers[op.target], self.pointers[op.source]
+        # An output may be the memory of an input. It holds what it has to then, and a large cache is not touched.
+        bound = op.source in self.program.inputs and op.target in self.program.written
+        writer.count += 1
+        n = writer.count
+        if bound:
+            same = writer.put(f"icmp eq ptr {target}, {source}")
+            writer.run(f"br i1 {same}, label %S{n}, label %D{n}")
+            writer.label(f"D{n}")
+            writer.open_scope()
+        self.checked(f"call i32 {function}(ptr {self.context}, ptr {target}, ptr {source}, i64 {bytes_})")
+        if bound:
+            writer.scopes.pop()
+            writer.run(f"br label %S{n}")
+            writer.label(f"S{n}")
 
     def read_sizes(self, op: ReadSizes) -> None:
         type_ = _buffer_type(op.source)

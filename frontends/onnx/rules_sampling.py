@@ -326,17 +326,13 @@ def tensor_scatter(n: Node) -> Value:
         raise ModelError(f"axis {axis} of a cache of {past.rank} dimensions, an update of {update.rank}")
     for i in range(past.rank):
         update = update if i == axis else update.sized(i, past.sizes[i])
-    lines = [iota(n, s, axis=i, rank=axis + 1) for i, s in enumerate(past.sizes[: axis + 1])]
-    place, length = lines.pop(), size(n, past.sizes[axis])
+    place = iota(n, update.sizes[axis], axis=axis, rank=past.rank)
     if n.has(2):
         start = term(n, 2).cast(np.int64).sized(0, past.sizes[0])
-        place = place - start.reshape(start.sizes[0], *[1] * axis)
+        place = place + start.reshape(start.sizes[0], *[1] * (past.rank - 1))
     if n.attr("mode", "linear") == "circular":
-        place = place % length
-    written = place.ge(0) & place.lt(size(n, update.sizes[axis]))
-    taken = update.take(*lines, place)
-    written = written.reshape(*written.sizes, *[1] * (past.rank - axis - 1))
-    return written.where(taken, past).value
+        place = place % size(n, past.sizes[axis])
+    return past.emit("ScatterElements", place.expand(*update.sizes), update, axis=axis).value
 
 
 RULES: Mapping[str, Rule] = {
