@@ -89,10 +89,17 @@ def interpolated(
             continue
         n.check(minimum(new, 1) * (ONE - minimum(line.size, 1)), "an axis grows from nothing")
         found = along(found, line, how)
-    if x.dtype.kind in "iu" and not nearest:
-        limits = np.iinfo(x.dtype)
-        found = found.emit("Round").clip(float(limits.min), float(limits.max))
-    return found.cast(x.dtype).value
+    return (found if nearest else whole_numbers(found, x.dtype)).cast(x.dtype).value
+
+
+def whole_numbers(found: Term, dtype: Any) -> Term:
+    """Interpolated integers within their type's limits. ONNX does not say how they become whole: for Resize the
+    reference rounds; for Upsample there is ONNX Runtime alone, which drops the fraction."""
+    if is_float(dtype):
+        return found
+    limits = np.iinfo(dtype)
+    whole = found if found.node.operator == "Upsample" else found.emit("Round")
+    return whole.clip(float(limits.min), float(limits.max))
 
 
 def region(n: Node, how: Mapping[str, Any], count: int) -> tuple[Term | None, Term | None]:

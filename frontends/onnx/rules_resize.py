@@ -142,7 +142,11 @@ def placed(
         if scales is not None and not isinstance(scale := scales[i], Ratio):
             factors[axis] = scale
     exact = scales is not None and not any(isinstance(s, Ratio) for s in scales)
-    return n.emit("Resize", x, sizes=sizes, scales=factors if exact else None, **how)
+    given = Term(n, x)
+    if whole := how["mode"] != "nearest" and x.dtype.kind in "iu":
+        given = given.cast(np.float64)
+    found = given.emit("Resize", sizes=sizes, scales=factors if exact else None, **how)
+    return resize_late.whole_numbers(found, x.dtype).cast(x.dtype).value if whole else found.value
 
 
 def factor(n: Node, scale: Scale) -> Term:

@@ -57,6 +57,25 @@ def grid_sample(n: Node) -> Value:
     return weighted(x, indices, weights, range(2 + axes, rank)).value
 
 
+def affine_grid(n: Node) -> Value:
+    """theta times the homogeneous positions of an image's pixels, x first; each axis goes from -1 to 1."""
+    theta, sizes, aligned = term(n, 0), n.named(n.sizes(1, "size"), "size"), bool(n.attr("align_corners", 0))
+    axes = len(sizes) - 2
+    if axes not in (2, 3) or theta.rank != 3:
+        raise ModelError(f"size has {len(sizes)} elements, expected 4 or 5, and theta {theta.rank} dimensions")
+    kept = theta.dtype
+    theta = theta.wide().sized(0, sizes[0]).sized(1, axes).sized(2, axes + 1)
+    spread = range(1, 1 + axes)
+    found = theta.at(2, axes).unsqueeze(*spread)
+    for column in range(axes):
+        axis = axes - column  # of the result, behind the batch
+        length = size(n, sizes[1 + axis], theta.dtype)
+        place = iota(n, sizes[1 + axis], axis=axis, rank=axes + 2, dtype=theta.dtype) * 2
+        position = place / (length - 1).maximum(1) if aligned else (place + 1) / length
+        found = found + (position - 1) * theta.at(2, column).unsqueeze(*spread)
+    return found.cast(kept).value
+
+
 def weighted(x: Term, indices: Sequence[Term], weights: Sequence[Term], taps: Sequence[int]) -> Term:
     """The sum over axes `taps` of x at these indices times the weights, in x's type."""
     found = x.take(*indices)
@@ -336,6 +355,7 @@ def tensor_scatter(n: Node) -> Value:
 
 
 RULES: Mapping[str, Rule] = {
+    "AffineGrid": affine_grid,
     "Col2Im": col2im,
     "DeformConv": deform_conv,
     "GridSample": grid_sample,

@@ -23,10 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .evaluate import judge
 from .reduce import read
-from .shards import judged, shards
+from .shards import has_failed, judged, shards
 
 STRIDE = 10_000_000  # numbers of cases that belong to one seed
-FAILED = ("mismatch", "refused", "error", "crash", "timeout")
 
 
 def main() -> int:
@@ -37,7 +36,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="operators to draw from, with commas between them")
     parser.add_argument("--state", type=Path, default=Path("build/fuzz"), help="folder of what is done (build/fuzz)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="child processes (all cores)")
-    parser.add_argument("--timeout", type=float, default=90.0, help="seconds that a case may take (90)")
+    parser.add_argument(
+        "--timeout", type=float, default=90.0, help="seconds that a pack, or a case alone, may take (90)"
+    )
+    parser.add_argument("--pack", type=int, default=1, help="cases compiled together; those that fail, alone too (1)")
     parser.add_argument("--show", action="store_true", help="list what is unsupported too")
     parser.add_argument("--case", type=int, help="one case by its number, and nothing else")
     parser.add_argument("--judge", type=Path, help="judge one written model, and nothing else")
@@ -49,9 +51,9 @@ def main() -> int:
         console.print(f"{text}\n{verdict.status}: {verdict.reason}", markup=False, highlight=False)
         return int(verdict.failed)
     if args.case is not None:
-        row = judged(args.case, tuple(filter(None, args.only.split(","))), args.state)
+        (row,) = judged([args.case], tuple(filter(None, args.only.split(","))), args.state)
         console.print(text_of(row), markup=False, highlight=False)
-        return int(row["status"] in FAILED)
+        return int(has_failed(row))
     return run(args, console)
 
 
@@ -67,13 +69,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     only = tuple(filter(None, args.only.split(",")))
     with state.open("a") as log, Progress(*columns, console=console) as progress:
         task = progress.add_task("fuzz", total=args.count, completed=len(rows))
-        for row in shards(left, min(args.jobs, max(len(left), 1)), args.timeout, only, args.state):
+        for row in shards(left, args.jobs, args.timeout, only, args.state, args.pack):
             rows.append(row)
             log.write(json.dumps(row) + "\n")
             log.flush()
-            failed = sum(r["status"] in FAILED for r in rows)
+            failed = sum(map(has_failed, rows))
             progress.update(task, advance=1, description=f"{failed} failed")
-            if row["status"] in FAILED or (args.show and row["status"] == "unsupported"):
+            if has_failed(row) or (args.show and row["status"] == "unsupported"):
                 progress.console.print(text_of(row), markup=False, highlight=False, soft_wrap=True)
     return summary(rows, console)
 
@@ -88,7 +90,11 @@ def summary(rows: list[dict[str, Any]], console: Console) -> int:
     console.print(f"{len(rows)} cases: " + ", ".join(f"{n} {status}" for status, n in counts.most_common()))
     operators = Counter(op for row in rows for op in row["operators"])
     console.print(f"{operators.total()} nodes of {len(operators)} operators")
-    return int(any(counts[status] for status in FAILED))
+    dropped = Counter(why for row in rows for why in row.get("dropped", []))
+    console.print(f"{dropped.total()} draws that no peer can judge", highlight=False)
+    for why, count in dropped.most_common(10):
+        console.print(f"  {count} {why}", markup=False, highlight=False)
+    return int(any(map(has_failed, rows)))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ class Misfit(Exception):
     """The draw does not fit the operator: another is tried."""
 
 
+class Unjudged(Misfit):
+    """The draw is legal, but neither peer says what is right."""
+
+
 def is_float(dtype: Any) -> bool:
     return np.dtype(dtype).kind == "f" or np.dtype(dtype) == DTYPES["bfloat16"]
 
@@ -53,6 +57,7 @@ class Variable:
     array: Array
     exact: bool
     constant: bool = False
+    rigid: bool = False  # its length says how many axes there are, and is a number
 
 
 @dataclass
@@ -126,7 +131,9 @@ class Draw:
     def fixed(self, array: Any, dtype: Any = np.int64, constant: float = 0.85) -> Variable:
         """Integers that say something about shapes: a constant, or now and then an input."""
         data = np.asarray(array, dtype)
-        return self.new(data.shape, dtype, array=data, constant=constant)
+        made = self.new(data.shape, dtype, array=data, constant=constant)
+        made.rigid = self.flip(0.97)
+        return made
 
     def value(
         self, types: Sequence[Any], ranks: Sequence[int] = (0, 1, 2, 2, 3, 3, 4), *, low: int = 0, exact: bool = False,

@@ -13,15 +13,21 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from .draw import DTYPES, Array, Draw, Misfit, Variable, allowed, is_float
-from .evaluate import JUMPS, Tracks, agree, by_onnxruntime, with_type
-from .operators import EXCLUDED, attribute, integers, open_question
+from . import recipes_control, recipes_nets
+from .draw import DTYPES, Array, Draw, Misfit, Unjudged, Variable, allowed, is_float
+from .evaluate import JUMPS, Tracks, agree
+from .operators import EXCLUDED, SMOOTH, WITHIN, attribute, integers, open_question
+from .peers import by_onnxruntime, finish, graphs, info, reads
 from .recipes import RECIPES
 
-OPSETS = (9, 11, 13, 13, 15, 17, 17, 18, 19, 20, 21, 21, 22, 23)
+OPSETS = (9, 11, 13, 13, 15, 17, 17, 18, 19, 20, 21, 21, 22, 23, 24, 25)
 NEWEST = onnx.defs.onnx_opset_version()
 MOST_NODES, TRIES = 12, 40
+TOGETHER = 16  # cases in a row have one opset, so that they can be compiled as one
 HUGE = 6000  # elements of a result
+
+
+assert recipes_control and recipes_nets  # their recipes are entered by their import
 
 
 @dataclass
@@ -32,17 +38,28 @@ class Case:
     model: ModelProto
     inputs: dict[str, Array]
     tracks: Tracks = field(default_factory=Tracks)
+    dropped: list[str] = field(default_factory=list[str])  # draws that no peer can judge: operator, and why
 
     @property
     def operators(self) -> list[str]:
-        return [node.op_type for node in self.model.graph.node]
+        return operators(self.model.graph.node)
+
+
+def operators(nodes: Sequence[NodeProto]) -> list[str]:
+    """The operators of nodes, and of those in their bodies, with their domains."""
+    found: list[str] = []
+    for node in nodes:
+        found += [f"{node.domain}.{node.op_type}".lstrip("."), *(n for g in graphs(node) for n in operators(g.node))]
+    return found
 
 
 @cache
 def schemas(opset: int) -> Mapping[str, Any]:
     """The schemas of ONNX's own operators at an opset, but for those that are not drawn."""
     found: dict[str, Any] = {}
-    for name in sorted({s.name for s in onnx.defs.get_all_schemas() if s.domain == ""} - {*EXCLUDED.split()}):
+    for name in sorted(
+        {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""} - {*EXCLUDED.split(), *WITHIN.split()}
+    ):
         try:
             schema = onnx.defs.get_schema(name, opset, "")
         except onnx.defs.SchemaError:
@@ -55,12 +72,13 @@ def schemas(opset: int) -> Mapping[str, Any]:
 def generate(seed: int, only: Sequence[str] = ()) -> Case:
     """The case of a seed: always the same. `only`: names of operators to draw from."""
     rng = random.Random(seed)
-    opset = rng.choice((*OPSETS, NEWEST))
+    opset = random.Random(seed // TOGETHER).choice((*OPSETS, NEWEST, NEWEST))
     d = Draw(rng, zero=rng.random() < 0.15, special=rng.random() < 0.15)
     known = {k: s for k, s in schemas(opset).items() if not only or k in only}
     depth = rng.choice((1, 1, 2, 3, 4, 6, 8, MOST_NODES))
     nodes: list[NodeProto] = []
     tracks = Tracks()
+    dropped: list[str] = []
     used: dict[str, Variable] = {}
     for _ in range(TRIES):
         if len(nodes) >= depth or not known:
@@ -70,6 +88,9 @@ def generate(seed: int, only: Sequence[str] = ()) -> Case:
             try:
                 node, operands = draw_node(d, schema, opset)
                 add(d, schema, node, operands, tracks, opset)
+            except Unjudged as why:
+                dropped.append(f"{schema.name}: {why}")
+                continue
             except Misfit:
                 continue
             nodes.append(node)
@@ -77,7 +98,7 @@ def generate(seed: int, only: Sequence[str] = ()) -> Case:
             break
     return Case(seed, model_of(d, nodes, used, tracks, opset), {
         k: v.array for k, v in used.items() if not v.constant
-    }, tracks)  # fmt: skip
+    }, tracks, dropped)  # fmt: skip
 
 
 def add(d: Draw, schema: Any, node: NodeProto, operands: Sequence[Variable | None], tracks: Tracks, opset: int) -> None:
@@ -92,7 +113,7 @@ def add(d: Draw, schema: Any, node: NodeProto, operands: Sequence[Variable | Non
     if any(same.get(o.type_str, f.dtype) != f.dtype for o, f in zip(schema.outputs, found, strict=False)):
         raise Misfit("the reference gives another type")
     if not trusted(node, tracks, opset):
-        raise Misfit("the peers differ")
+        raise Unjudged("the peers differ")
     if any(f.dtype not in DTYPES.values() or f.size > HUGE or f.ndim > 6 for f in found):
         raise Misfit("a result that is not drawn on")
     known = {v.name for v in d.variables}
@@ -102,15 +123,12 @@ def add(d: Draw, schema: Any, node: NodeProto, operands: Sequence[Variable | Non
 
 def trusted(node: NodeProto, tracks: Tracks, opset: int) -> bool:
     """False where ONNX Runtime has another result than the reference: neither then says what is right."""
-    inputs = {name: tracks.values[name] for name in node.input if name}
-    infos = [
-        helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for k, v in inputs.items()
-    ]
+    inputs = {name: tracks.values[name] for name in reads(node)}
     names = [name for name in node.output if name]
-    peer = by_onnxruntime(finish([node], infos, [], names, tracks.values, opset), inputs)
-    return peer is None or not any(
-        agree(with_type(peer[name], tracks.values[name]), tracks.values[name], tracks.bound(name)) for name in names
+    peer = by_onnxruntime(
+        finish([node], [info(k, v) for k, v in inputs.items()], [], names, tracks.values, opset), inputs
     )
+    return peer is None or not any(agree(peer[name], tracks.values[name], tracks.bound(name)) for name in names)
 
 
 # ---- nodes
@@ -124,13 +142,13 @@ def draw_node(d: Draw, schema: Any, opset: int) -> tuple[NodeProto, Sequence[Var
     operands = list(operands)
     while operands and operands[-1] is None:
         operands.pop()
-    count = attributes.pop("outputs", 0)
+    count, captures = attributes.pop("outputs", 0), attributes.pop("captures", [])
     attributes = {k: v for k, v in attributes.items() if k in schema.attributes}
     rank = operands[0].array.ndim if operands and operands[0] is not None else 0
     if rank == 0 and recipe is None and ({"axis", "axes"} & {*schema.attributes, *(i.name for i in schema.inputs)}):
         raise Misfit("no axis of a scalar")
     if why := open_question(schema.name, operands, opset):
-        raise Misfit(why)
+        raise Unjudged(why)
     for name, a in schema.attributes.items():
         if name in attributes or (recipe and not d.flip(0.3) and not a.required):
             continue
@@ -152,7 +170,7 @@ def draw_node(d: Draw, schema: Any, opset: int) -> tuple[NodeProto, Sequence[Var
         count = 1
     outputs = [d.named("v") for _ in range(count)]
     inputs = [v.name if v is not None else "" for v in operands]
-    return helper.make_node(schema.name, inputs, outputs, **attributes), operands
+    return helper.make_node(schema.name, inputs, outputs, **attributes), [*operands, *captures]
 
 
 def types_of(schema: Any, formal: Any) -> Sequence[str]:
@@ -165,8 +183,8 @@ def types_of(schema: Any, formal: Any) -> Sequence[str]:
 
 def jumps(schema: Any) -> bool:
     """True when a result may change altogether where an input changes by rounding."""
-    if schema.name in JUMPS.split():
-        return True
+    if schema.name in JUMPS.split() or schema.name in SMOOTH.split():
+        return schema.name not in SMOOTH.split()
     outputs = [t for o in schema.outputs for t in allowed(types_of(schema, o))]
     inputs = {i.type_str for i in schema.inputs}
     return any(o.type_str not in inputs for o in schema.outputs) and not all(is_float(t) for t in outputs)
@@ -209,29 +227,15 @@ def model_of(
     inputs = [
         helper.make_tensor_value_info(
             v.name, helper.np_dtype_to_tensor_dtype(v.array.dtype),
-            [symbol(d, s) if d.flip(symbolic) else s for s in v.array.shape],
+            [symbol(d, s) if not v.rigid and d.flip(symbolic) else s for s in v.array.shape],
         )
         for v in used.values() if not v.constant
     ]  # fmt: skip
     constants = [numpy_helper.from_array(v.array, v.name) for v in used.values() if v.constant]
-    read = {name for node in nodes for name in node.input}
+    read = {name for node in nodes for name in reads(node)}
     names = [n for node in nodes for n in node.output if n not in read or d.flip(0.1)]
     return finish(nodes, inputs, constants, names, tracks.values, opset)
 
 
 def symbol(d: Draw, size: int) -> str:
     return f"s{size}" if d.flip(0.6) else d.named("n")
-
-
-def finish(
-    nodes: Sequence[NodeProto], inputs: Sequence[Any], constants: Sequence[Any], outputs: Sequence[str],
-    values: Mapping[str, Array], opset: int,
-) -> ModelProto:  # fmt: skip
-    """A model of these parts; its outputs have types and no shapes."""
-    infos: list[Any] = []
-    for name in outputs:
-        info = onnx.ValueInfoProto(name=name)
-        info.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(values[name].dtype)
-        infos.append(info)
-    graph = helper.make_graph(list(nodes), "fuzz", list(inputs), infos, list(constants))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)

@@ -10,6 +10,7 @@ from ...frontends.onnx import check_model
 from .draw import Array
 from .evaluate import Tracks, Verdict, judge
 from .generate import Case
+from .peers import graphs
 
 
 def renamed(graph: GraphProto, prefix: str) -> GraphProto:
@@ -19,6 +20,8 @@ def renamed(graph: GraphProto, prefix: str) -> GraphProto:
     for node in made.node:
         node.input[:] = [prefix + name if name else "" for name in node.input]
         node.output[:] = [prefix + name if name else "" for name in node.output]
+        for body in graphs(node):
+            body.CopyFrom(renamed(body, prefix))
     for info in (*made.input, *made.output):
         info.name = prefix + info.name
         for dim in info.type.tensor_type.shape.dim:
@@ -39,6 +42,8 @@ def packed(cases: Sequence[Case]) -> Case:
         prefix = f"c{i}_"
         model.graph.MergeFrom(renamed(case.model.graph, prefix))
         model.graph.name = "fuzz"
+        there = {made.domain for made in model.opset_import}
+        model.opset_import.extend(made for made in case.model.opset_import if made.domain not in there)
         inputs.update({prefix + k: v for k, v in case.inputs.items()})
         tracks.values.update({prefix + k: v for k, v in case.tracks.values.items()})
         tracks.exact.update(prefix + k for k in case.tracks.exact)
@@ -47,24 +52,23 @@ def packed(cases: Sequence[Case]) -> Case:
     return Case(cases[0].seed, model, inputs, tracks)
 
 
-def judge_all(cases: Sequence[Case], at_once: int = 12) -> dict[int, Verdict]:
-    """The verdict on each case by its seed. Cases that agree with the reference together need no look of their own."""
+def judge_all(cases: Sequence[Case], at_once: int = 12) -> list[Verdict]:
+    """The verdict on each case. Cases that agree with the reference together need no look of their own."""
     found: dict[int, Verdict] = {}
-    groups: dict[int, list[Case]] = {}
-    for case in cases:
-        report = check_model(case.model) if case.operators else None
-        if report is None:
-            found[case.seed] = Verdict("unknown", "empty")
-        elif not report.ok:
-            found[case.seed] = judge(case.model, case.inputs, case.tracks)
+    groups: dict[int, list[int]] = {}
+    for i, case in enumerate(cases):
+        if not case.operators:
+            found[i] = Verdict("unknown", "empty")
+        elif len(cases) == 1 or not check_model(case.model).ok:
+            found[i] = judge(case.model, case.inputs, case.tracks)
         else:
-            groups.setdefault(case.model.opset_import[0].version, []).append(case)
+            groups.setdefault(case.model.opset_import[0].version, []).append(i)
     for group in groups.values():
-        for i in range(0, len(group), at_once):
-            part = group[i : i + at_once]
-            one = packed(part)
+        for k in range(0, len(group), at_once):
+            part = group[k : k + at_once]
+            one = packed([cases[i] for i in part])
             together = judge(one.model, one.inputs, one.tracks)
-            for case in part:
-                alone = together.status != "pass" and len(part) > 1
-                found[case.seed] = judge(case.model, case.inputs, case.tracks) if alone else together
-    return found
+            for i in part:
+                case, alone = cases[i], together.status != "pass" and len(part) > 1
+                found[i] = judge(case.model, case.inputs, case.tracks) if alone else together
+    return [found[i] for i in range(len(cases))]

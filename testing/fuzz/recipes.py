@@ -192,14 +192,6 @@ def gather(d: Draw, types: Types, opset: int) -> Drawn:
     return [x, indices(d, d.shape((0, 1, 1, 2)), x.array.shape[at])], {"axis": at}
 
 
-@recipe("GatherElements")
-def gather_elements(d: Draw, types: Types, opset: int) -> Drawn:
-    x = d.value(types, (1, 2, 3))
-    at = axis(d, x.array.ndim)
-    shape = [d.size() if i == at % x.array.ndim else d.rng.randint(min(s, 1), s) for i, s in enumerate(x.array.shape)]
-    return [x, indices(d, shape, x.array.shape[at])], {"axis": at}
-
-
 @recipe("GatherND")
 def gather_nd(d: Draw, types: Types, opset: int) -> Drawn:
     x = d.value(types, (1, 2, 3), low=1)
@@ -209,6 +201,7 @@ def gather_nd(d: Draw, types: Types, opset: int) -> Drawn:
     shape = [*x.array.shape[:batch], *d.shape((0, 1, 2)), depth]
     most = min(x.array.shape[batch : batch + depth])
     found = d.new(shape, np.int64, -most if opset >= 12 else 0, most - 1)
+    found.rigid = d.flip(0.97)
     return [x, found], {"batch_dims": batch} if opset >= 12 else {}
 
 
@@ -409,6 +402,8 @@ def clip(d: Draw, types: Types, opset: int) -> Drawn:
 @recipe("Resize")
 def resize(d: Draw, types: Types, opset: int) -> Drawn:
     x = d.value(types, (2, 3, 4), low=1, exact=True)
+    if x.array.dtype.kind in "iu":
+        return resize_integers(d, x, opset)
     mode = d.rng.choice(("nearest", "linear", "cubic")) if x.array.ndim in (2, 4) else "nearest"
     places = ("half_pixel", "asymmetric", "pytorch_half_pixel", "align_corners")
     found: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": d.rng.choice(places)}
@@ -423,10 +418,19 @@ def resize(d: Draw, types: Types, opset: int) -> Drawn:
     return [x, none, None if opset >= 13 else d.new([0], np.float32, constant=1), d.fixed(sizes, constant=1)], found
 
 
+def resize_integers(d: Draw, x: Variable, opset: int) -> Drawn:
+    """By scales with which all weights are exact, because a fraction is dropped."""
+    mode = d.rng.choice(("nearest", "linear"))
+    scales = d.fixed([1.0] * (x.array.ndim - 2) + [d.rng.choice((0.5, 1.0, 2.0, 4.0)) for _ in range(2)], np.float32, 1)
+    places = {"mode": mode, "coordinate_transformation_mode": d.rng.choice(("half_pixel", "asymmetric"))}
+    return [x, None if opset >= 13 else d.new([0], np.float32, constant=1), scales], places
+
+
 @recipe("Upsample")
 def upsample(d: Draw, types: Types, opset: int) -> Drawn:
     x = d.value(types, (4,), low=1)
-    scales = [1.0, 1.0, d.rng.choice((1.0, 2.0, 3.0)), d.rng.choice((1.0, 2.0))]
+    floats = x.array.dtype.kind not in "iu"
+    scales = [1.0, 1.0, d.rng.choice((1.0, 2.0, 3.0 if floats else 4.0)), d.rng.choice((1.0, 2.0))]
     mode = d.rng.choice(("nearest", "linear"))
     return (
         ([x], {"scales": scales, "mode": mode}) if opset < 9 else ([x, d.fixed(scales, np.float32, 1)], {"mode": mode})
@@ -447,6 +451,12 @@ def castable(array: Any, to: Any) -> bool:
     wide = array.astype(np.float64)
     info = np.iinfo(to)
     return bool(np.isfinite(wide).all() and wide.min() > info.min - 1 and wide.max() < info.max)
+
+
+@recipe("CastLike")
+def cast_like(d: Draw, types: Types, opset: int) -> Drawn:
+    like = d.value(list(DTYPES.values()))
+    return [d.value(types, exact=True, fits=lambda a: castable(a, like.array.dtype)), like], {}
 
 
 @recipe("Where")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from .draw import Array
 from .evaluate import Verdict, judge
-from .generate import Case, finish
+from .generate import Case
+from .peers import finish, info, reads
 
 Judge = Callable[[ModelProto, Mapping[str, Array]], Verdict]
 
@@ -43,7 +44,7 @@ def _candidates(nodes: Sequence[NodeProto], verdict: Verdict) -> list[list[NodeP
     wanted, back = {verdict.output}, list[NodeProto]()
     for node in reversed(nodes):
         if wanted & set(node.output) or not verdict.output:
-            wanted |= set(node.input)
+            wanted |= set(reads(node))
             back.insert(0, node)
     return [*([node] for node in back), back]
 
@@ -53,15 +54,13 @@ def _fails(
 ) -> tuple[ModelProto, dict[str, Array], Verdict] | None:
     """The model of these nodes alone, if it fails in the same way."""
     made = {name for node in nodes for name in node.output if name}
-    taken = dict.fromkeys(n for node in nodes for n in node.input if n and n not in made)
-    read = {name for node in nodes for name in node.input}
+    taken = dict.fromkeys(n for node in nodes for n in reads(node) if n not in made)
+    read = {name for node in nodes for name in reads(node)}
     constants = [t for t in case.model.graph.initializer if t.name in taken]
     fixed = {t.name for t in constants}
-    there = {info.name: info for info in case.model.graph.input}
+    there = {made.name: made for made in case.model.graph.input}
     infos = [
-        there.get(n) or helper.make_tensor_value_info(
-            n, helper.np_dtype_to_tensor_dtype(values[n].dtype), values[n].shape
-        )
+        there.get(n) or info(n, values[n])
         for n in taken if n not in fixed
     ]  # fmt: skip
     outputs = [n for node in nodes for n in node.output if n and (n not in read or n == verdict.output)]
@@ -78,8 +77,8 @@ def _plain(
     model, inputs, verdict = best
     fixed = ModelProto()
     fixed.CopyFrom(model)
-    for info in fixed.graph.input:
-        for dim, size in zip(info.type.tensor_type.shape.dim, inputs[info.name].shape, strict=True):
+    for given in fixed.graph.input:
+        for dim, size in zip(given.type.tensor_type.shape.dim, inputs[given.name].shape, strict=True):
             dim.dim_value = size
     if fixed == model:
         return best

@@ -1,21 +1,31 @@
-"""Child processes that judge cases: one that crashes or hangs costs its case, and another takes its place."""
+"""Child processes that judge cases: one that crashes or hangs costs its case, and another takes its place.
+
+Cases go to a child in packs. Where a pack ends a child, each of its cases is tried alone, so that the one at fault is
+known and the others are judged."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from .evaluate import Verdict, judge
 from .generate import generate
+from .pack import judge_all
 from .reduce import reduced, write
+
+FAILED = ("mismatch", "refused", "error", "crash", "timeout")
+
+
+def has_failed(row: Mapping[str, Any]) -> bool:
+    return row["status"] in FAILED
 
 
 class Child:
-    """A process that judges one case after another."""
+    """A process that judges one pack of cases after another."""
 
     def __init__(self, only: tuple[str, ...], folder: Path) -> None:
         context = get_context("spawn")
@@ -23,75 +33,96 @@ class Child:
         self.process = context.Process(target=work, args=(theirs, only, folder), daemon=True)
         self.process.start()
         theirs.close()
-        self.case, self.since = -1, 0.0
+        self.cases: list[int] = []
+        self.since = 0.0
 
-    def give(self, case: int) -> None:
-        self.case, self.since = case, time.monotonic()
-        self.pipe.send(case)
+    def give(self, cases: list[int]) -> None:
+        self.cases, self.since = cases, time.monotonic()
+        with suppress(OSError):  # it is dead already: its end of the pipe says so when it is read
+            self.pipe.send(cases)
+
+    def answer(self) -> list[dict[str, Any]]:
+        """The rows of its cases. Raises EOFError or OSError when it ended instead."""
+        rows = self.pipe.recv()
+        self.cases = []
+        return rows
 
     def end(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.join(10.0)  # one that the system does not let go of is left behind, and not waited for
         self.pipe.close()
 
 
 def shards(
-    cases: Sequence[int], jobs: int, timeout: float, only: tuple[str, ...], folder: Path
+    cases: Sequence[int], jobs: int, timeout: float, only: tuple[str, ...], folder: Path, pack: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """A row of facts for each case, in the order in which they are done."""
-    queue = [*cases[::-1]]
-    children = [Child(only, folder) for _ in range(jobs)] if queue else []
+    """A row of facts for each case, in the order in which they are done. A pack may take `timeout` seconds."""
+    queue = [list(cases[i : i + pack]) for i in range(0, len(cases), pack)][::-1]
+    children = [Child(only, folder) for _ in range(min(jobs, len(queue)))]
     try:
         for child in children:
-            if queue:
-                child.give(queue.pop())
-        while busy := [child for child in children if child.case >= 0]:
+            child.give(queue.pop())
+        while busy := [child for child in children if child.cases]:
             ready = wait([child.pipe for child in busy], timeout=1.0)
             for child in busy:
-                row: dict[str, Any] | None = None
+                rows: list[dict[str, Any]] = []
+                end = ()
                 if child.pipe in ready:
                     try:
-                        row = child.pipe.recv()
-                    except (EOFError, ConnectionError):
-                        row = lost(child, "crash", f"the process ended with {child.process.exitcode}")
+                        rows = child.answer()
+                    except (EOFError, OSError):
+                        child.process.join(1.0)
+                        end = "crash", f"the process ended with {child.process.exitcode}"
                 elif time.monotonic() - child.since > timeout:
-                    row = lost(child, "timeout", f"it takes more than {timeout:.0f} s")
-                if row is None:
+                    end = "timeout", f"it takes more than {timeout:.0f} s"
+                else:
                     continue
-                if row["status"] in ("crash", "timeout"):
+                if end:
+                    if len(child.cases) == 1:
+                        rows = [lost(child.cases[0], *end)]
+                    else:
+                        queue += [[case] for case in child.cases]
                     child.end()
                     children[children.index(child)] = child = Child(only, folder)
-                child.case = -1
                 if queue:
                     child.give(queue.pop())
-                yield row
+                yield from rows
     finally:
         for child in children:
             child.end()
 
 
-def lost(child: Child, status: str, reason: str) -> dict[str, Any]:
-    return {"case": child.case, "status": status, "reason": reason, "operators": generate(child.case).operators}
+def lost(case: int, status: str, reason: str) -> dict[str, Any]:
+    """The row of a case that has none. Its operators are not known: to make it again may end this process too."""
+    return {"case": case, "status": status, "reason": reason, "operators": []}
 
 
 def work(pipe: Connection, only: tuple[str, ...], folder: Path) -> None:
-    """Judge the cases that come, until there is no one to ask."""
+    """Judge the packs that come, until there is no one to ask."""
     while True:
         try:
-            number = pipe.recv()
+            numbers = pipe.recv()
         except EOFError:
             return
-        pipe.send(judged(number, only, folder))
+        pipe.send(judged(numbers, only, folder))
 
 
-def judged(number: int, only: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    """The facts of a case; where it fails, it is made small and written."""
-    case = generate(number, only)
-    verdict = judge(case.model, case.inputs, case.tracks) if case.operators else Verdict("unknown", "empty")
-    row = {"case": case.seed, "status": verdict.status, "reason": verdict.reason, "operators": case.operators}
-    if verdict.failed:
-        model, inputs, small = reduced(case, verdict)
-        names = ", ".join(node.op_type for node in model.graph.node)
-        row["small"] = f"{names}, opset {model.opset_import[0].version}: {small.reason}"
-        write(folder, str(case.seed), model, inputs, f"{small.status}: {row['small']}")
-    return row
+def judged(numbers: Sequence[int], only: tuple[str, ...], folder: Path) -> list[dict[str, Any]]:
+    """The facts of cases; those that fail are made small and written."""
+    cases = [generate(number, only) for number in numbers]
+    rows: list[dict[str, Any]] = []
+    for case, verdict in zip(cases, judge_all(cases), strict=True):
+        row: dict[str, Any] = {
+            "case": case.seed,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "operators": case.operators,
+        }
+        row["dropped"] = case.dropped
+        if verdict.failed:
+            model, inputs, small = reduced(case, verdict)
+            names = ", ".join(node.op_type for node in model.graph.node)
+            row["small"] = f"{names}, opset {model.opset_import[0].version}: {small.reason}"
+            write(folder, str(case.seed), model, inputs, f"{small.status}: {row['small']}")
+        rows.append(row)
+    return rows
