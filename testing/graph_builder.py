@@ -22,7 +22,8 @@ Recipe: TypeAlias = "Callable[[GraphBuilder], GraphOp]"
 EXAMPLE = "ircc.example"  # the module's attribute with sizes that all its operators accept
 LARGEST = 2000  # elements of a tensor that is used again
 SYMBOLS = ("N", "M", "K")
-EVERY_ELEMENT = frozenset(d.name for d in DTYPES.values())
+NAMES = {element: dtype.name for element, dtype in DTYPES.items()}  # NumPy makes a name anew each time
+EVERY_ELEMENT = frozenset(NAMES.values())
 # how often an element type is drawn, relative to the others of its kind
 WEIGHTS = {"float32": 12, "float64": 3, "float16": 2, "bfloat16": 1, "int64": 4, "int32": 3, "uint8": 3}
 
@@ -68,10 +69,10 @@ class GraphBuilder:
 
     def element(self, kinds: str) -> Attribute:
         """An element type of one of these kinds: letters of `kind_of_dtype`."""
-        found = [t for t, d in DTYPES.items() if d.name in self.elements and kind_of(t) in kinds]
+        found = [t for t, name in NAMES.items() if name in self.elements and kind_of(t) in kinds]
         if not found:
             raise NoElement(kinds)
-        return self.rng.choices(found, [WEIGHTS.get(dtype_of(t).name, 1) for t in found])[0]
+        return self.rng.choices(found, [WEIGHTS.get(NAMES[t], 1) for t in found])[0]
 
     # ---- operands
 

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdsl.ir import Operation
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # CI draws the same programs every time, so that a red run can be repeated; at a desk a test stays quick, and
 # `--hypothesis-profile=deep` is for a night. A test that carries its level's share of programs scales this:
-# `@settings(max_examples=10 * settings().max_examples)`.
+# `@settings(max_examples=4 * settings().max_examples)`; in CI each level gets 2,000 programs and more.
 _common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.register_profile("ci", _common, max_examples=200, derandomize=True, print_blob=True)
 settings.register_profile("desk", _common, max_examples=30)
 settings.register_profile("deep", _common, max_examples=20_000)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# A failing program is shown as its text. Hypothesis would walk its fields, which lead everywhere and never end.
+Operation._repr_pretty_ = lambda self, printer, cycle: printer.text(f"\n{self}\n")  # type: ignore[attr-defined]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -145,6 +145,11 @@ def test_every_operator_has_a_rule_or_a_reason() -> None:
     assert {op.__name__ for op in RULES} - tested == {"Constant"}
 
 
+def can_be_lowered(module: ModuleOp) -> bool:
+    """Refusals have a test of their own."""
+    return not any(supported(op) for op in module.walk() if isinstance(op, GraphOp))
+
+
 def agree(module: ModuleOp, rng: random.Random, special: bool) -> None:
     """The lowered module computes the same, for several inputs."""
     low = lowered(module)
@@ -156,19 +161,19 @@ def agree(module: ModuleOp, rng: random.Random, special: bool) -> None:
         assert problem is None, problem
 
 
-@settings(max_examples=5 * settings().max_examples)
+@settings(max_examples=2 * settings().max_examples)
 @given(random=st.randoms(use_true_random=False), special=st.booleans())
 def test_one_operator_lowered_computes_the_same(random: random.Random, special: bool) -> None:
     module = random_graph(random, length=(1, 1))
+    assume(can_be_lowered(module))
     undefined = any(op.name == "graph.cast" for op in module.walk())  # of NaN and infinities to integers
     agree(module, random, special and not undefined)
 
 
-@settings(max_examples=5 * settings().max_examples)
 @given(random=st.randoms(use_true_random=False))
 def test_graphs_lowered_compute_the_same(random: random.Random) -> None:
     module = random_graph(random)
-    assume(not any(supported(op) for op in module.walk() if isinstance(op, GraphOp)))  # refusals have a test below
+    assume(can_be_lowered(module))
     agree(module, random, special=False)
 
 

@@ -65,7 +65,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("lowering", PIPELINES)
-@settings(max_examples=2 * settings().max_examples)
+@settings(max_examples=settings().max_examples // 2)
 @given(module=programs(exact=True, length=(2, 9)), seed=st.integers(0, 2**32), in_place=st.booleans())
 def test_plans(lowering: str, module: ModuleOp, seed: int, in_place: bool) -> None:
     rng = random.Random(seed)

@@ -24,7 +24,7 @@ from ircc.testing.loop_programs import Drawn, evaluated, nests, random_schedule
 SHARE = settings().max_examples  # 200 in CI, 30 at a desk
 
 
-@settings(max_examples=10 * SHARE)  # 2,000 programs in CI
+@settings(max_examples=4 * SHARE)
 @given(nests(), st.randoms(use_true_random=False), st.integers(3, 12))
 def test_what_is_accepted_keeps_the_meaning(drawn: Drawn, rng: random.Random, lines: int) -> None:
     inputs = drawn.inputs(0)
@@ -54,6 +54,7 @@ def test_declared_kinds_are_derived_kinds(drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
+@settings(max_examples=SHARE // 2)
 @given(drawn=nests())
 def test_chosen_schedules_keep_the_meaning(name: str, drawn: Drawn) -> None:
     inputs = drawn.inputs(1)

@@ -109,11 +109,11 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "convolution of any size": (lambda: conv(M, N, 3, 20, 2, M=7, N=9), "contraction"),
     "depthwise": (lambda: depthwise(7, 8, 20), "window"),
     "columns": (lambda: columns(2, 30, 20), "window"),
-    "columns of any size": (lambda: columns(2, K, N, K=7, N=21), "window"),
+    "columns of any size": (lambda: columns(2, K, N, K=7, N=21), "columns"),
     "rows": (lambda: rows(4, 100, "add"), "reduction"),
     "rows of any length": (lambda: rows(M, K, "max", M=3, K=45), "reduction"),
     "rows of doubles": (lambda: rows(4, 33, "mul", f64), "reduction"),
-    "short rows": (lambda: rows(4, 5, "add"), "serial"),
+    "short rows": (lambda: rows(4, 5, "add"), "strided"),
     "transposition": (lambda: transposed(20, 33), "elementwise"),
     "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "elementwise"),
     "gather of rows": (gathered, "elementwise"),
@@ -171,7 +171,8 @@ def test_an_illegal_choice_is_refused() -> None:
 
 
 def test_strategies_are_found_by_their_place() -> None:
-    assert [s.name for s in strategies()] == ["contraction", "window", "reduction", "elementwise", "serial"]
+    order = ["update", "contraction", "columns", "window", "reduction", "strided", "elementwise", "serial"]
+    assert [s.name for s in strategies()] == order
     with pytest.raises(ScheduleError, match="there is no strategy gemm"):
         find_strategy("gemm")
 

@@ -73,7 +73,7 @@ def test_infer_agrees_with_evaluate(operator: str, seed: int) -> None:
     shapes_are_true(random_graph(rng, recipes={operator: RECIPES[operator]}, length=(1, 2)), rng)
 
 
-@settings(max_examples=10 * settings().max_examples)
+@settings(max_examples=4 * settings().max_examples)
 @given(module=graphs(), seed=st.integers(0, 2**32 - 1))
 def test_programs(module: ModuleOp, seed: int) -> None:
     goes_round(module)
