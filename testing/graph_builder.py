@@ -213,8 +213,10 @@ def random_array(
     low: int | None = None,
     high: int | None = None,
     special: bool = False,
+    whole: bool = False,
 ) -> np.ndarray[Any, Any]:
-    """Values in [low, high], by default small ones of either sign; `special` mixes NaN, infinities and zeros in."""
+    """Values in [low, high], by default small ones of either sign, `whole` numbers or any; `special` mixes NaN,
+    infinities and zeros in."""
     kind = kind_of_dtype(dtype)
     if kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
@@ -225,6 +227,8 @@ def random_array(
         a = max(a, 0) if kind == "u" else a
         return rng.integers(a, max(a, b), shape, endpoint=True).astype(dtype)
     values = rng.uniform(a, b, shape)
+    if whole:
+        values = np.rint(values)
     if special:
         values = np.where(rng.random(shape) < 0.2, rng.choice(SPECIAL, shape), values)
     return np.asarray(values).astype(dtype)

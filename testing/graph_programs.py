@@ -92,9 +92,10 @@ def _accepts(module: ModuleOp, symbols: Mapping[str, int]) -> bool:
 
 
 def random_inputs(
-    module: ModuleOp, rng: random.Random, *, vary: bool = True, special: bool = False
+    module: ModuleOp, rng: random.Random, *, vary: bool = True, special: bool = False, whole: bool = False
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Inputs by name that the module accepts. `vary`: also with sizes other than those it was drawn with."""
+    """Inputs by name that the module accepts. `vary`: also with sizes other than those it was drawn with. `whole`: of
+    whole numbers."""
     main, symbols = main_function(module), example_sizes(module)
     if vary and rng.random() < 0.5:
         other = {name: rng.choice((0, 1, 2, 3, 4, 5, 8)) for name in symbols}
@@ -108,5 +109,5 @@ def random_inputs(
         low, high = given.data.get("ircc.low"), given.data.get("ircc.high")
         shape = [s.evaluate(symbols=symbols) for s in type_.sizes]
         bounds = [e.data.evaluate(symbols=symbols) if isinstance(e, ExprAttr) else None for e in (low, high)]
-        found[name] = random_array(numpy_rng(rng), type_.dtype, shape, *bounds, special=special)
+        found[name] = random_array(numpy_rng(rng), type_.dtype, shape, *bounds, special=special, whole=whole)
     return found

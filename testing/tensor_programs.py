@@ -2,7 +2,8 @@
 
 `random_program` takes any source of random choices with the methods of `random.Random`; `programs` is the Hypothesis
 strategy. Inputs come from `graph_programs.random_inputs`. `exact` programs compute with small whole numbers, by
-operations whose results are such numbers again: whatever order they are computed in, the bits are the same.
+operations whose results are such numbers again: given `whole` inputs, the bits are the same in whatever order they are
+computed.
 """
 
 from __future__ import annotations

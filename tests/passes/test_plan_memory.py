@@ -70,7 +70,7 @@ def same(a: Any, b: Any) -> bool:
 def test_plans(lowering: str, module: ModuleOp, seed: int, in_place: bool) -> None:
     rng = random.Random(seed)
     PRESETS[rng.choice(("x86-64", "x86-64-v3", "x86-64-v4"))].attach(module)
-    inputs = random_inputs(module, rng)
+    inputs = random_inputs(module, rng, whole=True)
     expected = evaluate(module, inputs)
     Pipeline.parse(lowering).run(module)
     (plan,) = Pipeline.parse(f"plan-memory{{in-place={str(in_place).lower()}}}")
