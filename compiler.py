@@ -22,22 +22,25 @@ from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 from . import __version__
 from .codegen.backend import Backend, find_backend
 from .composition import compose, grouped
-from .dialects.loop import Call, Kernel
+from .dialects import reference
+from .dialects.loop import Call, Kernel, Program
 from .dialects.reference import main_of
 from .errors import BackendError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import import_model
 from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
-from .ir.check_each import CheckEach
+from .ir.check_each import CheckEach, TooLarge
 from .ir.nodes import nodes_of
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
 from .ir.target import ATTRIBUTE
+from .passes.expand_math import ExpandMath
+from .passes.plan_memory import is_placed, place
 from .runtime.artifact import Artifact
 from .runtime.engine import Engine
 from .runtime.file import MAGIC, write_engine
 
-__all__ = ["STAGES", "Compilation", "compile", "emit", "lower", "run", "write_engine"]
+__all__ = ["STAGES", "Compilation", "compile", "emit", "evaluate", "lower", "run", "write_engine"]
 
 Model: TypeAlias = "OnnxModel | ModuleOp"
 Shapes: TypeAlias = "Mapping[str, int | Sequence[int | str | None]]"
@@ -143,6 +146,26 @@ def emit(
     Raises what `compile` raises; InputError for an unknown stage."""
     way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
     return way.emit(model, to, inline_weights=inline_weights)
+
+
+def evaluate(module: ModuleOp, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs by name of a module of any level: its reference meaning; for loops too many to interpret, compiled
+    code, in which buffers share no memory unless the module says that they do.
+
+    Raises TooLarge for what neither can do, else what the levels raise."""
+    try:
+        return reference.evaluate(module, inputs)
+    except TooLarge:
+        if level_of(module) != "loop":
+            raise
+    copy = module.clone()
+    ExpandMath().run(copy)
+    for program in [op for op in copy.body.ops if isinstance(op, Program) and not is_placed(op)]:
+        place(program, reuse=False)
+    try:
+        return Compilation(passes="").engine(copy, threads=1).run(inputs)
+    except (BackendError, UnsupportedError) as error:  # code for another machine, say
+        raise TooLarge(f"its loops are too many to interpret, and cannot be compiled: {error}") from error
 
 
 # ---- one way down -------------------------------------------------------------------------------------------------

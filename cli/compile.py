@@ -14,8 +14,8 @@ from rich.status import Status
 from xdsl.dialects.builtin import ModuleOp
 
 from .. import Engine
-from ..compiler import Compilation, Model, write_engine
-from ..dialects.reference import evaluate, inputs_of
+from ..compiler import Compilation, Model, evaluate, write_engine
+from ..dialects.reference import inputs_of
 from ..errors import InputError
 from ..ir.check_each import CheckEach
 from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach

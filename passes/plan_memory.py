@@ -37,14 +37,20 @@ class PlanMemory(Pass):
 
     def plan(self, module: ModuleOp, program: Program) -> bool:
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
-        allocs = [op for op in program.ops if isinstance(op, Alloc)]
-        placed = all(op.offset is not None or op.slot is not None for op in allocs)
-        if placed and (ARENA in program.attributes or not allocs):
+        if is_placed(program):
             return False
         if self.in_place:
             update_in_place(program, kernels)
         place(program)
         return True
+
+
+def is_placed(program: Program) -> bool:
+    """Whether every buffer of the program has its place."""
+    allocs = [op for op in program.ops if isinstance(op, Alloc)]
+    return all(op.offset is not None or op.slot is not None for op in allocs) and (
+        ARENA in program.attributes or not allocs
+    )
 
 
 # ---- updates in place
@@ -170,15 +176,17 @@ def _apart(a: Load | Store, b: Load | Store, shared: Sequence[For], later: For |
 STRETCH = 64  # positions of the program whose buffers are kept together
 
 
-def place(program: Program) -> None:
-    """Set the offset of every alloc."""
+def place(program: Program, reuse: bool = True) -> None:
+    """Set the offset of every alloc; without `reuse` no two share memory."""
     lives = Lives(program)
+    if not reuse:
+        lives.of = dict.fromkeys(lives.of, (0, len(lives.ops)))
     owner: dict[SSAValue, Alloc] = {op.buffer: op for op in lives.ops if isinstance(op, Alloc)}
     late = program.late
     life = {op: lives.of[buffer] for buffer, op in owner.items() if buffer in lives.of}
     # the memory of a slot is had where the alloc stands, not where the buffer is used first
     growing = {
-        op: (lives.position[op], last)
+        op: (lives.position[op] if reuse else 0, last)
         for op, (_, last) in life.items()
         if op.type.offset.symbols & late or op.type.symbols & late
     }

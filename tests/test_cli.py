@@ -254,8 +254,14 @@ def test_check_each_finds_the_guilty_pass(
     assert run(*replay)[0] == 0, "without the bug the reproducer passes"
 
 
-def test_check_each_finds_a_wrong_memory_plan(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the loop level too: two intermediate results that live at once get the same memory."""
+@pytest.mark.parametrize("interpreted", [True, False], ids=["interpreted", "compiled"])
+def test_check_each_finds_a_wrong_memory_plan(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, interpreted: bool
+) -> None:
+    """At the loop level too: two intermediate results that live at once get the same memory. What has too many loops
+    to interpret is compiled for it."""
+    if not interpreted:
+        monkeypatch.setattr("ircc.dialects.reference.MOST_STEPS", 0)
     text = """
     <ir_version: 9, opset_import: ["": 20]>
     m (float[4, 5] x, float[5, 4] w) => (float[4, 4] y)
