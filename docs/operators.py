@@ -23,8 +23,8 @@ because the values or structures it works on are known. `Python`: it has no nati
 it between compiled pieces, and `ircc check` says so. A dash: ircc cannot compile it.
 
 An operator with a rule may refuse an attribute or a type all the same; `ircc check` says which and why. Opsets are the
-versions in which the operator changed; all of them are read from opset 6 of ai.onnx on. Types are those of its first
-input (of its output, where it has no input) that ircc takes; strings go to Python.
+versions in which the operator changed; all of them are read from opset 6 of ai.onnx on, older ones where they are the
+same. Types are those of its first input (of its output, where it has no input) that ircc takes; strings go to Python.
 
 Schemas of onnx {version}."""
 

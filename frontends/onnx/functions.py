@@ -40,6 +40,17 @@ def type_proto(value: Held) -> TypeProto:
     return proto
 
 
+OLDEST = 6  # opset of ai.onnx whose operators the rules know; of older ones only what did not change until then
+
+
+def is_too_old(operator: str, domain: str, opset: int) -> bool:
+    """Whether the operator, as this opset has it, is older than what the rules know."""
+    if domain or opset >= OLDEST:
+        return False
+    old, known = schema_of(operator, domain, opset), schema_of(operator, domain, OLDEST)
+    return old is not None and known is not None and old.since_version != known.since_version
+
+
 def schema_of(operator: str, domain: str, opset: int) -> Any:
     """ONNX's OpSchema of an operator at an opset, None when it has none. (Its type stubs lack all about bodies.)"""
     try:

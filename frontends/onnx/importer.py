@@ -33,7 +33,7 @@ from ...ir.types import TensorType, element_of, is_float
 from .bodies import Body
 from .builder import Builder, ConstraintError, Held, Value, ValueList, check_size, constant, hint
 from .check import inferred_types
-from .functions import canonical, has_body, local_functions, schema_function
+from .functions import canonical, has_body, is_too_old, local_functions, schema_function
 from .inputs import InputShapes, Shapes, dims_of
 from .node import Node, Rule
 from .opaque import Opaque, Unknown, body_reason, is_open, opaque_type, python_reason
@@ -338,6 +338,9 @@ class Importer:
                 prefix=function_prefix(function), attributes={**defaults, **attributes}, origin=name, operator=operator,
             )  # fmt: skip
             return self._expand(body, function, values, operator)
+        if is_too_old(proto.op_type, domain, opset):
+            hint = "convert the model: onnx.version_converter.convert_version(model, 13)"
+            raise UnsupportedError("it has another meaning in this old opset", hint=hint)
         refusal: Error = UnsupportedError("ircc has no rule for this operator")
         if (rule := RULES.get((domain, proto.op_type))) is not None:
             try:

@@ -28,7 +28,6 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 
 LIMIT = 2**31 - 1  # bytes of one protobuf message, by its own specification
 MAX_RANK = 32
-OLDEST = 6  # opset
 DEPTH = 32  # of subgraphs in subgraphs
 
 # element type of ONNX -> NumPy's, and the field that holds the values when `raw_data` does not
@@ -306,10 +305,5 @@ def opsets(model: ModelProto) -> dict[str, int]:
         raise UnsupportedError(
             f"the model uses opset {version}; the newest that the installed onnx {onnx.__version__} knows is {newest}",
             hint="update the package onnx, or export the model for an older opset",
-        )
-    if version is not None and version < OLDEST:
-        raise UnsupportedError(
-            f"the model uses opset {version}; ircc reads opset {OLDEST} and newer",
-            hint="convert it: onnx.version_converter.convert_version(model, 13)",
         )
     return found

@@ -21,6 +21,15 @@ main (float[N] x, string[2] s) => (float[N] y, float[N] z, string[2] u, float[N]
 }"""
 
 
+def test_an_old_opset_is_read_where_nothing_changed() -> None:
+    text = '<ir_version: 3, opset_import: ["" : %d]> m (bool[2] x, float[2] a) => (bool[2] y, float[2] b) { %s }'
+    same = onnx.parser.parse_model(text % (1, "y = Not(x) b = Identity(a)"))
+    assert import_model(same)
+    changed = onnx.parser.parse_model(text % (1, "y = Not(x) b = Relu(a)"))
+    with pytest.raises(UnsupportedError, match=r"(?s)Relu\), opset 1: it has another meaning.*convert_version"):
+        import_model(changed)
+
+
 def test_every_obstacle_is_listed() -> None:
     report = check_model(onnx.parser.parse_model(MODEL))
     assert not report.ok
