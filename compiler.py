@@ -32,6 +32,7 @@ from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
 from .ir.check_each import CheckEach, TooLarge
 from .ir.nodes import nodes_of
+from .ir.operands import walk
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
 from .ir.target import ATTRIBUTE
 from .passes.expand_math import ExpandMath
@@ -288,7 +289,7 @@ class Compilation:
         reasons = {op.sym_name.data: backend.supports(op) for op in module.body.ops if isinstance(op, Kernel)}
         issues = [
             Issue(", ".join(nodes_of(call)), call.callee, 0, str(reasons[call.callee]))
-            for call in module.walk()
+            for call in walk(module)
             if isinstance(call, Call) and reasons.get(call.callee)
         ]
         if issues:
@@ -335,7 +336,7 @@ def run(pipeline: Pipeline, module: ModuleOp, instruments: Iterable[Instrument] 
 
 def levels_of(module: ModuleOp) -> set[str]:
     """The levels that have operations in the module; none where its outputs are its inputs."""
-    return {op.name.partition(".")[0] for op in module.walk()} & set(LEVELS)
+    return {op.name.partition(".")[0] for op in walk(module)} & set(LEVELS)
 
 
 def level_of(module: ModuleOp) -> str:

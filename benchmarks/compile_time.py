@@ -2,8 +2,8 @@
 
     python benchmarks/compile_time.py [KIND ...] [--nodes 250,500,1000] [--passes]
 
-KIND: elementwise, matmul, cnn, attention. A pass whose time grows faster than the model is the one to look at:
---passes lists the times of all of them.
+KIND: elementwise, matmul, cnn, attention, reshapes. A pass whose time grows faster than the model is the one to look
+at: --passes lists the times of all of them.
 """
 
 from __future__ import annotations
@@ -104,8 +104,18 @@ def attention(nodes: int) -> ModelProto:
     return chain.model()
 
 
+def reshapes(nodes: int) -> ModelProto:
+    """Transpose and Reshape in turns: as one index, each pair would be twice as long as the one before."""
+    chain = Chain(["N", 6, 8])
+    chain.weights.append(numpy_helper.from_array(np.array([0, 6, 8], np.int64), "shape"))
+    while len(chain.nodes) < nodes:
+        chain.x = chain.node("Reshape", chain.node("Transpose", chain.x, perm=[0, 2, 1]), "shape")
+    return chain.model()
+
+
 KINDS: Mapping[str, Callable[[int], ModelProto]] = {
     "elementwise": elementwise, "matmul": matmul, "cnn": cnn, "attention": attention,
+    "reshapes": reshapes,
 }  # fmt: skip
 
 

@@ -208,23 +208,9 @@ class Expr:
             return self
         return _substituted(self, tuple(dims.items()), tuple(symbols.items()))
 
-    def _substituted(self, dims: Mapping[int, ExprLike], symbols: Mapping[str, ExprLike]) -> Expr:
-        def replaced(atom: Atom) -> Expr:
-            match atom.kind:
-                case "symbol":
-                    return Expr.of(symbols[atom.args[0]]) if atom.args[0] in symbols else Expr({(atom,): 1})
-                case "dim":
-                    return Expr.of(dims[atom.args[0]]) if atom.args[0] in dims else Expr({(atom,): 1})
-                case kind:
-                    return OPERATIONS[kind](*(e.substitute(dims, symbols) for e in atom.args))
-
-        return self._rebuilt(replaced)
-
-    def _rebuilt(self, replaced: Callable[[Atom], Expr]) -> Expr:
-        total = ZERO
-        for monomial, c in self.terms.items():
-            total = total + reduce(lambda p, a: p * replaced(a), monomial, Expr.const(c))
-        return total
+    def rebuilt(self, replaced: Callable[[Atom], Expr]) -> Expr:
+        """The expression with `replaced(atom)` for each of its atoms; nested ones are the caller's."""
+        return sum((reduce(lambda p, a: p * replaced(a), m, Expr.const(c)) for m, c in self.terms.items()), ZERO)
 
     def evaluate(self, dims: Mapping[int, Any] | None = None, symbols: Mapping[str, int] | None = None) -> Any:
         """The value, an int; an int64 array (broadcast) where `dims` holds arrays.
@@ -312,18 +298,8 @@ class Expr:
 
     def simplify(self, ranges: Mapping[int, Range]) -> Expr:
         """The expression with floordiv, mod, min and max resolved as far as the dims' ranges allow."""
-        if not any(a.kind not in ("symbol", "dim") for m in self.terms for a in m):
-            return self
-
-        def replaced(atom: Atom) -> Expr:
-            if atom.kind in ("symbol", "dim"):
-                return Expr({(atom,): 1})
-            args = [e.simplify(ranges) for e in atom.args]
-            if atom.kind in ("min", "max"):
-                return _extreme(atom.kind, args, ranges)
-            return _divide(args[0], args[1], ranges)[0 if atom.kind == "floordiv" else 1]
-
-        return self._rebuilt(replaced)
+        plain = all(a.kind in ("symbol", "dim") for m in self.terms for a in m)
+        return self if plain else _simplified(self, tuple(ranges.items()))
 
     # ---- text and identity
 
@@ -383,7 +359,29 @@ class Expr:
 
 @lru_cache(maxsize=1 << 14)
 def _substituted(e: Expr, dims: tuple[tuple[int, ExprLike], ...], symbols: tuple[tuple[str, ExprLike], ...]) -> Expr:
-    return e._substituted(dict(dims), dict(symbols))  # pyright: ignore[reportPrivateUsage]
+    given: dict[str, dict[Any, ExprLike]] = {"dim": dict(dims), "symbol": dict(symbols)}
+
+    def replaced(atom: Atom) -> Expr:
+        if (values := given.get(atom.kind)) is not None:
+            return Expr.of(values[atom.args[0]]) if atom.args[0] in values else Expr({(atom,): 1})
+        return OPERATIONS[atom.kind](*(arg.substitute(given["dim"], given["symbol"]) for arg in atom.args))
+
+    return e.rebuilt(replaced)
+
+
+@lru_cache(maxsize=1 << 14)  # quotient and remainder have the same operands, level by level
+def _simplified(e: Expr, limits: tuple[tuple[int, Range], ...]) -> Expr:
+    ranges = dict(limits)
+
+    def replaced(atom: Atom) -> Expr:
+        if atom.kind in ("symbol", "dim"):
+            return Expr({(atom,): 1})
+        args = [arg.simplify(ranges) for arg in atom.args]
+        if atom.kind in ("min", "max"):
+            return _extreme(atom.kind, args, ranges)
+        return _divide(args[0], args[1], ranges)[0 if atom.kind == "floordiv" else 1]
+
+    return e.rebuilt(replaced)
 
 
 ZERO, ONE = Expr.const(0), Expr.const(1)

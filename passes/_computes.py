@@ -15,6 +15,7 @@ from ..dialects.tensor.body import body_block
 from ..ir.expr import ONE, OPERATIONS, ZERO, Atom, Expr, Range, product
 from ..ir.indexed import Indexed
 from ..ir.nodes import nodes_of
+from ..ir.operands import walk
 from ..ir.types import TensorType
 
 # Scalar operations that take an order of magnitude longer than an addition.
@@ -34,12 +35,12 @@ CHEAP_MATH: tuple[type[Operation], ...] = (
 
 def computes_in(module: ModuleOp) -> list[Compute]:
     """The computes of a module in the order of the program."""
-    return [op for op in module.walk() if isinstance(op, Compute)]
+    return [op for op in walk(module) if isinstance(op, Compute)]
 
 
 def bodies_in(module: ModuleOp) -> list[WithBody]:
     """The computes and updates of a module in the order of the program."""
-    return [op for op in module.walk() if isinstance(op, WithBody)]
+    return [op for op in walk(module) if isinstance(op, WithBody)]
 
 
 # ---- splicing
@@ -246,6 +247,13 @@ def own_indices(read: Read, op: WithBody) -> list[Expr] | None:
         return None
     moved = {d: Expr.dim(position[v]) for d, v in read.dims.items()}
     return [e.substitute(moved) for e in read.exprs]
+
+
+@lru_cache(maxsize=1 << 14)
+def length(e: Expr) -> int:
+    """Number of atoms of an expression, nested ones included: how long it takes to compute, and to think about it."""
+    nested = [a for monomial in e.terms for a in monomial if a.kind not in ("symbol", "dim")]
+    return sum(map(len, e.terms)) + sum(length(arg) for atom in nested for arg in atom.args)
 
 
 def digits_only(e: Expr, dims: Iterable[int]) -> bool:

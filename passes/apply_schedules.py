@@ -12,6 +12,7 @@ from ..dialects.loop import Alloc, Call, Constant, Kernel
 from ..errors import PassError, ScheduleError
 from ..ir.expr import Expr
 from ..ir.nodes import nodes_of
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
@@ -73,9 +74,9 @@ class _Packing:
     copies: dict[BufferType, str] = field(default_factory=dict[BufferType, str])
 
     def run(self) -> None:
-        for call in [op for op in self.module.walk() if isinstance(op, Call)]:
+        for call in [op for op in walk(self.module) if isinstance(op, Call)]:
             self.reconcile(call)
-        for op in [op for op in self.module.walk() if isinstance(op, Constant)]:
+        for op in [op for op in walk(self.module) if isinstance(op, Constant)]:
             if op.buffer.first_use is None:
                 op.detach()
                 op.erase()

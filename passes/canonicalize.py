@@ -12,6 +12,7 @@ from xdsl.traits import IsTerminator
 from ..dialects.graph.base import GraphOp
 from ..dialects.tensor import Compute, Index, Put, Read, WithBody, Yield
 from ..ir.expr import ONE, ZERO, Atom, Expr, Range
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.types import TensorType, is_float
 from ._computes import bodies_in, limits_of, own_indices, rebuilt, within
@@ -31,7 +32,7 @@ class Canonicalize(Pass):
     name = "canonicalize"
 
     def run(self, module: ModuleOp) -> bool:
-        changed = apply_rules([op for op in module.walk() if isinstance(op, GraphOp)], CHAINS)
+        changed = apply_rules([op for op in walk(module) if isinstance(op, GraphOp)], CHAINS)
         for op in bodies_in(module):
             changed |= simplify(op)
         return changed

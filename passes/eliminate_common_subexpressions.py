@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, Block, BlockArgument, Operation
 from xdsl.traits import IsTerminator, is_side_effect_free
 
 from ..ir.nodes import NODES, merged, nodes_of, set_nodes
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.types import TensorType
 from ..ir.weights import Content, Weight
@@ -59,19 +60,23 @@ def merge_equal(block: Block, *outer: Known) -> bool:
 
 
 def _key(op: Operation) -> Hashable:
-    return (
+    own = (
         op.name,
         tuple(map(id, op.operands)),
         tuple(op.result_types),
         tuple((k, _cheap(v, op)) for k, v in sorted(op.properties.items())),
         tuple((k, v) for k, v in sorted(op.attributes.items()) if k != NODES),
-        tuple(inner.name for inner in op.walk() if inner is not op),
-        tuple(
-            id(v)
-            for inner in op.walk()
-            for v in inner.operands
-            if isinstance(v.type, TensorType) and not (isinstance(v, BlockArgument) and v.owner.parent_op() is op)
-        ),
+    )
+    return (*own, *_inside(op)) if op.regions else own
+
+
+def _inside(op: Operation) -> tuple[Hashable, ...]:
+    """What is cheap to compare of an operation's regions: names, and tensors that are used."""
+    inside = [inner for inner in walk(op) if inner is not op]
+    tensors = [v for inner in inside for v in inner.operands if isinstance(v.type, TensorType)]
+    return (
+        tuple(inner.name for inner in inside),
+        tuple(id(v) for v in tensors if not (isinstance(v, BlockArgument) and v.owner.parent_op() is op)),
     )
 
 

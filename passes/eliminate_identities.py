@@ -10,6 +10,7 @@ from xdsl.ir import SSAValue
 from ..dialects.graph.base import GraphOp
 from ..dialects.tensor import Compute, Read
 from ..ir.expr import ONE, Expr
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ._computes import formula_of, own_indices
 from ._graph_rules import IDENTITIES
@@ -26,7 +27,7 @@ class EliminateIdentities(Pass):
     name = "eliminate-identities"
 
     def run(self, module: ModuleOp) -> bool:
-        operations = [op for op in module.walk() if isinstance(op, GraphOp | Compute)]
+        operations = [op for op in walk(module) if isinstance(op, GraphOp | Compute)]
         return apply_rules(operations, {**IDENTITIES, **MOVES})
 
 

@@ -12,6 +12,7 @@ from xdsl.rewriter import InsertPoint
 
 from ..dialects.loop import Kernel
 from ..dialects.tensor.builder import Body, Scalar
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ._functions import FUNCTIONS
 
@@ -39,7 +40,7 @@ class ExpandMath(Pass):
     def run(self, module: ModuleOp) -> bool:
         changed = False
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
-            for op in [op for op in kernel.walk() if op.name.startswith("math.") and op.name != "math.fma"]:
+            for op in [op for op in walk(kernel) if op.name.startswith("math.") and op.name != "math.fma"]:
                 changed |= expand(op)
         return changed
 

@@ -19,6 +19,7 @@ from ..dialects.graph.contraction import Conv, ConvTranspose, Gemm, MatMul
 from ..dialects.graph.data import Constant
 from ..dialects.graph.normalization import BatchNormalization
 from ..ir.nodes import merged, set_nodes
+from ..ir.operands import walk
 from ..ir.passes import Pass
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +36,7 @@ class FoldBatchNorm(Pass):
     name = "fold-batch-norm"
 
     def run(self, module: ModuleOp) -> bool:
-        found = [op for op in module.walk() if isinstance(op, BatchNormalization)]
+        found = [op for op in walk(module) if isinstance(op, BatchNormalization)]
         return sum(fold(op) for op in found) > 0
 
 

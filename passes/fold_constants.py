@@ -20,6 +20,7 @@ from ..dialects.tensor import Constant as TensorConstant
 from ..ir.evaluator import Environment
 from ..ir.expr import Expr, ExprLike, product
 from ..ir.nodes import nodes_of, set_nodes
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.scalars import evaluate_scalar, held_dtype
 from ..ir.types import TensorType, held
@@ -44,7 +45,7 @@ class FoldConstants(Pass):
 
     def run(self, module: ModuleOp) -> bool:
         changed = False
-        for op in list(module.walk()):
+        for op in list(walk(module)):
             if op.parent is None:
                 continue
             match op:
@@ -96,7 +97,7 @@ class FoldConstants(Pass):
             return False
         if not sources and op.type.rank:
             return False  # numbers that follow from the index are computed where they are used
-        if any(isinstance(o, Read | Index | Put) and any(e.symbols for e in o.exprs) for o in op.walk()):
+        if any(isinstance(o, Read | Index | Put) and any(e.symbols for e in o.exprs) for o in walk(op)):
             return False
         arrays = {v: o.array for v, o in sources.items() if isinstance(o, TensorConstant)}
         steps = product(op.sizes)

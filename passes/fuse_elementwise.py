@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block
+from xdsl.ir import Block, Operation, SSAValue
 
-from ..dialects.tensor import Compute, Read, Update, WithBody
+from ..dialects.tensor import Compute, Index, Read, Update, WithBody
 from ..ir.expr import ONE, ZERO, Expr, product
 from ..ir.nodes import merged, set_nodes
 from ..ir.passes import Pass
@@ -27,6 +28,7 @@ from ._computes import (
     inline,
     inverse,
     is_contraction,
+    length,
     limits_of,
     own_indices,
     single_use,
@@ -34,6 +36,8 @@ from ._computes import (
 )
 from .eliminate_common_subexpressions import merge_equal
 from .fuse_epilogues import epilogue_source
+
+Formulas: TypeAlias = "dict[Operation, Formula]"
 
 
 @dataclass(frozen=True)
@@ -48,29 +52,33 @@ class FuseElementwise(Pass):
       cheap ones into updates, whose steps go one by one. What could become the epilogue of a reduction is left to
       `fuse-epilogues`.
 
-    A body grows to `max-ops` operations that read `max-tensors` tensors, not beyond."""
+    A body grows to `max-ops` operations that read `max-tensors` tensors, and an index to `max-index` positions, sizes
+    and operations, not beyond: each reshape of what was transposed doubles it."""
 
     name = "fuse-elementwise"
     cheap: int = 2
     max_ops: int = 64
     max_tensors: int = 12
+    max_index: int = 32
 
     def run(self, module: ModuleOp) -> bool:
         changed = False
-        while sum(self.fuse_into(op) for op in bodies_in(module)):
+        formulas: Formulas = {}
+        while sum(self.fuse_into(op, formulas) for op in bodies_in(module)):
             changed = True
         return changed
 
-    def fuse_into(self, op: WithBody) -> bool:
-        """Inline into the bodies of `op` what should be. True if there was anything."""
+    def fuse_into(self, op: WithBody, formulas: Formulas) -> bool:
+        """Inline into the bodies of `op` what should be. True if there was anything. `formulas` is what is known of
+        computes; those that change are taken out."""
         changed = False
         while True:
-            found = [(r, p) for r in op.reads if (p := self.producer(r, op)) is not None]
+            found = [(r, p) for r in op.reads if (p := self.producer(r, op, formulas)) is not None]
             if not found:
                 return changed
             touched: set[Block] = set()
             for read, producer in found:
-                if read.parent is None or (changed and self.producer(read, op) is None):
+                if read.parent is None or (changed and self.producer(read, op, formulas) is None):
                     continue
                 touched.add(read.parent)
                 outside = outside_dims(read, producer, op) if read.otherwise is not None else []
@@ -78,40 +86,45 @@ class FuseElementwise(Pass):
                     hold_bounds(producer, outside)
                 inline(read, producer, op, keep_else=bool(outside))
                 set_nodes(op, merged(producer, op))
+                formulas.pop(op, None)
                 if producer.result.first_use is None:
+                    formulas.pop(producer, None)
                     producer.detach()
                     producer.erase()
                 changed = True
             for block in touched:
                 merge_equal(block, {})
 
-    def producer(self, read: Read, op: WithBody) -> Compute | None:
+    def producer(self, read: Read, op: WithBody, formulas: Formulas) -> Compute | None:
         """The compute whose formula should stand in the place of `read`, None if the read should stay."""
         producer = read.tensor.owner
         if not isinstance(producer, Compute) or producer.is_reduction or producer.finish.blocks:
             return None
-        formula = formula_of(producer)
-        if not self.fits(formula, read, op) or not keeps_else(read, producer, formula, op):
+        if (formula := formulas.get(producer)) is None:
+            formula = formulas[producer] = formula_of(producer)
+        if not self.saves(read, producer, formula, op) or not keeps_else(read, producer, formula, op):
             return None
+        return producer if self.fits(formula, read, op) and self.stays_small(read, producer, op) else None
+
+    def saves(self, read: Read, producer: Compute, formula: Formula, op: WithBody) -> bool:
+        """Whether a tensor is saved, and no work repeated, by the producer's formula in the place of `read`."""
         inner = op.is_reduction and in_body(read, op)
         if formula.movement:
-            if not inner:
-                return producer
-            return producer if not formula.conditional and stays_linear(read, producer, op) else None
+            return not inner or (not formula.conditional and stays_linear(read, producer, op))
         once = reads_once(read, producer, op)
         cheap = formula.operations <= self.cheap and formula.reads <= self.cheap and not formula.expensive
         if formula.reads == 0:
-            return producer if cheap or once else None
+            return cheap or once
         if isinstance(op, Update) and not cheap:
-            return None
+            return False
         if inner and (is_contraction(op) or formula.conditional):
-            return None
+            return False
         if epilogue_source(producer) is not None:
             alone = once and not op.is_reduction and single_use(producer.result)
-            return producer if alone and same_points(read, producer, op) else None
+            return alone and same_points(read, producer, op)
         if once and single_use(producer.result):
-            return producer
-        return producer if cheap and (once or not inner) else None
+            return True
+        return cheap and (once or not inner)
 
     def fits(self, formula: Formula, read: Read, op: WithBody) -> bool:
         """Whether the body stays below the limits."""
@@ -121,6 +134,22 @@ class FuseElementwise(Pass):
             return False
         size = sum(not isinstance(o, Read) for o in block.ops)
         return formula.movement or size + formula.operations <= self.max_ops
+
+    def stays_small(self, read: Read, producer: Compute, op: WithBody) -> bool:
+        """Whether no index of the formula grows beyond the limit."""
+        longest = max(map(length, read.exprs), default=0)
+        position: dict[SSAValue, int] = {v: k for k, v in enumerate(producer.indices)}
+        for inner in producer.body.block.ops:
+            if not isinstance(inner, Read | Index):
+                continue
+            if max(map(length, inner.exprs), default=0) * longest <= self.max_index:
+                continue
+            free = len(read.indices)  # what is computed in the body has positions behind those of the read
+            moved = {d: read.exprs[position[v]] if v in position else Expr.dim(free + d) for d, v in inner.dims.items()}
+            limits = limits_of(read, op.ranges)
+            if any(length(e.substitute(moved).simplify(limits)) > self.max_index for e in inner.exprs):
+                return False
+        return True
 
 
 def outside_dims(read: Read, producer: Compute, op: WithBody) -> list[int]:

@@ -48,7 +48,7 @@ class FuseEpilogues(Pass):
 def epilogue_source(op: Compute) -> Read | None:
     """The read of a reduction's result that makes `op` an epilogue of that reduction; the last one where there are
     several, because it is still in the cache. None where `op` is none."""
-    if op.is_reduction or op.finish.blocks or formula_of(op).movement:
+    if op.is_reduction or op.finish.blocks or (isinstance(op.yielded.owner, Read) and formula_of(op).movement):
         return None
     for read in reversed([o for o in op.body.block.ops if isinstance(o, Read)]):
         reduction = read.tensor.owner

@@ -12,6 +12,7 @@ from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Stor
 from ..dialects.loop.host import host_ops
 from ..dialects.loop.ops import loops_around
 from ..ir.expr import Expr, ceildiv
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr
 
@@ -118,7 +119,7 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
 def unharmed(kernel: Kernel, source: SSAValue, target: SSAValue) -> bool:
     """Whether no element of `source` is read after the same element of `target` may have been written; False where that
     cannot be shown."""
-    accesses = [op for op in kernel.walk() if isinstance(op, Load | Store)]
+    accesses = [op for op in walk(kernel) if isinstance(op, Load | Store)]
     loads = [op for op in accesses if isinstance(op, Load) and op.buf is source]
     stores = [op for op in accesses if isinstance(op, Store) and op.buf is target]
     if any(isinstance(op, Store) and op.buf is source for op in accesses):

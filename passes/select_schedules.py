@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from ..dialects.loop import Call, Constant, Kernel
+from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..schedules.nest import nest_of
@@ -54,7 +55,7 @@ def constant_arguments(module: ModuleOp) -> dict[str, frozenset[str]]:
     """By kernel, the arguments that are program constants in every call."""
     kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
     found: dict[str, frozenset[str]] = {}
-    for call in module.walk():
+    for call in walk(module):
         if isinstance(call, Call) and (kernel := kernels.get(call.callee)) is not None:
             pairs = zip(kernel.arg_names, call.buffers, strict=True)
             here = frozenset(n for n, b in pairs if isinstance(b.owner, Constant))

@@ -16,6 +16,7 @@ from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from ..ir.expr import Atom, Expr, Monomial
 from ..ir.indexed import Indexed
+from ..ir.operands import walk
 
 Access: TypeAlias = "Load | Store"
 Interval: TypeAlias = "tuple[int | None, int | None]"  # lowest and highest value; None where not known
@@ -51,12 +52,12 @@ def buffer_of(kernel: Kernel, name: str) -> SSAValue:
 
 def accesses(root: Operation, buffer: SSAValue | None = None) -> list[Access]:
     """Loads and stores below `root`, of all buffers or of one, in order."""
-    return [o for o in root.walk() if isinstance(o, Load | Store) and (buffer is None or o.buf is buffer)]
+    return [o for o in walk(root) if isinstance(o, Load | Store) and (buffer is None or o.buf is buffer)]
 
 
 def private_buffers(root: Operation) -> set[SSAValue]:
     """Buffers that are allocated below `root`."""
-    return {o.buffer for o in root.walk() if isinstance(o, Alloc)}
+    return {o.buffer for o in walk(root) if isinstance(o, Alloc)}
 
 
 def loop_of(value: SSAValue) -> For | None:

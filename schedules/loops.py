@@ -12,6 +12,7 @@ from xdsl.ir import Operation
 from ..dialects.loop.ops import For, Index
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr, minimum
+from ..ir.operands import walk
 from .analysis import loops_of, name_of, require, stores_conflict
 from .primitive import Primitive, number_of, sizes_of
 from .rewrite import add, before, erase, move_body, replace_variable
@@ -136,7 +137,7 @@ class Sink(Primitive):
                 parts[-1].append(op)
         alone = len(parts) == 1 and isinstance(parts[0][0], For) and parts[0][0].is_parallel
         require(x.is_parallel or alone, f"sink: {self.label} is not parallel and would pass {target}")
-        where = {op: i for i, part in enumerate(parts) for top in part for op in top.walk()}
+        where = {op: i for i, part in enumerate(parts) for top in part for op in walk(top)}
         for i, part in enumerate(parts):
             uses = [use.operation for op in part for r in op.results for use in r.uses]
             require(all(where.get(u) == i for u in uses), f"sink: a value crosses the parts of loop {self.label}")

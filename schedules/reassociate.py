@@ -14,6 +14,7 @@ from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.ops import For, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
+from ..ir.operands import walk
 from ..ir.types import BufferType, is_float
 from .analysis import accesses, loops_of, require
 from .primitive import Primitive, sizes_of
@@ -98,7 +99,7 @@ class _Partial:
             same and old[0].value.has_one_use() and old[0].value in combine.operands, f"{self.what} reads the result"
         )
         self.old = old[0]
-        within = {x.iv for x in self.top.walk() if isinstance(x, For)}
+        within = {x.iv for x in walk(self.top) if isinstance(x, For)}
         require(not any(v in within for v in self.store.indices), f"{self.what} combines into several elements")
         self.result = self.store.buffer
         self.element = self.store.type.element_type
@@ -124,7 +125,7 @@ class _Partial:
         if whole != length:
             rest = self.top.clone()  # what is left over, one by one
             before(self.top, [rest])
-            left = next(x for x in rest.walk() if isinstance(x, For) and x.tag == loop.tag)
+            left = next(x for x in walk(rest) if isinstance(x, For) and x.tag == loop.tag)
             left.set_indices((end, loop.upper), list(loop.indices))
             left.properties["label"] = type(left.label)(f"{p.outer}.rest")
         outer = loop.like(bounds=(loop.lower, end), step=count, label=p.outer)

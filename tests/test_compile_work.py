@@ -23,7 +23,7 @@ def calls(model: Any) -> dict[tuple[str, int, str], int]:
     return {place: entry[1] for place, entry in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("kind", ["elementwise", "matmul", "cnn"])
+@pytest.mark.parametrize("kind", ["elementwise", "matmul", "cnn", "reshapes"])
 def test_no_pass_is_quadratic(kind: str) -> None:
     calls(CHAINS[kind](NODES))  # what is computed once and kept is not counted
     few, many = calls(CHAINS[kind](NODES)), calls(CHAINS[kind](NODES * TIMES))

@@ -21,6 +21,7 @@ from ...dialects.loop import Alloc, For, Index, Kernel, Load, Store
 from ...dialects.loop.ops import loop_of
 from ...errors import BackendError
 from ...ir.expr import Expr
+from ...ir.operands import walk
 from .memory import Plan, first_lanes, load_text, memory_type, store_text
 from .scalars import ScalarEmitter, is_literal, llvm_type
 from .text import Lines, Operand, Writer, quoted
@@ -217,7 +218,7 @@ class FunctionEmitter(Writer):
     def written(self, op: For) -> frozenset[SSAValue]:
         """The buffers that a loop stores to and that live on after an iteration."""
         if (found := self.stored.get(op)) is None:
-            ops = list(op.walk())
+            ops = list(walk(op))
             private = {o.buffer for o in ops if isinstance(o, Alloc)}
             found = self.stored[op] = frozenset({o.buf for o in ops if isinstance(o, Store)} - private)
         return found
@@ -287,7 +288,7 @@ class FunctionEmitter(Writer):
             if (form := offset.linear()) is None:
                 amount = self.integer(offset * size)
                 return self.put(f"getelementptr i8, ptr {pointer}, i64 {amount}")
-        rest = form[1]
+        rest, constant = form[1], 0
         steps: list[tuple[int, Operand]] = []
         for d, coefficient in sorted(form[0].items()):
             value = self.value_of(d) if isinstance(self.env[self.values[d]], int) else ""
@@ -300,13 +301,18 @@ class FunctionEmitter(Writer):
                     value = self.env[self.values[d]]
             if value == "":
                 value = self.value_of(d)
-            if isinstance(value, int):
-                rest = rest + coefficient * value
-            else:
+            factor = coefficient.constant
+            if not isinstance(value, int):
                 depth = self.depth[self.values[d]]
-                steps.append((depth, self.arithmetic("mul", value, self.integer(coefficient * size), depth)))
-        constant = rest.terms.get((), 0)
-        if (symbolic := rest - constant).terms:
+                scale = self.integer(coefficient * size) if factor is None else factor * size
+                steps.append((depth, self.arithmetic("mul", value, scale, depth)))
+            elif factor is not None:
+                constant += factor * value
+            else:
+                rest = rest + coefficient * value
+        number = rest.terms.get((), 0)
+        constant += number
+        if (symbolic := rest - number).terms:
             depth = max(0, self.depth_of_expr(symbolic))
             pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {self.integer(symbolic * size)}", depth)
         for depth, step in sorted(steps, key=lambda s: s[0]):
@@ -411,8 +417,8 @@ def _needed(kernel: Kernel, loop: For) -> list[Operation]:
     """The operations before a concurrent loop that it depends on.
 
     Raises BackendError for a load from a buffer that changes before the loop ends."""
-    used = {v for op in loop.walk() for v in op.operands}
-    stored = {op.buf for op in loop.walk() if isinstance(op, Store)}
+    used = {v for op in walk(loop) for v in op.operands}
+    stored = {op.buf for op in walk(loop) if isinstance(op, Store)}
     found: list[Operation] = []
     before = list(kernel.body.block.ops)[: kernel.body.block.get_operation_index(loop)]
     for op in reversed(before):
@@ -425,5 +431,5 @@ def _needed(kernel: Kernel, loop: For) -> list[Operation]:
                 )
             used.update(op.operands)
             found.append(op)
-        stored |= {o.buf for o in op.walk() if isinstance(o, Store)}
+        stored |= {o.buf for o in walk(op) if isinstance(o, Store)}
     return found[::-1]

@@ -107,20 +107,36 @@ class ScalarEmitter:
 
     def __init__(self) -> None:
         self.declarations: set[str] = set()
-        self.templates: dict[Operation, str] = {}  # of the commonest operations, which unrolled loops repeat
+        # by operation and literal operands: what was written, `%{n}` for operands and results before; and the result
+        self.templates: dict[tuple[Operation, tuple[str, ...]], tuple[list[str], str]] = {}
 
     def emit(self, op: Operation, args: Sequence[str], put: Put) -> str:
-        """The operand that holds the result of `op` on these operands. Raises BackendError for an unknown operation."""
-        if (template := self.templates.get(op)) is not None:
-            return put(template.format(*args))
+        """The operand that holds the result of `op` on these operands. Raises BackendError for an unknown operation.
+
+        Unrolled loops visit an operation many times: its text is made once, and filled in."""
+        key = op, tuple(a if is_literal(a) else "" for a in args)
+        if (template := self.templates.get(key)) is None:
+            lines: list[str] = []
+            slots = [a if is_literal(a) else f"%{{{i}}}" for i, a in enumerate(args)]
+
+            def record(text: str) -> str:
+                lines.append(text)
+                return f"%{{{len(args) + len(lines) - 1}}}"
+
+            template = self.templates[key] = lines, self._emit(op, slots, record)
+        names = [a.removeprefix("%") for a in args]
+        for line in template[0]:
+            names.append(put(line.format(*names)).removeprefix("%"))
+        return template[1].format(*names)
+
+    def _emit(self, op: Operation, args: Sequence[str], put: Put) -> str:
         type_ = op.results[0].type
         types = [o.type for o in op.operands]
-        if (word := _BINARY.get(type(op))) is not None:
-            template = self.templates[op] = f"{word} {llvm_type(type_)} {{}}, {{}}"
-            return put(template.format(*args))
         if isinstance(op, Lanewise):
             op = op.scalar
         t = llvm_type(type_)
+        if (word := _BINARY.get(type(op))) is not None:
+            return put(f"{word} {t} {args[0]}, {args[1]}")
         match op:
             case arith.ConstantOp():
                 return self._constant(op)

@@ -90,6 +90,8 @@ class Writer:
 
     def integer(self, expr: Expr) -> Operand:
         """The value of an expression, an i64; each term placed as far out as its variables allow."""
+        if (known := expr.constant) is not None:
+            return known
         total: Operand = 0
         # by depth, then by name: equal expressions give the same text however they came about
         order = sorted(expr.terms, key=lambda m: (self.depth_of_terms(m), *map(str, m)))

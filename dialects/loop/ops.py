@@ -13,7 +13,6 @@ from xdsl.dialects.builtin import (
     StringAttr,
     UnitAttr,
     VectorType,
-    i32,
     i64,
 )
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
@@ -37,6 +36,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import ONE, Expr, ExprLike, ceildiv
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
+from ...ir.operands import SEGMENTS, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import BufferType, ExprAttr, signless
 
@@ -292,14 +292,16 @@ class Access(Indexed):
         return steps, active
 
 
-def _lane_properties(steps: Sequence[int] | None, active: int | None, rank: int) -> dict[str, Attribute | None]:
-    default = [*[0] * (rank - 1), 1]
-    return {
-        "lane_steps": None if steps is None or list(steps) == default else DenseArrayBase.from_list(i64, list(steps)),
-        "active": None if active is None else IntAttr(active),
-    }
+def _lane_properties(steps: Sequence[int] | None, active: int | None, rank: int) -> dict[str, Attribute]:
+    found: dict[str, Attribute] = {}
+    if steps is not None and list(steps) != [*[0] * (rank - 1), 1]:
+        found["lane_steps"] = DenseArrayBase.from_list(i64, list(steps))
+    if active is not None:
+        found["active"] = IntAttr(active)
+    return found
 
 
+@segmented
 @irdl_op_definition
 class Load(Access, IRDLOperation):
     """Read one element, or one per lane: `loop.load %x[%i, %k + 1] else %zero lanes [0, 1] active 5 : vector<16xf32>`.
@@ -332,9 +334,12 @@ class Load(Access, IRDLOperation):
     ) -> None:
         operands, attr = indexed(indices)
         assert isinstance(buffer.type, BufferType)
-        super().__init__(
-            operands=[buffer, operands, [] if otherwise is None else [otherwise]],
-            properties={"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)},
+        last = () if otherwise is None else (otherwise,)
+        properties = {"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)}
+        Operation.__init__(
+            self,
+            operands=[buffer, *operands, *last],
+            properties=properties | {SEGMENTS: segments(1, len(operands), len(last))},
             result_types=[type_ or signless(buffer.type.element_type)],
         )
 
@@ -350,9 +355,7 @@ class Load(Access, IRDLOperation):
         return 1
 
     def resegment(self, count: int) -> None:
-        segments = self.properties["operandSegmentSizes"]  # the operands have changed: ask what was
-        assert isinstance(segments, DenseArrayBase)
-        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [1, count, segments.get_values()[2]])
+        self.properties[SEGMENTS] = segments(1, count, len(self.operands) - 1 - count)
 
     def verify_(self) -> None:
         self.verify_access(self.value.type)
@@ -418,8 +421,9 @@ class Store(Access, IRDLOperation):
     ) -> None:
         operands, attr = indexed(indices)
         assert isinstance(buffer.type, BufferType)
-        super().__init__(
-            operands=[value, buffer, operands],
+        Operation.__init__(
+            self,
+            operands=[value, buffer, *operands],
             properties={"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)},
         )
         if skip:

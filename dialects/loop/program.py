@@ -24,6 +24,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.nodes import set_nodes
+from ...ir.operands import walk
 from ...ir.syntax import parse_expr, parse_value
 from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
@@ -172,14 +173,14 @@ class Kernel(Signature, IRDLOperation):
     def buffers(self) -> dict[str, SSAValue]:
         """All buffers by name: arguments and private ones."""
         found: dict[str, SSAValue] = dict(zip(self.arg_names, self.args, strict=True))
-        for op in self.walk():
+        for op in walk(self):
             if isinstance(op, Alloc):
                 found.setdefault(op.label.data, op.buffer)
         return found
 
     def loops(self, label: str | None = None) -> list[For]:
         """All loops, or those of a label, in order."""
-        return [op for op in self.walk() if isinstance(op, For) and label in (None, op.tag)]
+        return [op for op in walk(self) if isinstance(op, For) and label in (None, op.tag)]
 
     def used_symbols(self) -> frozenset[str]:
         """Size symbols that appear anywhere in the kernel."""
@@ -187,7 +188,7 @@ class Kernel(Signature, IRDLOperation):
         for arg in self.args:
             assert isinstance(arg.type, BufferType)
             found |= arg.type.symbols | arg.type.offset.symbols
-        for op in self.walk():
+        for op in walk(self):
             if isinstance(attr := op.properties.get("map"), ArrayAttr):
                 for e in attr:
                     assert isinstance(e, ExprAttr)

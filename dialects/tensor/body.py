@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, IndexType, i32
+from xdsl.dialects.builtin import ArrayAttr, IndexType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -25,6 +25,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
+from ...ir.operands import SEGMENTS, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import ExprAttr, TensorType, signless
 
@@ -48,6 +49,7 @@ class Yield(IRDLOperation):
             raise VerifyException("C1 tensor.yield stands in a tensor.compute")
 
 
+@segmented
 @irdl_op_definition
 class Read(Indexed, IRDLOperation):
     """One element of a tensor: `tensor.read %x[%i - 1, %k] else %zero`.
@@ -68,9 +70,11 @@ class Read(Indexed, IRDLOperation):
     def __init__(self, tensor: SSAValue, indices: Indices, otherwise: SSAValue | None = None) -> None:
         operands, attr = indexed(indices)
         assert isinstance(tensor.type, TensorType)
-        super().__init__(
-            operands=[tensor, operands, [] if otherwise is None else [otherwise]],
-            properties={"map": attr},
+        last = () if otherwise is None else (otherwise,)
+        Operation.__init__(
+            self,
+            operands=[tensor, *operands, *last],
+            properties={"map": attr, SEGMENTS: segments(1, len(operands), len(last))},
             result_types=[signless(tensor.type.element_type)],
         )
 
@@ -78,9 +82,7 @@ class Read(Indexed, IRDLOperation):
         return 1
 
     def resegment(self, count: int) -> None:
-        segments = self.properties["operandSegmentSizes"]  # the operands have changed: ask what was
-        assert isinstance(segments, DenseArrayBase)
-        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [1, count, segments.get_values()[2]])
+        self.properties[SEGMENTS] = segments(1, count, len(self.operands) - 1 - count)
 
     def verify_(self) -> None:
         assert isinstance(self.tensor.type, TensorType)
@@ -108,6 +110,7 @@ class Read(Indexed, IRDLOperation):
         return cls(tensor, (values, operands), otherwise)
 
 
+@segmented
 @irdl_op_definition
 class Put(Indexed, IRDLOperation):
     """Ends the body of a `tensor.update` with what one step writes: `tensor.put %v at [%i, %k], %n at [%i, 0]`.
@@ -134,9 +137,7 @@ class Put(Indexed, IRDLOperation):
         return len(self.values)
 
     def resegment(self, count: int) -> None:
-        segments = self.properties["operandSegmentSizes"]
-        assert isinstance(segments, DenseArrayBase)
-        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, [segments.get_values()[0], count])
+        self.properties[SEGMENTS] = segments(len(self.operands) - count, count)
 
     @property
     def places(self) -> list[tuple[SSAValue, tuple[Expr, ...]]]:
@@ -192,7 +193,7 @@ class Index(Indexed, IRDLOperation):
 
     def __init__(self, expr: ExprLike, operands: Sequence[SSAValue] = ()) -> None:
         values, attr = indexed(([expr], operands))
-        super().__init__(operands=[values], properties={"map": attr}, result_types=[INDEX])
+        Operation.__init__(self, operands=values, properties={"map": attr}, result_types=[INDEX])
 
     def index_position(self) -> int:
         return 0

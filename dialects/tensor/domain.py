@@ -13,6 +13,7 @@ from xdsl.printer import Printer
 
 from ...ir.expr import ONE, ZERO, Expr
 from ...ir.indexed import INDEX
+from ...ir.operands import walk
 from ...ir.syntax import parse_expr
 from ...ir.types import ExprAttr, TensorType
 from .body import Read
@@ -62,7 +63,7 @@ class Domain:
     @property
     def reads(self) -> list[Read]:
         """All reads."""
-        return [op for op in cast(Operation, self).walk() if isinstance(op, Read)]
+        return [op for op in walk(cast(Operation, self)) if isinstance(op, Read)]
 
     @property
     def sources(self) -> list[SSAValue]:

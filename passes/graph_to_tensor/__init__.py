@@ -10,6 +10,7 @@ from xdsl.ir import SSAValue
 from ...dialects.graph.base import GraphOp
 from ...errors import Error, Issue, UnsupportedError
 from ...ir.nodes import nodes_of
+from ...ir.operands import walk
 from ...ir.passes import Pass
 from . import contraction, elementwise, indexing, movement, normalization, pooling, reduction, resize, trees
 from .rules import REFUSALS, RULES, Emitter
@@ -29,7 +30,7 @@ class GraphToTensor(Pass):
     name = "graph-to-tensor"
 
     def run(self, module: ModuleOp) -> bool:
-        operators = [op for op in module.walk() if isinstance(op, GraphOp)]
+        operators = [op for op in walk(module) if isinstance(op, GraphOp)]
         issues = [issue(op, why) for op in operators if (why := supported(op)) is not None]
         if issues:
             raise UnsupportedError(issues=issues)
