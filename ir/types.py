@@ -153,6 +153,13 @@ class TensorType(ParametrizedAttribute, Shaped, TypeAttribute):
     def of(cls, sizes: Iterable[ExprLike], element: Attribute) -> TensorType:
         return cls(exprs(sizes), element)
 
+    def at(self, symbol: str, value: ExprLike) -> TensorType:
+        """The type where a size symbol has that value."""
+        if symbol not in self.symbols:
+            return self
+        values = {symbol: Expr.of(value)}
+        return TensorType.of([s.substitute(symbols=values) for s in self.sizes], self.element_type)
+
     def verify(self) -> None:
         _verify_element(self.element_type)
         if any(e.dims for e in self.sizes):

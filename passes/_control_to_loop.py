@@ -150,9 +150,15 @@ class HostBuilder:
         (function,) = control.called(op)
         last = function.body.block.last_op
         assert isinstance(last, ReturnOp)
-        states = [target.get(v) or self.alloc(block, buffer_of(v)) for v in op.finals]
-        for initial, place in zip(op.states, states, strict=True):
-            block.add_op(loop.Copy(env[initial], place))
+        before, inside, after = states_of(function, op)
+        wholes = [
+            self.alloc(block, BufferType.of([product(most_sizes(op, t))], t.element_type))
+            if op.symbol in t.symbols
+            else target.get(v) or self.alloc(block, buffer_of(v))
+            for v, t in zip(op.finals, inside, strict=True)
+        ]
+        for initial, whole, type_ in zip(op.states, wholes, before, strict=True):
+            block.add_op(loop.Copy(env[initial], part(whole, type_, block)))
         going = None
         if op.condition is not None:
             going = self.alloc(block, buffer_of(op.condition))
@@ -161,19 +167,20 @@ class HostBuilder:
         inner = Block()
         scanned = [self.row(op, i, env[v], inner) for i, v in enumerate(op.scanned)]
         written = [self.row(op, len(scanned) + i, whole, inner) for i, whole in enumerate(collected)]
+        states = [part(whole, type_, inner) for whole, type_ in zip(wholes, inside, strict=True)]
         arguments = [*states, *scanned, *(env[v] for v in op.captured)]
         local: Env = dict(zip(function.body.block.args, arguments, strict=True))
         places = [*([] if going is None else [going]), *places_of(function, op, states), *written]
         once = ran if op.bound is None else ran * minimum(op.bound, 1)
         self.function(function, inner, local, places, once)
+        states = [part(whole, type_, inner) for whole, type_ in zip(wholes, after, strict=True)]
         finals = [*([] if going is None else [going]), *states, *written]
         self.settle(inner, [local[v] for v in last.arguments], finals)
         made = loop.While(op.symbol, op.bound, going, Region(inner), None if op.count is None else op.count.data)
         set_nodes(made, nodes_of(op))
         block.add_op(made)
-        for value, whole in zip([*op.finals, *op.collected], [*states, *collected], strict=True):
-            type_ = buffer_of(value)
-            env[value] = whole if whole.type == type_ else add(block, loop.View(whole, 0, type_)).buffer
+        for value, whole in zip([*op.finals, *op.collected], [*wholes, *collected], strict=True):
+            env[value] = part(whole, tensor_of(value.type), block)
 
     def rows(self, op: control.Loop, value: SSAValue, block: Block, target: Env) -> SSAValue:
         """The buffer of a scanned output, for as many rows as there may be."""
@@ -199,15 +206,34 @@ class HostBuilder:
         """Copies of what is elsewhere to where it belongs, all at once: a state that another place wants is put aside
         before it is overwritten."""
         moves = [(source, place) for source, place in zip(found, places, strict=True) if source is not place]
-        written = [place for _, place in moves]
+        written = [loop.root_of(place) for _, place in moves]
         aside: Env = {}
         for source, _ in moves:
-            if source in written and source not in aside:
+            if loop.root_of(source) in written and source not in aside:
                 assert isinstance(source.type, BufferType)
                 aside[source] = self.alloc(block, source.type)
                 block.add_op(loop.Copy(source, aside[source]))
         for source, place in moves:
             block.add_op(loop.Copy(aside.get(source, source), place))
+
+
+def states_of(function: FuncOp, op: control.Loop) -> tuple[list[TensorType], list[TensorType], list[TensorType]]:
+    """Types of a loop's states: before it, in an iteration, and behind the iteration."""
+    inside = [tensor_of(arg.type) for arg in function.body.block.args[: len(op.states)]]
+    here = Expr.symbol(op.symbol)
+    return [t.at(op.symbol, 0) for t in inside], inside, [t.at(op.symbol, here + 1) for t in inside]
+
+
+def most_sizes(op: control.Loop, type_: TensorType) -> Sequence[Expr]:
+    """The sizes of a state that grows, where it is largest."""
+    assert op.bound is not None
+    return type_.at(op.symbol, op.bound).sizes
+
+
+def part(whole: SSAValue, type_: TensorType, block: Block) -> SSAValue:
+    """The beginning of a buffer, or all of it, as a buffer of that type."""
+    wanted = BufferType.of(type_.sizes, type_.element_type)
+    return whole if whole.type == wanted else add(block, loop.View(whole, 0, wanted)).buffer
 
 
 def places_of(function: FuncOp, op: control.Loop, states: Sequence[SSAValue]) -> list[SSAValue | None]:

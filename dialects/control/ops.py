@@ -234,10 +234,12 @@ class Loop(IRDLOperation):
     missing. The body takes the states, row "$i" of each scanned input (`reversed`: row N - 1 - "$i") and what is
     captured. It gives the next condition, if there is a condition, then the next states, then one row of each scanned
     output (written last to first, where the result is `reversed`). `counts` names the number of iterations that ran.
+    A state may grow: sizes of the body's argument name "$i", the state before the loop has them at 0, what the body
+    gives at the next iteration, and the result at the number of iterations.
     C1: a condition is one bool. C2: there is a bound, or a condition. C3: the body's types are those of states, rows
     and captured tensors, and what it gives fits. C4: a scanned input has as many rows as the bound says. C5: an
     output has as many rows as iterations ran: the bound, or with a condition the symbol that `counts` names. C6: what
-    is scanned in reverse has a bound, and an output no condition.
+    is scanned in reverse has a bound, and an output no condition. C7: a state that grows has a bound.
     """
 
     name = "control.loop"
@@ -351,14 +353,20 @@ class Loop(IRDLOperation):
             return
         given, made = signature(callee(self, self.body))
         rows = [TensorType.of(t.sizes[1:], t.element_type) for t in _types(self.scanned)]
-        if given != [*_types(self.states), *rows, *_types(self.captured)]:
+        inside = given[: len(self.states)]
+        if [t.at(self.symbol, 0) for t in inside] != _types(self.states) or (
+            given[len(inside) :] != [*rows, *_types(self.captured)]
+        ):
             raise VerifyException(f"C3 @{self.body} takes {given}")
         if self.condition is not None and not (made and _is_condition(made.pop(0))):
             raise VerifyException(f"C3 @{self.body} gives no condition")
         collected = [TensorType.of(t.sizes[1:], t.element_type) for t in _types(self.collected)]
-        states = _types(self.states)
-        if made != [*states, *collected] or _types(self.finals) != states:
+        if made != [*(t.at(self.symbol, Expr.symbol(self.symbol) + 1) for t in inside), *collected]:
             raise VerifyException(f"C3 @{self.body} gives {made}")
+        if any(self.symbol in t.symbols for t in inside) and (self.bound is None or self.rows is None):
+            raise VerifyException("C7 a state that grows has a bound, and how many iterations run has a name")
+        if _types(self.finals) != [t if self.rows is None else t.at(self.symbol, self.rows) for t in inside]:
+            raise VerifyException(f"C3 the states of @{self.body} end as {_types(self.finals)}")
 
     def interpret(self, env: Environment) -> None:
         """The reference evaluator's step."""

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from ...errors import EngineError, Error, InputError
 from .source import Source
@@ -38,7 +38,8 @@ class PythonNode:
         # the reference takes half a second to import, and most models do without
         reference = import_module("onnx.reference")
         self.outputs = [output.name for output in model.graph.output]
-        own = _operators(reference.op_run.OpRun, import_module("onnx.reference.ops.op_if").If)
+        if_, loop = (getattr(import_module(f"onnx.reference.ops.op_{n.lower()}"), n) for n in ("If", "Loop"))
+        own = _operators(reference.op_run.OpRun, if_, loop)
         self.session = reference.ReferenceEvaluator(model, new_ops=own)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,14 @@ class PythonNode:
         return dict(zip(self.outputs, found, strict=True))
 
 
-def _operators(base: Any, if_: Any) -> list[type]:
+def _no_rows(type_: Any) -> Any:
+    """What a loop collects that does not run: no rows of the declared type, whose unknown sizes are taken to be 0."""
+    tensor = type_.tensor_type
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return np.empty([0, *(d.dim_value for d in tensor.shape.dim)], object if dtype.kind in "OU" else dtype)
+
+
+def _operators(base: Any, if_: Any, loop: Any) -> list[type]:
     """Operators that the reference lacks or knows in part."""
 
     class ImageDecoder(base):
@@ -85,6 +93,28 @@ def _operators(base: Any, if_: Any) -> list[type]:
         def _check_and_fix_outputs(self, res: Any) -> Any:
             return res
 
+    class Loop(loop):
+        """The reference takes no condition for one that does not hold, stacks rows along an axis that is there, and
+        knows none where the loop does not run."""
+
+        def _run(self, most: Any = None, condition: Any = None, *states: Any, context: Any = None, **more: Any) -> Any:
+            more.pop("body", None)
+            values, rows = dict(context or {}), [list[Any]() for _ in range(self.K)]
+            going, i = condition is None or bool(np.asarray(condition).reshape(())), 0
+            while going and (most is None or i < int(np.asarray(most).reshape(()))):
+                given = [np.array(i, np.int64), np.array(going), *states]
+                values.update(zip(self.body.input_names, given, strict=True))
+                found = self._run_body(values, **more)
+                going, states = bool(np.asarray(found[0]).reshape(())), tuple(found[1 : 1 + self.N])
+                for row, value in zip(rows, found[1 + self.N :], strict=True):
+                    row.append(value)
+                i += 1
+            types = self.body.output_types[1 + self.N :]
+            return (*states, *(np.stack(r) if r else _no_rows(t) for r, t in zip(rows, types, strict=True)))
+
+        def _check_and_fix_outputs(self, res: Any) -> Any:
+            return res
+
     class SequenceInsert(base):
         """The reference takes the place after the last element for the first."""
 
@@ -105,4 +135,4 @@ def _operators(base: Any, if_: Any) -> list[type]:
             rows = x.reshape(-1, len(labels)) if x.ndim < 2 else x
             return ([dict(zip(labels, row.tolist(), strict=True)) for row in rows],)
 
-    return [If, ImageDecoder, Optional, SequenceInsert, ZipMap]
+    return [If, ImageDecoder, Loop, Optional, SequenceInsert, ZipMap]

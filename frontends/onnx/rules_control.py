@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import GraphProto, NodeProto
@@ -51,6 +51,8 @@ def if_(n: Node) -> Result:
     symbols: list[str] = []
     types = [joined(n, i, a.type, b.type, symbols) for i, (a, b) in enumerate(zip(*results, strict=True))]
     for body, values in zip(bodies, results, strict=True):
+        if any(v.type.symbols & local_symbols(body) for v in values):
+            raise NeedsPython("the size of what a branch gives depends on data in it")
         body.finish(values)
     one_bool = n.builder.ssa(n.reshape(n.cast(condition, np.bool_), []))
     calls = [(body.name, [n.builder.ssa(v) for v in body.captured]) for body in bodies]
@@ -89,7 +91,7 @@ def joined(n: Node, position: int, a: TensorType, b: TensorType, symbols: list[s
     if a.element_type != b.element_type:
         raise ModelError(f"its branches give {a.element_type} and {b.element_type} as result {position}")
     if a.rank != b.rank:
-        raise UnsupportedError(
+        raise NeedsPython(
             f"its branches give tensors of {a.rank} and of {b.rank} dimensions, and which is taken depends on data",
             hint="fix the sizes with --shape, so that the condition is known",
         )
@@ -101,7 +103,29 @@ def joined(n: Node, position: int, a: TensorType, b: TensorType, symbols: list[s
     return TensorType.of(sizes, a.element_type)
 
 
+def local_symbols(body: Body) -> set[str]:
+    """The size symbols that operations of a body define."""
+    found: set[str] = set()
+    for op in body.function.body.block.ops:
+        match op:
+            case ReadSizes() | SetSizes():
+                found.update(op.symbols)
+            case If() | Loop():
+                found.update(op.sizes)
+            case _:
+                continue
+    return found
+
+
 # ---- what Loop, Scan and the recurrent operators share
+
+
+class Growing(Error):
+    """States come out of an iteration larger than they went in; `by`: by how much, for each axis, by state."""
+
+    def __init__(self, by: Mapping[int, Sequence[Expr]]) -> None:
+        super().__init__("a state grows")
+        self.by = by
 
 
 @dataclass
@@ -114,15 +138,21 @@ class Steps:
     condition: Value | None = None
     symbol: str = ""
     count: str | None = None
+    may_grow: bool = False  # Growing is raised where states come out larger than they go in
     states: list[tuple[Value, Value]] = field(default_factory=list[tuple[Value, Value]])  # outside, inside
     scanned: list[tuple[Value, bool]] = field(default_factory=list[tuple[Value, bool]])
 
     def __post_init__(self) -> None:
         self.symbol = self.symbol or self.n.builder.unique(f"${self.n.name}.i")
 
-    def state(self, initial: Value, name: str = "") -> Value:
-        """A new state, as the body sees it."""
-        self.states.append((initial, self.body.argument(initial.type, name)))
+    def state(self, initial: Value, name: str = "", growth: Sequence[Expr] = ()) -> Value:
+        """A new state, as the body sees it; `growth`: by how much its sizes change in each iteration."""
+        type_ = initial.type
+        if growth:
+            here = Expr.symbol(self.symbol)
+            sizes = [s + here * g for s, g in zip(initial.sizes, growth, strict=True)]
+            type_ = TensorType.of(sizes, type_.element_type)
+        self.states.append((initial, self.body.argument(type_, name)))
         return self.states[-1][1]
 
     def scan(self, source: Value, backward: bool = False, name: str = "") -> Value:
@@ -136,13 +166,18 @@ class Steps:
         """The final states, and the outputs made of rows. `going` is the body's condition."""
         n, builder = self.n, self.n.builder
         back = list(backward) or [False] * len(rows)
-        next_states = [self._fitting(new, old) for new, (old, _) in zip(states, self.states, strict=True)]
+        self._look_for_growth(states)
+        here = Expr.symbol(self.symbol)
+        after = [inside.type.at(self.symbol, here + 1) for _, inside in self.states]
+        next_states = [self._fitting(new, old) for new, old in zip(states, after, strict=True)]
+        if self.grows and self.bound is None:
+            raise NeedsPython("a state grows, and how often the loop runs is known only when it ends")
         if self.condition is not None:
             self.count = builder.unique(f"{n.name}.count")
         local = self.local
         # a size that a state has, which stays what it is, is known outside too
         known = {
-            a: b for s, (_, t) in zip(states, self.states, strict=True) for a, b in zip(s.sizes, t.sizes, strict=True)
+            a: b for s, t in zip(states, after, strict=True) for a, b in zip(s.sizes, t.sizes, strict=True) if a != b
         }
         sizes = [[known.get(size, size) if size.symbols & local else size for size in row.sizes] for row in rows]
         rows = [
@@ -151,10 +186,12 @@ class Steps:
         ]
         for row in rows:
             if row.type.symbols & local:
-                raise UnsupportedError("the size of its scanned output differs from iteration to iteration")
+                raise NeedsPython("the size of its scanned output may differ from iteration to iteration")
+        if rows and self.bound is None:
+            raise NeedsPython("it collects rows, and how often it runs is known only when it ends")
         given = [] if going is None else [going]
         self.body.finish([*given, *next_states, *rows])
-        types = [s.type for s, _ in self.states]
+        types = [inside.type.at(self.symbol, self.rows) if self.grows else inside.type for _, inside in self.states]
         types += [TensorType.of([self.rows, *r.sizes], r.type.element_type) for r in rows]
         op = Loop(
             self.body.name, self.symbol, types, bound=self.bound, count=self.count,
@@ -167,18 +204,27 @@ class Steps:
         return found[: len(self.states)], found[len(self.states) :]
 
     @property
+    def grows(self) -> bool:
+        """Whether sizes of a state depend on the iteration."""
+        return any(self.symbol in inside.type.symbols for _, inside in self.states)
+
+    def _look_for_growth(self, states: Sequence[Value]) -> None:
+        """Raises Growing where states that are taken to keep their sizes come out larger, by as much each time."""
+        if not self.may_grow:
+            return
+        found: dict[int, list[Expr]] = {}
+        for i, (new, (old, _)) in enumerate(zip(states, self.states, strict=True)):
+            if new.rank == old.rank and new.type.element_type == old.type.element_type:
+                by = [a - b for a, b in zip(new.sizes, old.sizes, strict=True)]
+                if any(g != ZERO for g in by) and all(g.nonnegative() and not g.symbols & self.local for g in by):
+                    found[i] = by
+        if found:
+            raise Growing(found)
+
+    @property
     def local(self) -> set[str]:
         """The size symbols that only the body knows."""
-        found = {self.symbol}
-        for op in self.body.function.body.block.ops:
-            match op:
-                case ReadSizes() | SetSizes():
-                    found.update(op.symbols)
-                case If() | Loop():
-                    found.update(op.sizes)
-                case _:
-                    continue
-        return found
+        return {self.symbol} | local_symbols(self.body)
 
     @property
     def rows(self) -> Expr:
@@ -187,18 +233,18 @@ class Steps:
         assert found is not None
         return found
 
-    def _fitting(self, new: Value, old: Value) -> Value:
+    def _fitting(self, new: Value, old: TensorType) -> Value:
         """The next state in the type of the state. Sizes that may be equal must be."""
-        if new.type == old.type:
+        if new.type == old:
             return new
-        if new.type.element_type != old.type.element_type:
-            raise ModelError(f"a state is {old.type.element_type} and becomes {new.type.element_type}")
-        changing = UnsupportedError(f"a state changes its sizes, from {old.type} to {new.type}")
+        if new.type.element_type != old.element_type:
+            raise ModelError(f"a state is {old.element_type} and becomes {new.type.element_type}")
+        changing = NeedsPython(f"a state changes its sizes, from {old} to {new.type}")
         if new.rank != old.rank:
             raise changing
         for a, b in zip(new.sizes, old.sizes, strict=True):
             difference = a - b
-            if (difference - 1).nonnegative() or (-difference - 1).nonnegative():
+            if (difference - 1).nonnegative() or (-difference - 1).nonnegative() or self.symbol in b.symbols:
                 raise changing
             place = self.body.builder if self.local & difference.symbols else self.n.builder
             place.same(a, b, f"a state of size {b} would become one of size {a} (node '{self.n.name}')")
@@ -227,13 +273,31 @@ def loop(n: Node) -> Result:
     if n.has(0):
         bound = n.sizes(0, "the trip count")[0]
         bound = None if (bound.constant or 0) >= FOREVER else bound if bound.nonnegative() else maximum(bound, 0)
+    back = n.mark()
+    try:
+        return counted(n, graph, initial, bound, None)
+    except Growing as found:
+        growth = found.by
+    back()
+    try:  # what the first iteration adds, the others add as well
+        return counted(n, graph, initial, bound, growth)
+    except Error:
+        back()
+    return counted(n, graph, initial, bound, {})
+
+
+Growth: TypeAlias = "Mapping[int, Sequence[Expr]] | None"  # of states, by number; None: to be found out
+
+
+def counted(n: Node, graph: GraphProto, initial: Sequence[Value], bound: Expr | None, growth: Growth) -> Result:
+    """The results of the loop, where states that count are no states. Raises Growing."""
     updates = [update_of(n, graph, i, value) for i, value in enumerate(initial)]
     if any(u is not None and u.step for u in updates):
         try:
-            return attempt(n, graph, initial, bound, updates, trial=True)
+            return attempt(n, graph, initial, bound, updates, growth, trial=True)
         except NotSo:
             updates = [u if u is not None and not u.step else None for u in updates]
-    return attempt(n, graph, initial, bound, updates, trial=False)
+    return attempt(n, graph, initial, bound, updates, growth, trial=False)
 
 
 def unrolled(n: Node, graph: GraphProto, states: int) -> Result:
@@ -267,16 +331,18 @@ class NotSo(Error):
 
 def attempt(
     n: Node, graph: GraphProto, initial: Sequence[Value], bound: Expr | None, updates: Sequence[Update | None],
-    trial: bool,
+    growth: Growth, trial: bool,
 ) -> Result:  # fmt: skip
     """The results of the loop, where states change as `updates` says; in a trial, NotSo is raised where they do not."""
     body = Body(n.builder, f"{n.name}.body")
-    steps = Steps(n, body, bound)
+    steps = Steps(n, body, bound, may_grow=growth is None)
+    if growth:
+        steps.symbol = n.builder.unique(f"{n.name}.i")  # without $: sizes have it in them
     here = Expr.symbol(steps.symbol)
     arguments: list[Value] = []
     for value, update, info in zip(initial, updates, graph.input[2:], strict=True):
         if update is None:
-            arguments.append(steps.state(value, info.name))
+            arguments.append(steps.state(value, info.name, (growth or {}).get(len(steps.states), ())))
         elif update.step:
             arguments.append(Value(value.type, moved(value, here * update.step)))
         else:

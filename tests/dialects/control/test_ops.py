@@ -44,6 +44,35 @@ func.func private @until(%s: {V}, %w: {V}) -> ({C}, {V}, {V}) {{
 }}"""
 
 
+GROWS = """builtin.module {
+func.func @main(%x: !graph.tensor<[N, 4], f32> {ircc.name = "x"}) -> (!graph.tensor<[N + 3, 4], f32>) {
+  %s = control.loop @body "i" to 3 states (%x) : !graph.tensor<[N + 3, 4], f32>
+  func.return %s : !graph.tensor<[N + 3, 4], f32>
+}
+func.func private @body(%s: !graph.tensor<[N + i, 4], f32>) -> !graph.tensor<[N + i + 1, 4], f32> {
+  %a = graph.constant #ir.weight<[1.0, 2.0, 3.0, 4.0]> : !graph.tensor<[1, 4], f32>
+  %y = graph.concat %s, %a <axis = 0>
+    : (!graph.tensor<[N + i, 4], f32>, !graph.tensor<[1, 4], f32>) -> !graph.tensor<[N + i + 1, 4], f32>
+  func.return %y : !graph.tensor<[N + i + 1, 4], f32>
+}
+}"""
+
+
+UNBOUNDED = f"""builtin.module {{
+func.func @main(%c: {C} {{ircc.name = "c"}}) -> !graph.tensor<[n], f32> {{
+  %x = graph.constant #ir.weight<[]> : !graph.tensor<[0], f32>
+  %s = control.loop @body "i" while %c counts "n" states (%x) captured (%c) : !graph.tensor<[n], f32>
+  func.return %s : !graph.tensor<[n], f32>
+}}
+func.func private @body(%s: !graph.tensor<[i], f32>, %c: {C}) -> ({C}, !graph.tensor<[i + 1], f32>) {{
+  %a = graph.constant #ir.weight<[1.0]> : !graph.tensor<[1], f32>
+  %y = graph.concat %s, %a <axis = 0>
+    : (!graph.tensor<[i], f32>, !graph.tensor<[1], f32>) -> !graph.tensor<[i + 1], f32>
+  func.return %c, %y : {C}, !graph.tensor<[i + 1], f32>
+}}
+}}"""
+
+
 def parsed(text: str) -> ModuleOp:
     return Parser(context(), text).parse_module()
 
@@ -67,6 +96,13 @@ def test_what_they_compute(rows: int, taken: bool) -> None:
     np.testing.assert_array_equal(steps, np.array(expected, np.float32).reshape(-1, 4))
 
 
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_state_that_grows(rows: int) -> None:
+    x = np.ones((rows, 4), np.float32)
+    (found,) = evaluate(read_text(GROWS), {"x": x}).values()
+    np.testing.assert_array_equal(found, [*x, *[[1, 2, 3, 4]] * 3])
+
+
 def swapped(old: str, new: str) -> str:
     assert old in TEXT
     return TEXT.replace(old, new)
@@ -82,6 +118,9 @@ VIOLATIONS = {
     "control.loop C3": swapped("captured (%h)", "captured (%h, %h)"),
     "control.loop C3 results": swapped("func.return %g, %y, %y", "func.return %g, %y, %g").replace(
         f"({C}, {V}, {V})", f"({C}, {V}, {C})").replace(f": {C}, {V}, {V}\n", f": {C}, {V}, {C}\n"),
+    "control.loop C3 growth": GROWS.replace('"i" to 3', '"i" to 4'),
+    "control.loop C3 start": GROWS.replace("main(%x: !graph.tensor<[N, 4]", "main(%x: !graph.tensor<[2 * N, 4]"),
+    "control.loop C7": UNBOUNDED,
     "control.loop C4": swapped('"$i" to N', '"$i" to 5'),
     "control.loop C5": swapped('while %c counts "n"', "while %c"),
     "control.loop C6": swapped(f": {V}, !graph.tensor<[n, 4], f32>\n", f": {V}, reversed !graph.tensor<[n, 4], f32>\n"),

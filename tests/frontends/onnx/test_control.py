@@ -12,6 +12,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import ircc
 from ircc.compiler import lower
+from ircc.dialects.reference import evaluate as interpreted
+from ircc.errors import NeedsPython
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, info, graph = helper.make_node, helper.make_tensor_value_info, helper.make_graph
@@ -185,15 +187,87 @@ def test_nested() -> None:
     agrees(model, x=ROWS, s0=ROWS[0])
 
 
-def test_a_state_whose_size_changes_is_refused() -> None:
-    nodes = [node("Concat", ["s", "s"], ["s1"], axis=0), node("Identity", ["go"], ["go1"])]
-    made = body(nodes, [info("s", FLOAT, None)], [info("s1", FLOAT, None)], "go1")
-    model = model_of(
-        [node("Loop", ["n", "", "x"], ["p"], body=made)], [info("x", FLOAT, [4])], [info("p", FLOAT, None)],
-        n=np.array(2),
+@pytest.mark.parametrize("trips", [0, 1, 5])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_states_that_grow(axis: int, trips: int) -> None:
+    """By a row of their own in each iteration; the other state has its turns with them, and one more axis grows."""
+    nodes = [node("Neg", ["s"], ["m"]), node("Gather", ["m", "zero"], ["first"], axis=axis),
+             node("Concat", ["s", "first"], ["s1"], axis=axis), node("Concat", ["x", "t"], ["t1"], axis=axis),
+             node("ReduceSum", ["s1"], ["o"], keepdims=0), node("Identity", ["go"], ["go1"])]  # fmt: skip
+    made = body(
+        nodes, [info("s", FLOAT, None), info("t", FLOAT, None)],
+        [info("s1", FLOAT, None), info("t1", FLOAT, None), info("o", FLOAT, [])], "go1",
     )  # fmt: skip
-    with pytest.raises(ircc.Error, match="a state changes its sizes"):
+    model = model_of(
+        [node("Loop", ["n", "", "x", "x"], ["p", "q", "os"], body=made), node("Add", ["p", "p"], ["r"])],
+        [info("x", FLOAT, ["N", 4]), info("n", INT, [])], [info(name, FLOAT, None) for name in ("p", "q", "r", "os")],
+        zero=np.array([0]),
+    )  # fmt: skip
+    assert ircc.compile(model, threads=1).native
+    for rows in (1, 3):
+        feeds = {"x": ROWS[:rows], "n": np.array(trips)}
+        found = agrees(model, **feeds)
+        for level in ("graph-ir", "tensor-ir", "loop-ir"):
+            for a, b in zip(interpreted(lower(model, level), feeds).values(), found, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [0, 4, 100])
+def test_a_state_that_grows_until(limit: int) -> None:
+    """Decoding: what was found is put behind what there is, until the end is found. Captured, it is as it is then."""
+    nodes = [node("ReduceMax", ["s"], ["top"], axes=[1], keepdims=1), node("Add", ["top", "one"], ["next"]),
+             node("Concat", ["s", "next"], ["s1"], axis=1), node("ReduceMax", ["next"], ["m"], keepdims=0),
+             node("Less", ["m", "limit"], ["go1"])]  # fmt: skip
+    made = body(nodes, [info("s", INT, None)], [info("s1", INT, None)], "go1")
+    model = model_of(
+        [node("Loop", ["n", "", "s0"], ["s"], body=made), node("Shape", ["s"], ["k"])],
+        [info("s0", INT, ["B", 2]), info("limit", INT, [])], [info("s", INT, None), info("k", INT, None)],
+        n=np.array(20), one=np.array(1),
+    )  # fmt: skip
+    assert ircc.compile(model, threads=1).native
+    agrees(model, s0=np.array([[1, 2], [0, 1], [3, 3]]), limit=np.array(limit))
+
+
+def loop_of(nodes: Sequence[Any], trips: str = "n", condition: str = "go1") -> ModelProto:
+    """A loop whose state `s` begins as x; `c` is captured."""
+    made = body(nodes, [info("s", FLOAT, None)], [info("s1", FLOAT, None)], condition)
+    return model_of(
+        [node("Loop", [trips, "", "x"], ["p"], body=made)], [info("x", FLOAT, [4]), info("c", BOOL, [])],
+        [info("p", FLOAT, None)], n=np.array(2), zero=np.float32(0), five=np.array(50),
+    )  # fmt: skip
+
+
+NEEDS_PYTHON = {
+    "changes its sizes": loop_of([node("Concat", ["s", "s"], ["s1"], axis=0), node("Identity", ["go"], ["go1"])]),
+    "state changes its sizes": loop_of(
+        [node("Concat", ["s", "x"], ["s1"], axis=0), node("Size", ["s1"], ["k"]), node("Neg", ["s1"], ["m"]),
+         node("ReduceMax", ["m"], ["top"], keepdims=0), node("Less", ["k", "five"], ["few"]),
+         node("Less", ["top", "zero"], ["below"]), node("Or", ["few", "below"], ["go1"])], trips="",
+    ),
+    "depends on data in it": model_of(
+        [node("If", ["c"], ["p"], **branches(
+            [node("Greater", ["x", "zero"], ["m"]), node("Compress", ["x", "m"], ["y"])], [node("Neg", ["x"], ["y"])],
+        ))], [info("x", FLOAT, [4]), info("c", BOOL, [])], [info("p", FLOAT, None)], zero=np.float32(0),
+    ),
+    "of 0 and of 1 dimensions": model_of(
+        [node("If", ["c"], ["p"], **branches(
+            [node("ReduceMax", ["x"], ["y"], keepdims=0)], [node("Neg", ["x"], ["y"])],
+        ))], [info("x", FLOAT, [4]), info("c", BOOL, [])], [info("p", FLOAT, None)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", NEEDS_PYTHON)
+@pytest.mark.parametrize("taken", [True, False])
+def test_sizes_that_nothing_native_can_hold(why: str, taken: bool) -> None:
+    model = NEEDS_PYTHON[why]
+    with pytest.raises(NeedsPython, match=why):
         lower(model, "graph-ir")
+    feeds = {"x": ROWS[0], "c": np.array(taken)}
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted: Any = session.run(None, {i.name: feeds[i.name] for i in session.get_inputs()})[0]
+    found = ircc.compile(model, threads=1).run(feeds)["p"]
+    assert found.shape == wanted.shape and np.allclose(found, wanted)
 
 
 def test_a_trip_count_and_slices_that_are_data() -> None:
