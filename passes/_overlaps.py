@@ -54,12 +54,11 @@ class _Overlaps:
         if self.writes[source]:
             return False
 
-        def same(op: Operation) -> bool:  # a copy of the memory to itself
+        def same(op: Operation) -> bool:  # a copy of the memory to itself, which changes nothing
             return isinstance(op, Copy) and op.source is source and op.target is target
 
-        reads = [op for op in self.reads[source] if not same(op)]
         writes = [op for op in self.writes[target] if not same(op)]
-        return all(self._first(r, w, source, target) for r in reads for w in writes)
+        return all(self._first(r, w, source, target) for r in self.reads[source] for w in writes)
 
     def _first(self, read: Operation, write: Operation, source: SSAValue, target: SSAValue) -> bool:
         """Whether the read never sees what the write has written."""

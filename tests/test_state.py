@@ -192,6 +192,16 @@ def test_the_state_of_a_loop(captured: str, copied: list[str]) -> None:
     updated(ircc.compile(made, threads=1), feeds, {"t": "s"}, copied)
 
 
+def test_an_output_that_held_something_else_before() -> None:
+    """The loop's state begins as x, in the memory of the output; each iteration starts from s again."""
+    body = (
+        "at = Constant <value_ints = [2]> ()  one = Constant <value_floats = [1.0]> ()  v = ScatterElements(s, at, one)"
+    )
+    made = onnx.parser.parse_model((LOOP % "x").replace("r = Add(u, x)  v = Tanh(r)", body).replace("c, s)", "c, x)"))
+    feeds = {"s": floats(4), "x": floats(4), "n": np.array(3)}
+    updated(ircc.compile(made, threads=1), feeds, {"t": "s"}, copied=["s"])
+
+
 IF = """
     <ir_version: 10, opset_import: ["" : 21]>
     main (float[4] s, float[4] x, bool c) => (float[4] t) {
