@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from onnx import TensorProto
 
 from ...errors import ModelError
 from ...ir.expr import Expr, maximum, minimum
@@ -196,4 +197,30 @@ def mel_weights(n: Node) -> Value:
     return found.emit("Cast", to=n.element("output_datatype", to)).value
 
 
-RULES: Mapping[str, Rule] = {"DFT": dft, "MelWeightMatrix": mel_weights, "STFT": stft}
+def window(*weights: float) -> Rule:
+    """A sum of cosines over the window: `weights` of the multiples 0, 1 ... of its angle, in double precision."""
+
+    def rule(n: Node) -> Value:
+        (count,) = n.named(n.sizes(0, "size"), "size")
+        length = size(n, count, np.float64)
+        half = iota(n, count, dtype=np.float64) * math.pi / (length if n.attr("periodic", 1) else length - 1)
+        if len(weights) == 2 and weights[0] == -weights[1]:  # without cancellation where it is near 0
+            sine = half.emit("Sin")
+            found = sine * sine * (2 * weights[0])
+        else:
+            found = half.like(weights[0])
+            for k, weight in enumerate(weights[1:], 1):
+                found = (half * (2 * k)).emit("Cos") * weight + found
+        return found.emit("Cast", to=n.element("output_datatype", TensorProto.FLOAT)).value
+
+    return rule
+
+
+RULES: Mapping[str, Rule] = {
+    "BlackmanWindow": window(0.42, -0.5, 0.08),
+    "DFT": dft,
+    "HammingWindow": window(25 / 46, -21 / 46),
+    "HannWindow": window(0.5, -0.5),
+    "MelWeightMatrix": mel_weights,
+    "STFT": stft,
+}

@@ -34,15 +34,21 @@ JUMPS = """
     BitCast Cast CastLike Ceil Compress DynamicQuantizeLinear Equal Floor GridSample Hardmax MaxRoiPool Mod
     NonMaxSuppression QuantizeLinear Resize RoiAlign Round Shrink Sign ThresholdedRelu TopK Unique Upsample Where
 """
-# operators with coefficients that are rounded: an element is off by what the largest one would be
-TRANSFORMS = "BlackmanWindow DFT HammingWindow HannWindow STFT"
+# operators with coefficients, gates or steps between that are rounded: an element is off by what the largest would be
+TRANSFORMS = """
+    BiasGelu BlackmanWindow DFT FastGelu FusedConv FusedGemm GRU Gelu HammingWindow HannWindow If LSTM LinearClassifier
+    LinearRegressor Loop QuickGelu RNN STFT SVMClassifier SVMRegressor Scan TreeEnsemble TreeEnsembleClassifier
+    TreeEnsembleRegressor
+"""
 # operators that add terms up, in an order of their own: where terms overflow, any order may give inf, -inf or NaN
 SUMS = """
-    Attention AveragePool BatchNormalization CausalConvWithState Conv ConvTranspose CumProd CumSum DFT DeformConv Det
-    Einsum GRU Gemm GlobalAveragePool GlobalLpPool GridSample GroupNormalization InstanceNormalization LRN LSTM
-    LayerNormalization LinearAttention LogSoftmax LpNormalization LpPool MatMul Mean MeanVarianceNormalization
-    NegativeLogLikelihoodLoss RMSNormalization RNN ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd
-    ReduceSum ReduceSumSquare Resize RoiAlign STFT Softmax SoftmaxCrossEntropyLoss Sum Upsample
+    Attention AveragePool BatchNormalization CausalConvWithState Conv ConvTranspose CumProd CumSum DFT DeformConv
+    Det Einsum FusedConv FusedGemm FusedMatMul GRU Gemm GlobalAveragePool GlobalLpPool GridSample
+    GroupNormalization InstanceNormalization LRN LSTM LayerNormalization LinearAttention LinearClassifier
+    LinearRegressor LogSoftmax LpNormalization LpPool MatMul MatMulNBits Mean MeanVarianceNormalization
+    MultiHeadAttention NegativeLogLikelihoodLoss RMSNormalization RNN ReduceL1 ReduceL2 ReduceLogSum
+    ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign STFT SVMClassifier SVMRegressor
+    SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax SoftmaxCrossEntropyLoss Sum Upsample
 """
 ULPS, TRACKS = 4.0, 2  # how far a copy is moved, and how many copies there are
 SLACK, LEAST = 16.0, 16.0  # bounds: times what copies are off, and units in the last place of the result
@@ -61,7 +67,9 @@ def moved(array: Array, rng: np.random.Generator, ulps: float = ULPS, *, largest
     off = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * ulps * eps
     with np.errstate(all="ignore"):
         wide = array.astype(np.float64)
-        return np.asarray(wide + (np.abs(wide).max() if largest else wide) * off).astype(array.dtype)
+        most = np.where(np.isfinite(wide), np.abs(wide), 0).max()
+        found = wide + most * off if largest else wide * (1 + off)
+        return np.asarray(found).astype(array.dtype)
 
 
 def rounds(node: NodeProto, inputs: Sequence[Array], outputs: Sequence[Array]) -> bool:
@@ -82,10 +90,13 @@ def huge(array: Array) -> bool:
 
 
 def overflown(array: Array, copy: int) -> Array:
-    """What is not finite as something else in each copy, so that nothing is known of it, or of what comes of it."""
+    """What overflowed, or may have on the way, as something else in each copy, so that nothing is known of it, or of
+    what comes of it."""
     if not is_float(array.dtype):
         return array
-    return np.where(np.isfinite(array.astype(np.float64)), array, (np.nan, np.inf)[copy % 2]).astype(array.dtype)
+    wide = array.astype(np.float64)
+    known = np.isfinite(wide) & (np.abs(wide) < float(ml_dtypes.finfo(array.dtype).max) ** 0.5)
+    return np.where(known, array, (np.nan, np.inf)[copy % 2]).astype(array.dtype)
 
 
 @dataclass

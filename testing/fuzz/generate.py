@@ -13,11 +13,11 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from . import recipes_control, recipes_nets
+from . import recipes_control, recipes_microsoft, recipes_ml, recipes_nets
 from .draw import DTYPES, Array, Draw, Misfit, Unjudged, Variable, allowed, is_float
 from .evaluate import JUMPS, Tracks, agree
 from .operators import EXCLUDED, SMOOTH, WITHIN, attribute, integers, open_question
-from .peers import by_onnxruntime, finish, graphs, info, reads
+from .peers import MICROSOFT, ML, by_onnxruntime, finish, graphs, info, reads, version
 from .recipes import RECIPES
 
 OPSETS = (9, 11, 13, 13, 15, 17, 17, 18, 19, 20, 21, 21, 22, 23, 24, 25)
@@ -27,7 +27,7 @@ TOGETHER = 16  # cases in a row have one opset, so that they can be compiled as 
 HUGE = 6000  # elements of a result
 
 
-assert recipes_control and recipes_nets  # their recipes are entered by their import
+assert recipes_control and recipes_ml and recipes_nets  # their recipes are entered by their import
 
 
 @dataclass
@@ -49,24 +49,28 @@ def operators(nodes: Sequence[NodeProto]) -> list[str]:
     """The operators of nodes, and of those in their bodies, with their domains."""
     found: list[str] = []
     for node in nodes:
-        found += [f"{node.domain}.{node.op_type}".lstrip("."), *(n for g in graphs(node) for n in operators(g.node))]
+        found += [name_of(node.domain, node.op_type), *(n for g in graphs(node) for n in operators(g.node))]
     return found
 
 
 @cache
 def schemas(opset: int) -> Mapping[str, Any]:
-    """The schemas of ONNX's own operators at an opset, but for those that are not drawn."""
+    """The schemas of operators at an opset by their names with domains, but for those that are not drawn."""
     found: dict[str, Any] = {}
-    for name in sorted(
-        {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""} - {*EXCLUDED.split(), *WITHIN.split()}
-    ):
+    names = {(s.domain, s.name) for s in onnx.defs.get_all_schemas() if s.domain in ("", ML)}
+    left_out = {*EXCLUDED.split(), *WITHIN.split()}
+    for domain, name in sorted(names):
         try:
-            schema = onnx.defs.get_schema(name, opset, "")
+            schema = onnx.defs.get_schema(name, version(domain, opset), domain)
         except onnx.defs.SchemaError:
             continue
-        if not schema.deprecated:
-            found[name] = schema
-    return found
+        if not schema.deprecated and name not in left_out:
+            found[name_of(domain, name)] = schema
+    return found | recipes_microsoft.foreign()
+
+
+def name_of(domain: str, operator: str) -> str:
+    return f"{domain}.{operator}".lstrip(".")
 
 
 def generate(seed: int, only: Sequence[str] = ()) -> Case:
@@ -137,13 +141,14 @@ def trusted(node: NodeProto, tracks: Tracks, opset: int) -> bool:
 def draw_node(d: Draw, schema: Any, opset: int) -> tuple[NodeProto, Sequence[Variable | None]]:
     """A node of this operator on values that are there or new."""
     first = allowed(types_of(schema, schema.inputs[0])) if schema.inputs else []
-    recipe = RECIPES.get(schema.name)
+    recipe = RECIPES.get(name_of(schema.domain, schema.name))
     operands, attributes = recipe(d, first, opset) if recipe else generic(d, schema)
     operands = list(operands)
     while operands and operands[-1] is None:
         operands.pop()
     count, captures = attributes.pop("outputs", 0), attributes.pop("captures", [])
-    attributes = {k: v for k, v in attributes.items() if k in schema.attributes}
+    if schema.domain != MICROSOFT:  # a recipe may give attributes that an older opset had not
+        attributes = {k: v for k, v in attributes.items() if k in schema.attributes}
     rank = operands[0].array.ndim if operands and operands[0] is not None else 0
     if rank == 0 and recipe is None and ({"axis", "axes"} & {*schema.attributes, *(i.name for i in schema.inputs)}):
         raise Misfit("no axis of a scalar")
@@ -170,7 +175,7 @@ def draw_node(d: Draw, schema: Any, opset: int) -> tuple[NodeProto, Sequence[Var
         count = 1
     outputs = [d.named("v") for _ in range(count)]
     inputs = [v.name if v is not None else "" for v in operands]
-    return helper.make_node(schema.name, inputs, outputs, **attributes), [*operands, *captures]
+    return helper.make_node(schema.name, inputs, outputs, domain=schema.domain, **attributes), [*operands, *captures]
 
 
 def types_of(schema: Any, formal: Any) -> Sequence[str]:

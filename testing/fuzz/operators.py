@@ -13,10 +13,10 @@ from .draw import Draw, Misfit, Variable, is_float
 
 Operands: TypeAlias = "Sequence[Variable | None]"
 
-# random, or about strings and images, which only Python does, or deprecated without a reference
+# random, or about strings and images and maps, which only Python does, or deprecated without a reference
 EXCLUDED = """
     Bernoulli ImageDecoder Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike RegexFullMatch
-    StringConcat StringNormalizer StringSplit
+    StringConcat StringNormalizer StringSplit CastMap CategoryMapper DictVectorizer ZipMap
 """
 # drawn within the bodies of If, because they work on sequences and optionals
 WITHIN = """
@@ -44,6 +44,10 @@ def open_question(operator: str, operands: Operands, opset: int) -> str:
             return "no order is given to NaN"
         case "Sign" | "Unique" | "TopK" if nan:
             return "no order is given to NaN"
+        case "DynamicQuantizeLinear" if not (np.abs(x.astype(np.float64)) < 1e37).all():
+            return "its range is infinite"
+        case "LRN" if not (np.abs(x.astype(np.float64)) < 1e15).all():
+            return "ONNX Runtime keeps a running sum, in which NaN and infinity stay"
         case "Mod" if is_float(x.dtype):
             with np.errstate(all="ignore"):
                 ratio = np.abs(x.astype(np.float64) / given[1].astype(np.float64))
@@ -58,6 +62,18 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
     match node.op_type:
         case "ConvTranspose" if any(a.name == "group" and a.i > 1 for a in node.attribute):
             return "it mixes the groups"
+        case "ConvInteger" | "QLinearConv" if any(a.s.startswith(b"SAME") for a in node.attribute):
+            return "its padding to the same size forgets strides and dilations"
+        case "RoiAlign" if opset < 16:
+            return "it takes half pixels off"
+        case "LSTM" | "GRU" | "RNN" if len(node.input) > 4 and node.input[4]:
+            return "it does not know of lengths"
+        case "Unique" if any(a.name == "sorted" and not a.i for a in node.attribute):
+            return "it takes along the first axis"
+        case "GridSample" if not is_float(x.dtype):
+            return "its weights are integers too"
+        case "Loop" if len(node.input) < 2 or not node.input[1] or len(node.output) > len(node.input) - 2:
+            return "without a condition it does nothing, and it joins what is scanned instead of stacking it"
         case "Softmax" | "LogSoftmax" | "Hardmax" if opset < 13:
             return "it knows only the axis of later versions"
         case "BatchNormalization" if opset < 14:
@@ -70,6 +86,17 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "it gives the statistics another type"
         case "OneHot":
             return "it computes off + (on - off) * 0 or 1, which rounds, and is NaN beside infinity"
+        case _:
+            return ""
+
+
+def misrun(node: NodeProto) -> str:
+    """What ONNX Runtime has wrong about a node of ai.onnx, so that only the reference is asked."""
+    match node.op_type:
+        case "RoiAlign" if any(a.name == "mode" and a.s == b"max" for a in node.attribute):
+            return "it takes the greatest of weighted corners, as its own warning says"
+        case "HammingWindow":
+            return "its first weight is 0.54, and not 25 / 46"
         case _:
             return ""
 

@@ -13,7 +13,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from onnx.reference import ReferenceEvaluator
 
 from .draw import DTYPES, Array
-from .operators import misread
+from .operators import misread, misrun
 
 # what the reference says of an operator, or of attributes, that it has not
 MISSING = ("is not implemented", "Not implemented", "only applies on 4D tensors")
@@ -88,7 +88,9 @@ def run_node(node: NodeProto, given: Mapping[str, Array], opset: int) -> list[Ar
 
 
 def by_onnxruntime(model: ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array] | None:
-    """ONNX Runtime's outputs without its optimisations; None where it cannot run the model."""
+    """ONNX Runtime's outputs without its optimisations; None where it cannot run the model, or has it wrong."""
+    if any(misrun(node) for node in model.graph.node if not node.domain):
+        return None
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

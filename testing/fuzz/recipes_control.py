@@ -65,7 +65,8 @@ def given(name: str, array: Array) -> Any:
 
 def values(d: Draw, x: Variable, count: int) -> list[Variable]:
     """x, and others that broadcast to its shape."""
-    return [x, *(d.value([x.array.dtype], shape=d.rng.choice((x.array.shape, [], [1]))) for _ in range(count))]
+    shapes = (x.array.shape, [], [1][: x.array.ndim])
+    return [x, *(d.value([x.array.dtype], shape=d.rng.choice(shapes)) for _ in range(count))]
 
 
 def elementwise(d: Draw, found: Sequence[Variable]) -> GraphProto:
