@@ -222,8 +222,9 @@ def tree_ensemble(d: Draw, types: Types, opset: int) -> Drawn:
     return [x], {
         "n_targets": targets, "aggregate_function": 1, "post_transform": 0, "tree_roots": roots,
         "nodes_featureids": [d.rng.randrange(x.array.shape[1]) for _ in range(count)],
-        "nodes_modes": tensor(np.full(count, mode, np.uint8)), "nodes_splits": tensor(np.float32(numbers(d, count))),
+        "nodes_modes": tensor(np.full(count, mode, np.uint8)),
+        "nodes_splits": tensor(np.array(numbers(d, count), np.float32)),
         "nodes_truenodeids": found["true"], "nodes_falsenodeids": found["false"], "nodes_trueleafs": found["leaf"],
         "nodes_falseleafs": found["leaf"], "leaf_targetids": [d.rng.randrange(targets) for _ in range(leaves)],
-        "leaf_weights": tensor(np.float32(numbers(d, leaves))),
+        "leaf_weights": tensor(np.array(numbers(d, leaves), np.float32)),
     }  # fmt: skip

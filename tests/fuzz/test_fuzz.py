@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from ircc.testing.fuzz import evaluate, generate, judge, reduce
 from ircc.testing.fuzz.draw import DTYPES
 from ircc.testing.fuzz.evaluate import Tracks, Verdict, agree
-from ircc.testing.fuzz.generate import schemas
-from ircc.testing.fuzz.operators import EXCLUDED
+from ircc.testing.fuzz.generate import NEWEST, OPSETS, name_of, schemas
+from ircc.testing.fuzz.operators import EXCLUDED, WITHIN
 from ircc.testing.fuzz.pack import judge_all, renamed
 from ircc.testing.fuzz.peers import by_onnxruntime, finish, graphs, info, reads, run_node
 from ircc.testing.fuzz.recipes import RECIPES
@@ -25,6 +26,7 @@ from ircc.testing.fuzz.shards import Child, has_failed, shards
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.onnx"))
 SHARDS, EACH = 5, 100
+RANDOM = ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -62,9 +64,26 @@ def test_a_seed_is_a_model() -> None:
 
 
 def test_every_table_names_operators_that_there_are() -> None:
-    known = {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""}
-    for table in (EXCLUDED.split(), RECIPES, evaluate.EXACT.split(), evaluate.JUMPS.split()):
+    kinds = [(s.domain, s.name) for s in [*onnx.defs.get_all_schemas(), *get_all_operator_schema()]]
+    known = {name for _, name in kinds}
+    tables = EXCLUDED, WITHIN, evaluate.EXACT, evaluate.JUMPS, evaluate.SUMS, evaluate.TRANSFORMS
+    for table in (*(names.split() for names in tables),):
         assert set(table) <= known, sorted(set(table) - known)
+    assert set(RECIPES) <= {name_of(*kind) for kind in kinds}
+
+
+def test_every_native_operator_of_onnx_is_drawn() -> None:
+    """Each has a recipe, or is drawn by its schema, in some opset; WITHIN are what bodies are made of."""
+    page = (Path(__file__).parents[2] / "docs" / "operators.md").read_text()
+    native: set[str] = set()
+    for domain in ("ai.onnx", "ai.onnx.ml"):
+        table = page.split(f"## {domain}\n")[1].split("\n## ")[0]
+        rows = [line.split("|")[1:5] for line in table.splitlines() if line.startswith("| ")][2:]
+        names = {cells[0].split()[0] for cells in rows if not cells[3].strip().startswith(("Python", "–"))}
+        native |= {name_of("" if domain == "ai.onnx" else domain, name) for name in names}
+    drawn = {name for opset in {*OPSETS, NEWEST} for name in schemas(opset)} | set(WITHIN.split())
+    assert len(native) > 200
+    assert native - drawn == {*RANDOM, "SimplifiedLayerNormalization"}  # the last is not ONNX's, but ONNX Runtime's
 
 
 def test_operators_without_recipe_are_drawn_by_their_schema() -> None:
