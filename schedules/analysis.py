@@ -233,8 +233,10 @@ def _multiple(monomial: Monomial, coefficient: int, divisor: Callable[[int], int
 def divisor_of(value: SSAValue) -> int:
     """A number that divides all values of a loop variable; 0 for one that is always 0."""
     loop = loop_of(value)
-    if loop is None or (low := loop.lower.constant) is None:
+    if loop is None:
         return 1
+    outer = list(loop.indices)
+    low = reduce(gcd, (_multiple(m, k, lambda d: divisor_of(outer[d])) for m, k in loop.lower.terms.items()), 0)
     return gcd(low, loop.stride) if loop.trip != 1 else low
 
 

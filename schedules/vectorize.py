@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import ClassVar, Self
 
-from xdsl.dialects import vector
+from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import VectorType
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.lanes import lifted
-from ..dialects.loop.ops import For, Index, Load, Store
+from ..dialects.loop.ops import For, Index, Load, Store, scalar_of
 from ..dialects.loop.program import Kernel
-from ..ir.expr import Expr
+from ..ir.expr import Atom, Expr
 from .analysis import Access, divisor_of, lane_form, loops_of, require
 from .primitive import Primitive, number_of
 from .rewrite import before, erase, replace_variable
@@ -25,8 +27,9 @@ class Vectorize(Primitive):
     t (at most `width`), the first t of them active.
 
     Legal for parallel loops whose variable steps through buffers evenly (each index has a constant coefficient of
-    it) and does not go through data: an index that is itself computed lane by lane is refused. Loads that do not
-    name the variable stay scalar and are broadcast where they are used."""
+    it) and does not go through data: an access whose index is itself computed lane by lane is refused. Loads that do
+    not name the variable stay scalar and are broadcast where they are used. An index that is a value, no place in a
+    buffer, may be any expression: what does not step evenly is computed on lanes."""
 
     label: str
     width: int
@@ -84,7 +87,8 @@ class _Body:
         self.loop, self.width, self.label = loop, width, label
         self.live = loop.trip or 0
         self.active = self.live if self.live != width else None
-        self.vectors: dict[SSAValue, SSAValue] = {}  # what varies by lane, or has been broadcast
+        self.varying: dict[SSAValue, SSAValue] = {}  # what varies by lane
+        self.copies: dict[SSAValue, SSAValue] = {}  # what does not, on all lanes
 
     def put(self, op: Operation) -> None:
         if op.parent is not None:
@@ -93,25 +97,23 @@ class _Body:
 
     def vector(self, value: SSAValue) -> SSAValue:
         """The value on all lanes."""
-        if value not in self.vectors:
+        if value in self.varying:
+            return self.varying[value]
+        if value not in self.copies:
             op = vector.BroadcastOp(value, VectorType(value.type, [self.width]))
             self.put(op)
-            self.vectors[value] = op.vector
-        return self.vectors[value]
+            self.copies[value] = op.vector
+        return self.copies[value]
 
     def op(self, op: Operation) -> None:
         match op:
             case Load() | Store():
                 self.access(op)
             case Index():
-                (first,), operands, (step,) = self.lanes(op, "an index value")
-                if not step:
-                    op.set_indices([first], operands)
+                if self.is_same(op.expr, list(op.indices)):
                     self.put(op)
-                    return
-                new = Index(first, operands, lanes=self.width, lane_step=step)
-                self.put(new)
-                self.vectors[op.value] = new.value
+                else:
+                    self.varying[op.value] = self.index(op.expr, list(op.indices))
             case _:
                 require(len(op.results) == 1, f"vectorize: {op.name} has no form on lanes")
                 if any(v is self.loop.iv for v in op.operands):
@@ -119,50 +121,97 @@ class _Body:
                     before(op, [index])
                     op.operands = [index.value if v is self.loop.iv else v for v in op.operands]
                     self.op(index)
-                if not any(v in self.vectors for v in op.operands):
+                if not any(v in self.varying for v in op.operands):
                     self.put(op)
                     return
                 require(not isinstance(op, vector.BroadcastOp), f"vectorize: loop {self.label} holds vectors already")
                 new = lifted(op, [self.vector(v) for v in op.operands], self.width)
                 self.put(new)
-                self.vectors[op.results[0]] = new.results[0]
+                self.varying[op.results[0]] = new.results[0]
 
-    def lanes(self, op: Access | Index, what: str) -> tuple[list[Expr], list[SSAValue], list[int]]:
-        """Index expressions of the first lane, their operands, and how far each goes from lane to lane."""
-        for value in op.indices:
-            require(value not in self.vectors, f"vectorize: {what} depends on data that varies in loop {self.label}")
-        operands = list(op.indices)
+    # ---- indices
+
+    def form(self, e: Expr, operands: Sequence[SSAValue]) -> tuple[Expr, int] | None:
+        """The expression in the first lane, and how far it goes from lane to lane; None where that varies."""
+        if any(operands[d] in self.varying for d in e.dims):
+            return None
         if self.loop.iv not in operands:
-            return list(op.exprs), operands, [0] * len(op.exprs)
-        lane, low = operands.index(self.loop.iv), self.loop.lower
-        first: list[Expr] = []
-        steps: list[int] = []
-        for e in op.exprs:
-            moved = e.substitute({lane: Expr.dim(lane) + low})
-            form = lane_form(moved, lane, self.live, lambda d: divisor_of(operands[d]))
-            require(form is not None, f"vectorize: {what} does not step evenly through loop {self.label}")
+            return e, 0
+        lane = operands.index(self.loop.iv)
+        moved = e.substitute({lane: Expr.dim(lane) + self.loop.lower})
+        return lane_form(moved, lane, self.live, lambda d: divisor_of(operands[d]))
+
+    def is_same(self, e: Expr, operands: Sequence[SSAValue]) -> bool:
+        """Whether an expression has one value on all lanes."""
+        return not any(operands[d] is self.loop.iv or operands[d] in self.varying for d in e.dims)
+
+    def index(self, e: Expr, operands: Sequence[SSAValue]) -> SSAValue:
+        """The value of an expression on lanes: of its terms that step evenly together, plus the others one by one."""
+        even, uneven = Expr.const(0), list[SSAValue]()
+        for monomial, c in e.terms.items():
+            term = Expr({monomial: c})
+            if self.form(term, operands) is not None:
+                even = even + term
+            else:
+                factors = [self.atom(a, operands) for a in monomial]
+                scale = [] if c == 1 else [self.index(Expr.const(c), operands)]
+                uneven.append(reduce(lambda x, y: self.on_lanes(arith.MuliOp, x, y), [*factors, *scale]))
+        if even.terms or not uneven:
+            form = self.form(even, operands)
             assert form is not None
-            first.append(form[0])
-            steps.append(form[1])
-        return first, operands, steps
+            first, step = form
+            new = Index(first, operands, lanes=self.width, lane_step=step) if step else Index(first, operands)
+            self.put(new)
+            uneven.append(new.value if step else self.vector(new.value))
+        return reduce(lambda x, y: self.on_lanes(arith.AddiOp, x, y), uneven)
+
+    def atom(self, a: Atom, operands: Sequence[SSAValue]) -> SSAValue:
+        """The value of a factor on lanes."""
+        if a.kind == "dim" and (value := operands[a.args[0]]) in self.varying:
+            return self.varying[value]
+        if a.kind in ("symbol", "dim"):
+            return self.index(Expr({(a,): 1}), operands)
+        x, *others = [self.index(e, operands) for e in a.args]
+        if a.kind in ("min", "max"):
+            op = arith.MinSIOp if a.kind == "min" else arith.MaxSIOp
+            return reduce(lambda x, y: self.on_lanes(op, x, y), others, x)
+        (n,) = others
+        rest, zero = self.on_lanes(arith.RemSIOp, x, n), self.index(Expr.const(0), operands)  # has the sign of x
+        below = self.on_lanes(partial(arith.CmpiOp, arg="slt"), rest, zero)
+        rest = self.on_lanes(arith.SelectOp, below, self.on_lanes(arith.AddiOp, rest, n), rest)
+        return rest if a.kind == "mod" else self.on_lanes(arith.DivSIOp, self.on_lanes(arith.SubiOp, x, rest), n)
+
+    def on_lanes(self, operation: Callable[..., Operation], *operands: SSAValue) -> SSAValue:
+        """A scalar operation on vectors."""
+        scalars = Block(arg_types=[scalar_of(v.type) for v in operands])
+        new = lifted(operation(*scalars.args), operands, self.width)
+        self.put(new)
+        return new.results[0]
+
+    # ---- memory
 
     def access(self, op: Access) -> None:
         require(op.lanes == 1, f"vectorize: loop {self.label} holds vectors already")
-        first, operands, steps = self.lanes(op, "an access")
+        operands = list(op.indices)
+        known = not any(v in self.varying for v in operands)
+        require(known, f"vectorize: an access depends on data that varies in loop {self.label}")
+        forms = [form for e in op.exprs if (form := self.form(e, operands)) is not None]
+        even = len(forms) == op.type.rank
+        require(even, f"vectorize: an access does not step evenly through loop {self.label}")
+        first, steps = [e for e, _ in forms], [s for _, s in forms]
         indices = (first, operands)
         if isinstance(op, Store):
             require(any(steps), f"vectorize: all iterations of loop {self.label} store to one place")
             value, skip = self.vector(op.value), op.tolerant
             self.put(Store(value, op.buffer, indices, skip=skip, lane_steps=steps, active=self.active))
             return
-        varying = op.otherwise is not None and op.otherwise in self.vectors
+        varying = op.otherwise is not None and op.otherwise in self.varying
         if not any(steps) and not varying:
             op.set_indices(first, operands)
             self.put(op)
             return
-        require(any(steps), f"vectorize: an `else` value varies in loop {self.label}, the load does not")
         otherwise = None if op.otherwise is None else self.vector(op.otherwise)
         type_ = VectorType(op.value.type, [self.width])
         new = Load(op.buffer, indices, type_=type_, otherwise=otherwise, lane_steps=steps, active=self.active)
         self.put(new)
-        self.vectors[op.value] = new.value
+        self.varying[op.value] = new.value

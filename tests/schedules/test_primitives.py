@@ -228,6 +228,37 @@ def test_lanes_within_a_block_of_a_reshape_step_evenly(keeps: Keeps) -> None:
     assert [op.steps for op in kernel.walk() if isinstance(op, Load)] == [(0, 1)]
 
 
+UNEVEN = """
+loop.kernel @uneven(%x "x" : !loop.buffer<[3], f32>, %z "z" : !loop.buffer<[3], f32>,
+                    %y "y" : !loop.buffer<[24], f32>) outputs 1 sizes ["M"] {
+  loop.for "i" %i = 0 to 24 parallel {
+    %n = loop.index M * 3 - 2
+    %ni = arith.index_cast %n : index to i64
+    %0 = loop.index min(%i * 2 + 1, M + 7) * 100 + max(11 - %i, 0) * (%i mod 3) + (%i - 9) floordiv 4 + M
+    %1 = arith.index_cast %0 : index to i64
+    %2 = arith.addi %1, %ni : i64
+    %3 = arith.sitofp %2 : i64 to f32
+    %4 = loop.index (2 - %i) mod 5
+    %5 = arith.index_cast %4 : index to i64
+    %6 = arith.sitofp %5 : i64 to f32
+    %7 = arith.addf %3, %6 : f32
+    %8 = loop.load %z[%n] else %7
+    %9 = loop.load %x[M - 1] else %6
+    %10 = arith.addf %8, %9 : f32
+    loop.store %10, %y[%i]
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("m", [0, 1, 5])
+def test_what_steps_unevenly_is_computed_on_lanes(m: int, keeps: Keeps) -> None:
+    """Indices that are values, and `else` values of loads that are the same for all lanes. What lanes share, here n,
+    remains an index after lanes have used it."""
+    kernel = keeps(read_kernel(UNEVEN), "split i 8 -> i il\nvectorize il 8", M=m)
+    assert {op.lanes for op in kernel.walk() if isinstance(op, Load)} == {8}
+
+
 REFUSED = [
     (matmul, "split i 3 -> io ii", "do not cover loop i"),
     (lambda: matmul("M"), "split i 4|rest -> io ii", "`rest` needs constant bounds"),
