@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math as _math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -170,9 +171,8 @@ def evaluate_scalar(op: Operation, operands: Sequence[Value]) -> Value:
             case arith.CmpfOp():
                 return _compare_floats(op.predicate.value.data, *operands)
             case math.FmaOp():
-                a, b, c = (np.asarray(x) for x in operands)
-                wide = np.float64 if dtype != np.float64 else dtype
-                return (a.astype(wide) * b.astype(wide) + c.astype(wide)).astype(dtype)
+                a, b, c = (np.asarray(x).astype(np.float64) for x in operands)
+                return _fused(a, b, c) if dtype == np.float64 else (a * b + c).astype(dtype)
             case (
                 arith.SIToFPOp() | arith.ExtFOp() | arith.TruncFOp()
                 | arith.TruncIOp() | arith.ExtSIOp() | arith.IndexCastOp()
@@ -190,6 +190,21 @@ def evaluate_scalar(op: Operation, operands: Sequence[Value]) -> Value:
                 if (f := SIMPLE.get(type(op))) is None:
                     raise NotImplementedError(f"no meaning for {op.name}")
                 return np.asarray(f(*operands)).astype(dtype, copy=False)
+
+
+def _fused(a: Value, b: Value, c: Value) -> Value:
+    """a b + c of doubles in one rounding: by rational numbers, element by element."""
+    plain = np.asarray(a * b + c)
+    a, b, c = np.broadcast_arrays(a, b, c)
+    for i in np.ndindex(plain.shape):
+        if np.isfinite(a[i]) and np.isfinite(b[i]) and np.isfinite(c[i]):
+            exact = Fraction(float(a[i])) * Fraction(float(b[i])) + Fraction(float(c[i]))
+            if exact:  # else the sign of 0 is that of the plain sum
+                try:
+                    plain[i] = float(exact)
+                except OverflowError:
+                    plain[i] = np.inf if exact > 0 else -np.inf
+    return plain
 
 
 def _converted(x: Value, source: Attribute, dtype: np.dtype[Any]) -> Value:

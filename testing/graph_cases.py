@@ -68,6 +68,11 @@ def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     return rng.choice(ODD, shape)
 
 
+def far_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    """Numbers of float32's whole range of exponents, its subnormal ones included."""
+    return rng.uniform(-2, 2, shape) * 2.0 ** rng.integers(-148, 127, shape)
+
+
 def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
     return rng.random(shape) + 0.5
 
@@ -179,6 +184,7 @@ CASES = [
     ),
     *(case("Mod", t(64, e=e), t(64, e=e), fmod=f, values={1: nonzero}) for e in (i8, i64) for f in (True, False)),
     *(case("Mod", t(64, e=e), t(64, e=e), fmod=True, values=v) for e in FLOATS for v in ({}, {0: odd, 1: odd})),
+    *(case("Mod", t(64, e=e), t(64, e=e), fmod=True, values={0: far_apart, 1: far_apart}) for e in (bf16, f32, f64)),
     *(case("Pow", t(64, e=e), t(64, e=e), values={0: odd, 1: odd}) for e in FLOATS),
     *(
         case("Pow", t(64, e=a), t(64, e=b), values={0: indices(-4, 5), 1: indices(0, 12)})

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 from xdsl.dialects import math
 from xdsl.dialects.builtin import f64, i8
 from xdsl.ir import Operation, SSAValue
@@ -251,7 +253,9 @@ def bit_shift(op: GraphOp, a: Scalar, b: Scalar) -> Scalar:
 @formula(binary.Mod)
 def mod(op: GraphOp, a: Scalar, b: Scalar) -> Scalar:
     if is_float(a.element):
-        return float_remainder(a.cast(f64), b.cast(f64))
+        info = ml_dtypes.finfo(dtype_of(element_type(op.results[0])))
+        gap = int(info.maxexp - np.log2(float(info.smallest_subnormal)))
+        return float_remainder(a.cast(f64), b.cast(f64), gap)
     rest = a.rem(b)
     if op.get("fmod") or is_unsigned(a.element):
         return rest
@@ -259,15 +263,18 @@ def mod(op: GraphOp, a: Scalar, b: Scalar) -> Scalar:
     return (rest.ne(0) & (rest.lt(0) ^ b.lt(0))).where(rest + b, rest)
 
 
-def float_remainder(a: Scalar, b: Scalar) -> Scalar:
-    """C's fmod, exact for quotients below 2^53: `a - trunc(a / b) b` in one rounding. The division may round up to the
-    next integer, which shows in a remainder of the wrong sign."""
-    magnitude = b.math(math.AbsFOp)
-    quotient = (a / b).math(math.TruncOp)
-    rest = (-quotient).math(math.FmaOp, b, a)
-    wrong = rest.ne(0) & (rest.lt(0) ^ a.lt(0))
-    mended = wrong.where(rest + magnitude.math(math.CopySignOp, a), rest).math(math.CopySignOp, a)
-    return a.math(math.AbsFOp).lt(magnitude).where(a, mended)
+def float_remainder(a: Scalar, b: Scalar, gap: int) -> Scalar:
+    """C's fmod of doubles whose exponents are at most `gap` apart: exact, by long division of 52 bits a step.
+
+    A step is `a - trunc(a / d) d` in one rounding, for d = b 2^52k: quotients are below 2^52, and the difference is a
+    double. The division may round up to the next integer, which shows in a remainder below 0."""
+    rest, divisors = a.math(math.AbsFOp), [b.math(math.AbsFOp)]
+    for _ in range(gap // 52):
+        divisors.append(divisors[-1] * 2.0**52)  # infinity is greater than a, and changes nothing
+    for d in reversed(divisors):
+        found = (-(rest / d).math(math.TruncOp)).math(math.FmaOp, d, rest)
+        rest = rest.lt(d).where(rest, found.lt(0).where(found + d, found))
+    return rest.math(math.CopySignOp, a)
 
 
 @lowers(binary.Pow)
