@@ -121,9 +121,20 @@ def elements_in_order(n: Node, x: Value) -> tuple[Value, Value]:
 
 
 def rows_in_order(n: Node, rows: Value) -> tuple[Value, Value]:
-    """The same for the rows of a matrix, compared from the left: each is compared with each."""
+    """The same for the rows of a matrix, compared from the left: each column is replaced by the ranks of its elements,
+    then each two neighbours by the ranks of their pairs, until one column is left. Of a width that is not known each
+    row is compared with each."""
     length, width = rows.sizes
     number = n.cast(rows, np.int64) if rows.dtype == np.bool_ else rows
+    if known := width.constant:
+        ranks = column_ranks(n, number)
+        while known > 1:
+            if known % 2:
+                ranks = n.emit("Pad", ranks, pads=[0, 0, 0, 1], mode="constant")
+            known = (known + 1) // 2
+            left, right = (n.emit("Slice", ranks, starts=[0, i], sizes=[length, known], steps=[1, 2]) for i in range(2))
+            ranks = column_ranks(n, n.emit("Add", n.emit("Mul", left, scalar(length)), right))
+        return elements_in_order(n, n.reshape(ranks, [length]))
     mine, other = n.reshape(number, [length, ONE, width]), n.reshape(number, [ONE, length, width])
     column = n.reshape(counting(n, width), [ONE, ONE, width])
     column = n.emit("Expand", column, shape=[length, length, width])
@@ -141,6 +152,18 @@ def rows_in_order(n: Node, rows: Value) -> tuple[Value, Value]:
     pair = n.emit("Add", n.emit("Mul", order, scalar(length)), before)
     equal = n.emit("Gather", flat(n, same), pair, axis=0)
     return order, n.emit("And", equal, later(n, length))
+
+
+def column_ranks(n: Node, x: Value) -> Value:
+    """For each element of a matrix how many smaller ones there are in its column, equal ones counted once; int64."""
+    length, width = x.sizes
+    values, order = n.emit_all("TopK", x, k=length, axis=0, largest=False, sorted=True)
+    equal = n.emit("Equal", values, n.emit("Gather", values, previous_places(n, length), axis=0))
+    first = n.emit("Not", n.emit("And", equal, n.reshape(later(n, length), [length, 1])))
+    rank = n.emit("CumSum", n.cast(first, np.int64), axis=0, exclusive=False, reverse=False)
+    rank = n.emit("Sub", rank, n.constant(1, np.int64))
+    start = n.emit("Expand", n.constant(0, np.int64), shape=[length, width])
+    return n.emit("ScatterElements", start, order, rank, axis=0, reduction="none")
 
 
 def previous_places(n: Node, length: Expr) -> Value:

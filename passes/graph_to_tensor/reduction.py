@@ -189,7 +189,7 @@ def top_k(op: GraphOp, emit: Emitter) -> list[SSAValue]:
         found = first.gt(second)
         return found | (first.is_nan() & ~second.is_nan()) if is_float(a.element) else found
 
-    places = sorted_places(emit, x, axis, before)
+    places = sorted_places(emit, x, axis, before, op.get("k"))
 
     def taken(b: Body, *dims: Expr) -> Scalar:
         k = b.as_index(b.read(places, *dims))

@@ -173,14 +173,14 @@ builtin.module {
 // passes: graph-to-tensor
 // The greatest elements are the first ones of a sort: each pass merges pairs of runs from one half of a line to the other.
 builtin.module {
-  func.func @main(%x : !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>) {
-    %v, %p = graph.top_k %x <k = 3, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>)
-    func.return %v, %p : !graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>
+  func.func @main(%x : !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>) {
+    %v, %p = graph.top_k %x <k = 100, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>)
+    func.return %v, %p : !graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>
   }
 }
 // =====
 builtin.module {
-  func.func @main(%x: !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>) {
+  func.func @main(%x: !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>) {
     %0 = tensor.compute [%i0 : N, %i1 : 2001] {nodes = ["TopK_0"]} : !graph.tensor<[N, 2001], i64> {
       %1 = tensor.index %i1
       %2 = arith.index_cast %1 : index to i64
@@ -216,20 +216,20 @@ builtin.module {
       %28 = arith.constant 0 : i64
       %29 = tensor.read %now[%i0, %27 + 1000 * (%k0 mod 2)] else %28
       %30 = arith.index_cast %26 : i64 to index
-      %31 = arith.constant 0 : i32
-      %32 = tensor.read %x[%i0, %30] else %31
-      %33 = arith.index_cast %29 : i64 to index
-      %34 = arith.constant 0 : i32
-      %35 = tensor.read %x[%i0, %33] else %34
-      %36 = arith.cmpi sge, %17, %8 : i64
-      %37 = arith.cmpi sge, %18, %8 : i64
-      %38 = arith.cmpi sge, %23, %2 : i64
-      %39 = arith.ori %37, %38 : i1
-      %40 = arith.constant true
-      %41 = arith.xori %39, %40 : i1
-      %42 = arith.cmpi sgt, %35, %32 : i32
-      %43 = arith.ori %36, %42 : i1
-      %44 = arith.andi %41, %43 : i1
+      %31 = arith.index_cast %29 : i64 to index
+      %32 = arith.cmpi sge, %17, %8 : i64
+      %33 = arith.cmpi sge, %18, %8 : i64
+      %34 = arith.cmpi sge, %23, %2 : i64
+      %35 = arith.ori %33, %34 : i1
+      %36 = arith.constant true
+      %37 = arith.xori %35, %36 : i1
+      %38 = arith.constant 0 : i32
+      %39 = tensor.read %x[%i0, %31] else %38
+      %40 = arith.constant 0 : i32
+      %41 = tensor.read %x[%i0, %30] else %40
+      %42 = arith.cmpi sgt, %39, %41 : i32
+      %43 = arith.ori %32, %42 : i1
+      %44 = arith.andi %37, %43 : i1
       %45 = arith.constant 1 : i64
       %46 = arith.addi %17, %45 : i64
       %47 = arith.select %44, %17, %46 : i64
@@ -240,17 +240,152 @@ builtin.module {
       %3 = tensor.read %1[%i0, %i1]
       tensor.yield %3 : i64
     }
-    %v = tensor.compute [%i0 : N, %i1 : 3] {nodes = ["TopK_0"]} : !graph.tensor<[N, 3], i32> {
+    %v = tensor.compute [%i0 : N, %i1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 100], i32> {
       %3 = tensor.read %2[%i0, %i1]
       %4 = arith.index_cast %3 : i64 to index
       %5 = arith.constant 0 : i32
       %6 = tensor.read %x[%i0, %4] else %5
       tensor.yield %6 : i32
     }
-    %p = tensor.compute [%i0 : N, %i1 : 3] {nodes = ["TopK_0"]} : !graph.tensor<[N, 3], i64> {
+    %p = tensor.compute [%i0 : N, %i1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 100], i64> {
       %3 = tensor.read %2[%i0, %i1]
       tensor.yield %3 : i64
     }
-    func.return %v, %p : !graph.tensor<[N, 3], i32>, !graph.tensor<[N, 3], i64>
+    func.return %v, %p : !graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>
+  }
+}
+// -----
+// passes: graph-to-tensor
+// The first few are found in blocks: of 16 the first one stays, by its place; those that stay are compared with each other.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 1], i32>, !graph.tensor<[N, 1], i64>) {
+    %v, %p = graph.top_k %x <k = 1, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 1], i32>, !graph.tensor<[N, 1], i64>)
+    func.return %v, %p : !graph.tensor<[N, 1], i32>, !graph.tensor<[N, 1], i64>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 1], i32>, !graph.tensor<[N, 1], i64>) {
+    %0 = tensor.compute [%i0 : N, %i1 : 63, %i2 : 16] add [%k0 : 16] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63, 16], i32> {
+      %1 = tensor.index 16 * %i1 + %k0
+      %2 = arith.index_cast %1 : index to i64
+      %3 = arith.constant 1000 : i64
+      %4 = arith.cmpi slt, %2, %3 : i64
+      %5 = tensor.index %k0
+      %6 = arith.index_cast %5 : index to i64
+      %7 = tensor.index %i2
+      %8 = arith.index_cast %7 : index to i64
+      %9 = arith.cmpi slt, %6, %8 : i64
+      %10 = arith.constant 0 : i32
+      %11 = tensor.read %x[%i0, 16 * %i1 + %k0] else %10
+      %12 = arith.constant 0 : i32
+      %13 = tensor.read %x[%i0, 16 * %i1 + %i2] else %12
+      %14 = arith.cmpi sgt, %11, %13 : i32
+      %15 = arith.constant 0 : i32
+      %16 = tensor.read %x[%i0, 16 * %i1 + %i2] else %15
+      %17 = arith.constant 0 : i32
+      %18 = tensor.read %x[%i0, 16 * %i1 + %k0] else %17
+      %19 = arith.cmpi sgt, %16, %18 : i32
+      %20 = arith.constant true
+      %21 = arith.xori %19, %20 : i1
+      %22 = arith.andi %9, %21 : i1
+      %23 = arith.ori %14, %22 : i1
+      %24 = arith.andi %4, %23 : i1
+      %25 = arith.extui %24 : i1 to i32
+      tensor.yield %25 : i32
+    }
+    %1 = tensor.compute [%i0 : N, %i1 : 63, %i2 : 1] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63, 1], i64> {
+      %2 = arith.constant -1 : i64
+      tensor.yield %2 : i64
+    }
+    %2 = tensor.update %1 as %now [%i0 : N, %i1 : 63] in order [%k0 : 16] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63, 1], i64> {
+      %3 = tensor.index 16 * %i1 + %k0
+      %4 = arith.index_cast %3 : index to i64
+      %5 = tensor.read %0[%i0, %i1, %k0]
+      %6 = arith.extsi %5 : i32 to i64
+      %7 = arith.constant 1000 : i64
+      %8 = arith.cmpi slt, %4, %7 : i64
+      %9 = arith.constant 1 : i64
+      %10 = arith.select %8, %6, %9 : i64
+      %11 = arith.index_cast %10 : i64 to index
+      tensor.put %4 at [%i0, %i1, %11]
+    }
+    %3 = tensor.compute [%i0 : N, %i1 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i64> {
+      %4 = tensor.read %2[%i0, %i1, 0]
+      tensor.yield %4 : i64
+    }
+    %4 = tensor.compute [%i0 : N, %i1 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i32> {
+      %5 = tensor.read %3[%i0, %i1]
+      %6 = arith.index_cast %5 : i64 to index
+      %7 = arith.constant 0 : i32
+      %8 = tensor.read %x[%i0, %6] else %7
+      tensor.yield %8 : i32
+    }
+    %5 = tensor.compute [%i0 : N, %i1 : 63] add [%k0 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i32> {
+      %6 = tensor.index %k0
+      %7 = arith.index_cast %6 : index to i64
+      %8 = tensor.index %i1
+      %9 = arith.index_cast %8 : index to i64
+      %10 = arith.cmpi slt, %7, %9 : i64
+      %11 = tensor.read %3[%i0, %k0]
+      %12 = tensor.read %3[%i0, %i1]
+      %13 = tensor.read %4[%i0, %k0]
+      %14 = tensor.read %4[%i0, %i1]
+      %15 = arith.constant 0 : i64
+      %16 = arith.cmpi sge, %11, %15 : i64
+      %17 = arith.constant 0 : i64
+      %18 = arith.cmpi slt, %12, %17 : i64
+      %19 = arith.cmpi sgt, %13, %14 : i32
+      %20 = arith.ori %18, %19 : i1
+      %21 = arith.andi %16, %20 : i1
+      %22 = tensor.read %3[%i0, %i1]
+      %23 = tensor.read %3[%i0, %k0]
+      %24 = tensor.read %4[%i0, %i1]
+      %25 = tensor.read %4[%i0, %k0]
+      %26 = arith.constant 0 : i64
+      %27 = arith.cmpi sge, %22, %26 : i64
+      %28 = arith.constant 0 : i64
+      %29 = arith.cmpi slt, %23, %28 : i64
+      %30 = arith.cmpi sgt, %24, %25 : i32
+      %31 = arith.ori %29, %30 : i1
+      %32 = arith.andi %27, %31 : i1
+      %33 = arith.constant true
+      %34 = arith.xori %32, %33 : i1
+      %35 = arith.andi %10, %34 : i1
+      %36 = arith.ori %21, %35 : i1
+      %37 = arith.extui %36 : i1 to i32
+      tensor.yield %37 : i32
+    }
+    %6 = tensor.compute [%i0 : N, %i1 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i64> {
+      %7 = arith.constant 0 : i64
+      tensor.yield %7 : i64
+    }
+    %7 = tensor.update %6 as %now [%i0 : N] in order [%k0 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i64> {
+      %8 = tensor.read %5[%i0, %k0]
+      %9 = arith.extsi %8 : i32 to i64
+      %10 = arith.index_cast %9 : i64 to index
+      %11 = tensor.index %k0
+      %12 = arith.index_cast %11 : index to i64
+      tensor.put %12 at [%i0, %10]
+    }
+    %8 = tensor.compute [%i0 : N, %i1 : 63] {nodes = ["TopK_0"]} : !graph.tensor<[N, 63], i64> {
+      %9 = tensor.read %7[%i0, %i1]
+      %10 = arith.index_cast %9 : i64 to index
+      %11 = arith.constant -1 : i64
+      %12 = tensor.read %3[%i0, %10] else %11
+      tensor.yield %12 : i64
+    }
+    %v = tensor.compute [%i0 : N, %i1 : 1] {nodes = ["TopK_0"]} : !graph.tensor<[N, 1], i32> {
+      %9 = tensor.read %8[%i0, %i1]
+      %10 = arith.index_cast %9 : i64 to index
+      %11 = arith.constant 0 : i32
+      %12 = tensor.read %x[%i0, %10] else %11
+      tensor.yield %12 : i32
+    }
+    %p = tensor.compute [%i0 : N, %i1 : 1] {nodes = ["TopK_0"]} : !graph.tensor<[N, 1], i64> {
+      %9 = tensor.read %8[%i0, %i1]
+      tensor.yield %9 : i64
+    }
+    func.return %v, %p : !graph.tensor<[N, 1], i32>, !graph.tensor<[N, 1], i64>
   }
 }

@@ -58,7 +58,7 @@ def test_cum_sum_of_odd_values() -> None:
 
 
 @dynamic
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (33, 7), (300, 300)])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (33, 7), (300, 300), (300, 64), (1500, 3)])
 @pytest.mark.parametrize("largest", [0, 1])
 def test_top_k(n: int, k: int, largest: int, dynamic: bool) -> None:
     """Many equal elements and some NaN; lines along both axes."""

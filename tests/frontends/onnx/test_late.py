@@ -133,6 +133,16 @@ def test_unique(sort: int) -> None:
     rows = [rng.integers(0, 2, (6, 2, 2)).astype(np.float32), np.zeros((6, 2, 2), np.float32)]
     for axis in (0, 1, -1):
         compare("Unique", [{"x": r} for r in rows], outputs=4, axis=axis, sorted=sort)
+        compare("Unique", [{"x": r} for r in rows], outputs=4, ranks=True, axis=axis, sorted=sort)
+
+
+@pytest.mark.parametrize("width", [1, 3, 5, 8])
+def test_unique_rows(width: int) -> None:
+    """Rows are sorted by ranks of columns, of pairs of columns and so on; many are equal, many differ in one place."""
+    rng = np.random.default_rng(width)
+    found = [rng.integers(-2, 2, (40, width)), rng.integers(0, 2, (40, width)) * rng.integers(0, 2, (40, 1))]
+    compare("Unique", [{"x": x.astype(np.float32)} for x in found], outputs=4, axis=0)
+    compare("Unique", [{"x": x.astype(np.int8)} for x in found], outputs=4, axis=0)
 
 
 def boxes_and_scores(seed: int, count: int) -> dict[str, Array]:
