@@ -8,8 +8,11 @@ import numpy as np
 
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import Expr
+from .bodies import Body
 from .builder import Value
 from .node import Node
+from .rules_control import Steps
+from .terms import Term, number
 
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")  # by the number that TreeEnsemble gives them
 NEGLIGIBLE = 1e-7  # SOFTMAX_ZERO takes a score between minus and plus this for none
@@ -98,3 +101,36 @@ def above(n: Node, score: Value, threshold: float) -> Value:
     """1 where the only score of a row is above, else 0: the position of a class."""
     rows: Expr = score.sizes[0]
     return n.cast(n.emit("Greater", n.reshape(score, [rows]), n.like(threshold, score)), np.int64)
+
+
+ROUNDS, CLOSE = 100, 0.005  # of coupling: at most, and how near it must come
+SURE = 1e-7  # a probability of one of two classes is not nearer to 0 or 1
+
+
+def coupled(n: Node, ratios: Term) -> Value:
+    """Probabilities of classes [rows, k] from those of i against j [rows, k, k] (0 for i = j), after Wu, Lin and Weng
+    (Probability estimates for multi-class classification by pairwise coupling, 2004, algorithm 2), as libsvm has it:
+    rounds of exact minimisation over one probability after the other, until all are near."""
+    rows, count, _ = ratios.sizes
+    k = int(count)
+    unit = number(n, np.eye(k), ratios.dtype)
+    other = ratios.transpose(0, 2, 1)
+    start = ratios.like(1 / k).expand(rows, k)
+    steps = Steps(n, Body(n.builder, f"{n.name}.coupling"), Expr.const(ROUNDS))
+    matrix = unit * (other * other).sum(2, keepdims=True) - other * ratios
+    states = [steps.state(t.value) for t in (matrix, start)]
+    q, p = (Term(n.within(steps.body.builder), s) for s in states)
+    one = number(p.node, np.eye(k), p.dtype)
+    qp = (q * p.unsqueeze(1)).sum(2)
+    pqp = (p * qp).sum(1, keepdims=True)
+    near = (qp - pqp).emit("Abs").max(1, keepdims=True).lt(CLOSE / k)
+    new = p
+    for i in range(k):
+        row = q.at(1, i)
+        own = row.part(1, i, 1)
+        diff = (pqp - qp.part(1, i, 1)) / own
+        scale = 1 + diff
+        pqp = (pqp + diff * (diff * own + 2 * qp.part(1, i, 1))) / scale / scale
+        qp, new = (qp + diff * row) / scale, (new + one.at(0, i) * diff) / scale
+    (_, found), _ = steps.finish([q.value, near.where(p, new).value], [])
+    return found

@@ -49,9 +49,17 @@ def part(n: Node, x: Value, axis: int, start: ExprLike, size: ExprLike) -> Value
 
 
 def attend(
-    n: Node, q: Value, k: Value, v: Value, scale: float, masks: Sequence[Value | None], softcap: float = 0.0
+    n: Node,
+    q: Value,
+    k: Value,
+    v: Value,
+    scale: float,
+    masks: Sequence[Value | None],
+    softcap: float = 0.0,
+    sink: Value | None = None,
 ) -> Value:
-    """softmax(q kᵀ * scale + masks) v, all of [batch, heads, time, size]."""
+    """softmax(q kᵀ * scale + masks) v, all of [batch, heads, time, size]. A `sink` [heads] is the score of one key more
+    per head, which takes its share of attention and gives nothing."""
     scores = n.emit("MatMul", q, n.emit("Transpose", k, perm=[0, 1, 3, 2]))
     scores = n.emit("Mul", scores, n.like(scale, scores))
     if softcap:
@@ -60,7 +68,12 @@ def attend(
     for mask in masks:
         if mask is not None:
             scores = n.emit("Add", scores, mask)
-    return n.emit("MatMul", n.emit("Softmax", scores, axis=-1), v)
+    if sink is None:
+        return n.emit("MatMul", n.emit("Softmax", scores, axis=-1), v)
+    *lead, keys = scores.sizes
+    column = n.emit("Expand", n.reshape(n.cast(sink, scores.dtype), [1, lead[1], 1, 1]), shape=[*lead, 1])
+    shares = n.emit("Softmax", n.emit("Concat", [scores, column], axis=3), axis=-1)
+    return n.emit("MatMul", part(n, shares, 3, 0, keys), v)
 
 
 def filtered(n: Node, kept: Value, x: Value, value: float) -> Value:
@@ -233,10 +246,13 @@ def group_query_attention(n: Node) -> Result:
     `seqlens_k` + 1 is how many keys a row has, the present ones included, but for a first prompt (no more keys than
     there are queries), whose rows begin at 0. Keys beyond are padding."""
     number, shared = n.required("num_heads"), n.required("kv_num_heads")
-    for name in ("smooth_softmax", "qk_output", "kv_cache_bit_width"):
+    for name in ("qk_output", "kv_cache_bit_width"):
         if n.attr(name, 0) not in (0, -1):
             raise UnsupportedError(f"{name} is set")
-    refuse(n, head_sink=11, k_scale=12, v_scale=13)
+    refuse(n, k_scale=12, v_scale=13)
+    sink = n.optional(11)
+    if sink is None and n.attr("smooth_softmax", 0) == 1:
+        sink = n.constant(np.zeros(number), np.float32)
     packed, lengths = n.input(0), n.cast(n.reshape(n.input(5), [n.input(0).sizes[0], 1]), np.int64)
     batch, time, width = packed.sizes
     if n.has(1):
@@ -263,14 +279,14 @@ def group_query_attention(n: Node) -> Result:
     keys = maximum(held, total)
     k, v = (behind(n, n.input(i), x, past, keys) if n.has(i) else x for i, x in ((3, k), (4, v)))
     group, scale = number // shared, scale_of(n, q.sizes[3])
-    spread = [repeated(n, x, group) for x in (k, v)]
+    spread = repeated(n, k, group), repeated(n, v, group)
     position, query = count(n, keys, [1, 1, 1, keys]), n.reshape(place, [place.sizes[0], 1, time, 1])
     seen = n.emit("LessOrEqual", position, query)
     if (window := n.attr("local_window_size", -1)) > 0:
         first = n.emit("Sub", query, n.constant(window, np.int64))
         seen = n.emit("And", seen, n.emit("Greater", position, first))
     masks = [n.optional(10), filtered(n, seen, q, -math.inf)]
-    return merged(n, attend(n, q, spread[0], spread[1], scale, masks, n.attr("softcap", 0.0))), k, v
+    return merged(n, attend(n, q, *spread, scale, masks, n.attr("softcap", 0.0), sink)), k, v
 
 
 def behind(n: Node, past: Value, x: Value, lengths: Value, keys: Expr) -> Value:

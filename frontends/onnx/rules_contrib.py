@@ -13,7 +13,7 @@ from onnx import defs
 
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import ONE
-from . import rules_data, rules_movement, rules_nets, rules_shape
+from . import rules_data, rules_formulas, rules_movement, rules_nets, rules_sampling, rules_shape
 from .builder import Value
 from .node import Node, Result, Rule
 
@@ -74,6 +74,22 @@ def fused_conv(n: Node) -> Value:
     if n.has(3):
         found = n.emit("Add", found, n.input(3))
     return activated(n, found, n.attr("activation", ""), n.attr("activation_params", []))
+
+
+def channels_last_conv(weights_too: bool) -> Rule:
+    """A fused convolution of [N, space..., C]. The weights of NhwcConv have their channels last as well, as ONNX
+    Runtime's tool writes them (transformers/fusion_nhwc_conv.py), though its schema says otherwise."""
+
+    def first(n: Node, x: Value) -> Value:
+        return n.emit("Transpose", x, perm=[0, x.rank - 1, *range(1, x.rank - 1)])
+
+    def rule(n: Node) -> Value:
+        w, added = n.input(1), n.optional(3)
+        values = [first(n, n.input(0)), first(n, w) if weights_too else w, n.optional(2)]
+        found = fused_conv(replace(n, values=[*values, None if added is None else first(n, added)]))
+        return n.emit("Transpose", found, perm=[0, *range(2, found.rank), 1])
+
+    return rule
 
 
 # ---- activations
@@ -170,6 +186,7 @@ RULES: Mapping[str, Rule] = {
     "BiasAdd": bias_add,
     "BiasGelu": gelu("none"),
     "EmbedLayerNormalization": embed_layer_normalization,
+    "CropAndResize": rules_sampling.crop_and_resize,
     "ExpandDims": expand_dims,
     "FastGelu": gelu("tanh"),
     "FusedConv": fused_conv,
@@ -177,6 +194,9 @@ RULES: Mapping[str, Rule] = {
     "FusedMatMul": fused_matmul,
     "GatherND": standard(rules_movement.RULES["GatherND"]),
     "Gelu": gelu("none"),
+    "Inverse": rules_formulas.inverse,
+    "NhwcConv": channels_last_conv(True),
+    "NhwcFusedConv": channels_last_conv(False),
     "Pad": standard(rules_movement.RULES["Pad"]),
     "QuickGelu": quick_gelu,
     "Range": standard(rules_shape.RULES["Range"]),

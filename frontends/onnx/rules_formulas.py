@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from ...errors import ModelError
-from ...ir.expr import Expr
+from ...ir.expr import Expr, product
 from .bodies import Body
 from .builder import Value
 from .node import Node, Result, Rule
@@ -46,39 +46,84 @@ def causal_conv(n: Node) -> Result:
     return y.value, whole.part(2, whole.sizes[2] - before, before).value
 
 
-# ---- Det
+# ---- matrices
 
 
 def det(n: Node) -> Value:
     """The product of the pivots of Gaussian elimination with row exchanges."""
     x = term(n, 0)
+    matrix, lead = square(x)
+    total = matrix.like(1.0).expand(*matrix.sizes[:1])
+    return reduced(matrix, total, matrix.sizes[1], eliminated)[1].reshape(*lead).cast(x.dtype).value
+
+
+def inverse(n: Node) -> Value:
+    """Gauss-Jordan elimination with row exchanges: what makes x the unit matrix makes the unit matrix its inverse."""
+    x = term(n, 0)
+    matrix, lead = square(x)
+    count, rows, _ = matrix.sizes
+    unit = iota(n, rows).eq(iota(n, rows, axis=0, rank=2)).where(matrix.like(1.0), 0.0)
+    both = concat([matrix, unit.expand(count, rows, rows)], 2)
+    both, _ = reduced(both, matrix.like(1.0).expand(count), rows, cleared)
+    return both.part(2, rows, rows).reshape(*lead, rows, rows).cast(x.dtype).value
+
+
+def square(x: Term) -> tuple[Term, Sequence[Expr]]:
+    """Square matrices as [count, rows, rows], and the axes before. Raises ModelError where they are none."""
     if x.rank < 2:
         raise ModelError(f"its input has {x.rank} dimensions, fewer than 2")
     *lead, rows, columns = x.sizes
-    n.builder.same(rows, columns, "Det: a matrix is not square")
-    matrix = x.wide().part(-1, 0, rows)
-    total = matrix.like(1.0).expand(*lead)
+    x.node.builder.same(rows, columns, f"{x.node.operator}: a matrix is not square")
+    return x.wide().part(-1, 0, rows).reshape(product(lead), rows, rows), lead
+
+
+Step = Callable[[Term, Term, Term], tuple[Term, Term]]
+
+
+def reduced(matrix: Term, total: Term, rows: Expr, step: Step) -> tuple[Term, Term]:
+    """`step` for each row in turn; written out where there are few."""
+    n = matrix.node
     if (known := rows.constant) is not None and known <= UNROLLED:
         for i in range(known):
-            matrix, total = eliminated(matrix, total, number(n, i, np.int64))
-        return total.cast(x.dtype).value
-    # the lead axes as one: the state of the loop
-    steps = Steps(n, Body(n.builder, f"{n.name}.det"), rows)
-    count = total.value.type.elements
-    states = [steps.state(t.value) for t in (matrix.reshape(count, rows, rows), total.reshape(count))]
+            matrix, total = step(matrix, total, number(n, i, np.int64))
+        return matrix, total
+    steps = Steps(n, Body(n.builder, f"{n.name}.{n.operator.lower()}"), rows)
+    states = [steps.state(t.value) for t in (matrix, total)]
     inside = n.within(steps.body.builder)
-    step = size(inside, Expr.symbol(steps.symbol))
-    after = eliminated(Term(inside, states[0]), Term(inside, states[1]), step)
-    (_, found), _ = steps.finish([t.value for t in after], [])
-    return Term(n, found).reshape(*lead).cast(x.dtype).value
+    now = size(inside, Expr.symbol(steps.symbol))
+    after = step(Term(inside, states[0]), Term(inside, states[1]), now)
+    (matrix_, total_), _ = steps.finish([t.value for t in after], [])
+    return Term(n, matrix_), Term(n, total_)
+
+
+def cleared(matrix: Term, total: Term, i: Term) -> tuple[Term, Term]:
+    """Column i made 0 but for a 1 on the diagonal."""
+    n = matrix.node
+    line = iota(n, matrix.sizes[1])
+    matrix, _, pivot, new = exchanged_rows(matrix, i)
+    new = new / pivot.unsqueeze(2)
+    factor = line.eq(i).where(0.0, matrix.emit("Gather", i, axis=2))
+    return line.eq(i).unsqueeze(1).where(new, matrix - factor.unsqueeze(2) * new), total
 
 
 def eliminated(matrix: Term, total: Term, i: Term) -> tuple[Term, Term]:
     """Column i below the diagonal made 0, after the row with its greatest element has come to row i; `total` times the
     pivot, and -1 where rows were exchanged."""
     n, lead = matrix.node, matrix.rank - 2
-    rows = matrix.sizes[-2]
-    line = iota(n, rows)
+    line = iota(n, matrix.sizes[-2])
+    matrix, chosen, pivot, new = exchanged_rows(matrix, i)
+    factor = matrix.emit("Gather", i, axis=lead + 1) / pivot
+    factor = (line.gt(i) & ~pivot.eq(0.0)).where(factor, 0.0)
+    matrix = matrix - factor.unsqueeze(lead + 1) * new
+    sign = chosen.eq(i).where(pivot, -pivot).reshape(*total.sizes)
+    return matrix, total * sign
+
+
+def exchanged_rows(matrix: Term, i: Term) -> tuple[Term, Term, Term, Term]:
+    """The matrices with the row, of those from i on, that has the greatest element in column i as row i; which one
+    that was [.., 1], the element [.., 1], the row [.., 1, columns]."""
+    n, lead = matrix.node, matrix.rank - 2
+    line = iota(n, matrix.sizes[-2])
     column = matrix.emit("Gather", i, axis=lead + 1)
     size_ = line.ge(i).where(column.emit("Abs"), -1.0)
     chosen = size_.emit("ArgMax", axis=lead, keepdims=False).unsqueeze(lead)  # [.., 1]
@@ -87,12 +132,7 @@ def eliminated(matrix: Term, total: Term, i: Term) -> tuple[Term, Term]:
     new = exchanged.unsqueeze(lead + 1).where(matrix, 0.0).sum(lead, keepdims=True)  # the chosen row
     matrix = exchanged.unsqueeze(lead + 1).where(old, matrix)
     matrix = first.unsqueeze(1).where(new, matrix)
-    pivot = new.emit("Gather", i, axis=lead + 1)  # [.., 1]
-    factor = matrix.emit("Gather", i, axis=lead + 1) / pivot
-    factor = (line.gt(i) & ~pivot.eq(0.0)).where(factor, 0.0)
-    matrix = matrix - factor.unsqueeze(lead + 1) * new
-    sign = chosen.eq(i).where(pivot, -pivot).reshape(*total.sizes)
-    return matrix, total * sign
+    return matrix, chosen, new.emit("Gather", i, axis=lead + 1), new
 
 
 RULES: Mapping[str, Rule] = {"CausalConvWithState": causal_conv, "Det": det}

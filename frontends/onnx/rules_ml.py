@@ -11,9 +11,10 @@ import numpy as np
 from ...errors import ModelError, UnsupportedError
 from ...ir.expr import Expr, maximum, product
 from .builder import Value
-from .ml_scores import above, best, both_classes, class_labels, labelled, matrix, transformed
+from .ml_scores import SURE, above, best, both_classes, class_labels, coupled, labelled, matrix, transformed
 from .node import Node, Rule
 from .source import Array
+from .terms import Term, concat, number
 
 KERNELS = ("LINEAR", "POLY", "RBF", "SIGMOID")
 
@@ -146,15 +147,20 @@ def only(n: Node, what: str) -> tuple[Array, str]:
 
 
 def one_hot_encoder(n: Node) -> Value:
-    """A new last axis over the categories. An element that is none of them has zeros, whatever `zeros` says:
-    there is no error that depends on data."""
+    """A new last axis over the categories. An element that is none of them has zeros; with `zeros` = 0 it ends the
+    run."""
     x = n.input(0)
     categories = n.attr("cats_int64s", [])
-    n.attr("zeros", 1)
     if not categories:
         raise UnsupportedError("its categories are strings, which ircc cannot compute with")
     wide = n.reshape(n.cast(x, np.int64), [*x.sizes, 1])
-    return n.cast(n.emit("Equal", wide, n.constant(categories, np.int64)), np.float32)
+    same = n.emit("Equal", wide, n.constant(categories, np.int64))
+    if not n.attr("zeros", 1):
+        known = n.emit("ReduceMax", n.cast(same, np.int64), axes=[-1], keepdims=False)
+        unknown = n.emit("Sub", n.constant(1, np.int64), known)
+        strangers = n.emit("ReduceSum", unknown, axes=[*range(x.rank)], keepdims=False)
+        n.check(n.counted(strangers, "strangers"), "OneHotEncoder: an element is none of the categories")
+    return n.cast(same, np.float32)
 
 
 # ---- linear models
@@ -271,13 +277,34 @@ def svm_classifier(n: Node) -> tuple[Value | None, Value]:
     found = linear(n, kernel(n, x, table(n, "support_vectors", sum(each))), weights, rho[: len(pairs)])
     chosen = labelled(n, winner(n, found, pairs, count), labels) if n.wants(0) else None
     if n.attr("prob_a", []):
-        raise UnsupportedError("prob_a and prob_b: probabilities coupled over pairs of classes are computed in a loop")
+        return chosen, transformed(n, coupled(n, against(n, found, pairs, count)), transform)
     if count > 2:
         return chosen, transformed(n, found, transform)
     if transform == "PROBIT":
         raise UnsupportedError("post_transform PROBIT of one score for two classes is not defined")
     pair = both_classes(n, found, "negated" if transform in ("NONE", "LOGISTIC") else "from one")
     return chosen, n.emit("Sigmoid", pair) if transform == "LOGISTIC" else pair
+
+
+def against(n: Node, scores: Value, pairs: list[tuple[int, int]], count: int) -> Term:
+    """The probability of each class against each other one [rows, classes, classes], by Platt's sigmoid of the score of
+    the pair."""
+    a, b = (np.asarray(n.required(f"prob_{name}"), np.float32) for name in "ab")
+    if not len(a) == len(b) == len(pairs):
+        raise ModelError(f"{len(a)} prob_a and {len(b)} prob_b for {len(pairs)} pairs of classes")
+    score = Term(n, scores)
+    sure = 1.0 - (score * number(n, a, score.dtype) + number(n, b, score.dtype)).emit("Sigmoid")
+    sure = sure.clip(SURE, 1.0 - SURE)
+    zero = sure.part(1, 0, 1) * 0.0
+    place = {pair: p for p, pair in enumerate(pairs)}
+    found: list[Term] = []
+    for i in range(count):
+        for j in range(count):
+            if i == j:
+                found.append(zero)
+            else:
+                found.append(sure.part(1, place[i, j], 1) if i < j else 1.0 - sure.part(1, place[j, i], 1))
+    return concat(found, 1).reshape(scores.sizes[0], count, count)
 
 
 def winner(n: Node, scores: Value, pairs: list[tuple[int, int]], count: int) -> Value:

@@ -199,8 +199,6 @@ def matmul_n_bits(n: Node) -> Value:
     size, columns, bits, block = (int(n.required(k)) for k in ("K", "N", "bits", "block_size"))
     if n.attr("weight_prepacked", 0):
         raise UnsupportedError("its weights are packed for one device", hint="export it without weight_prepacked")
-    if n.has(4):
-        raise UnsupportedError("g_idx: blocks that are not in order")
     if size < 1 or columns < 1 or block < 1:
         raise ModelError(f"K = {size}, N = {columns} and block_size = {block} must be positive")
     blocks = -(-size // block)
@@ -214,11 +212,17 @@ def matmul_n_bits(n: Node) -> Value:
         zero = n.cast(n.reshape(zero, [columns, blocks]), np.float32)
     else:
         zero = n.constant(2 ** (bits - 1), np.float32)
-    if zero.rank:
-        zero = repeated(n, zero, 1, block, Expr.const(blocks * block))
-    scale = repeated(n, n.cast(scales, np.float32), 1, block, Expr.const(blocks * block))
-    found = n.emit("Mul", n.emit("Sub", n.cast(weights, np.float32), zero), scale)
-    found = n.emit("Transpose", first(n, found, 1, Expr.const(size)), perm=[1, 0])
+
+    def of(parameter: Value) -> Value:
+        """One per row of weights: that of the row's block, or, with g_idx, of the group that it names."""
+        if n.has(4):
+            return n.emit("Gather", parameter, first(n, n.input(4), 0, Expr.const(size)), axis=1)
+        return repeated(n, parameter, 1, block, Expr.const(size))
+
+    weights = n.cast(first(n, weights, 1, Expr.const(size)), np.float32)
+    found = n.emit("Sub", weights, of(zero) if zero.rank else zero)
+    found = n.emit("Mul", found, of(n.cast(scales, np.float32)))
+    found = n.emit("Transpose", found, perm=[1, 0])
     return plus(n, n.emit("MatMul", a, n.cast(found, a.dtype)), bias)
 
 

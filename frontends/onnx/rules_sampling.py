@@ -141,6 +141,38 @@ def roi_align(n: Node) -> Value:
     return integrated_regions(x, batch, starts, widths, bins)
 
 
+def crop_and_resize(n: Node) -> Value:
+    """Each region, given by corners as parts of the image, resized: its corners are samples, and outside of the image
+    there is `extrapolation_value`. (TensorFlow's operator of that name.)"""
+    x, rois, batch = term(n, 0), term(n, 1).wide(), term(n, 2).cast(np.int64)
+    mode, crop = n.attr("mode", "bilinear"), n.sizes(3, "crop_size")
+    if x.rank != 4 or rois.rank != 2 or len(crop) != 2 or mode not in ("bilinear", "nearest"):
+        raise ModelError(f"its inputs have {x.rank} and {rois.rank} dimensions, mode is {mode!r}")
+    rois, rank = rois.sized(0, batch.sizes[0]).sized(1, 4), 6  # region, channel, crop (2), corners (2)
+    found: list[Term] = []
+    indices = [batch.reshape(*batch.sizes, *[1] * (rank - 1)), iota(n, x.sizes[1], axis=1, rank=rank)]
+    weights: list[Term] = []
+    for axis in range(2):
+        first, last = (rois.part(1, axis + 2 * i, 1).reshape(rois.sizes[0], *[1] * (rank - 1)) for i in range(2))
+        far = size(n, x.sizes[2 + axis] - 1, rois.dtype)
+        count = size(n, crop[axis], rois.dtype)
+        at = iota(n, crop[axis], axis=2 + axis, rank=rank, dtype=rois.dtype)
+        place = first * far + at * ((last - first) * far / (count - 1).maximum(1.0))
+        place = count.gt(1.0).where(place, (first + last) * 0.5 * far)
+        corner = iota(n, 2, axis=4 + axis, rank=rank, dtype=rois.dtype)
+        found.append(place.ge(0.0) & place.le(far))
+        low = place.emit("Floor")
+        if mode == "nearest":  # halves go up; both corners are the same
+            low, rest = (place + 0.5).emit("Floor"), place.like(0.0)
+        else:
+            rest = place - low
+        weights.append(corner.eq(0.0).where(1.0 - rest, rest))
+        indices.append(corner.eq(0.0).where(low, low + 1).minimum(far).cast(np.int64))
+    value = (x.take(*indices).wide() * weights[0] * weights[1]).sum(4, 5)
+    inside = (found[0] & found[1]).reshape(rois.sizes[0], 1, *crop)
+    return inside.where(value, n.attr("extrapolation_value", 0.0)).cast(x.dtype).value
+
+
 def sampled_regions(
     x: Term, batch: Term, starts: Sequence[Term], widths: Sequence[Term], bins: Sequence[int], ratio: int, mode: str
 ) -> Value:

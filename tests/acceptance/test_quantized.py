@@ -156,8 +156,20 @@ for t in (np.uint8, np.int8):
             transB=1,
         ),
     ])  # fmt: skip
+GROUPS = RNG.permutation(np.arange(70, dtype=np.int32) // 16)
 ROWS.extend(
     [
+        *(
+            microsoft(
+                "MatMulNBits",
+                [floats(3, 70), integers(7, 5, 8), floats(7, 5), zero, GROUPS],
+                K=70,
+                N=7,
+                bits=4,
+                block_size=16,
+            )
+            for zero in (None, floats(7, 5))
+        ),
         *(
             microsoft(
                 "MatMulNBits",
@@ -240,6 +252,20 @@ def test_operator(row: Row, variant: str) -> None:
             assert np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max(initial=0) <= row.steps
         else:
             np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6 * np.abs(theirs[theirs == theirs]).max())
+
+
+def test_groups_have_packed_zero_points_too() -> None:
+    """As the schema says; ONNX Runtime takes 8 for all of them where there is a g_idx."""
+    zero = integers(7, 3)
+    plain = np.stack([zero & 15, zero >> 4], 2).reshape(7, 6)[:, :5].astype(np.float32)
+    inputs = [floats(3, 70), integers(7, 5, 8), floats(7, 5)]
+    found: list[Array] = []
+    for points in (zero, plain):
+        row = microsoft("MatMulNBits", [*inputs, points, GROUPS], K=70, N=7, bits=4, block_size=16)
+        model, feeds = model_of(row, True, False)
+        model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+        found += ircc.compile(model, threads=1).run(feeds).values()
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 # ---- models that ONNX Runtime's own quantiser wrote

@@ -51,6 +51,17 @@ IMAGE, KERNEL = f(1, 3, 6, 5), f(4, 3, 3, 3)
 TABLES = [f(11, 8), f(9, 8), f(2, 8), f(8), f(8)]
 FLAGS = i32([1, 1, 0], [1, 1, 1])
 
+REGIONS = np.array(
+    [[0, 0, 1, 1], [0.1, 0.2, 0.73, 0.91], [0.9, 0.8, 0.21, 0.1], [-0.3, -0.2, 1.4, 1.2], [0.4, 0.4, 0.4, 0.4]],
+    np.float32,
+)
+
+
+def matrices(n: int) -> Array:
+    """Two whose pivots lie on the other diagonal."""
+    return f(2, n, n) + 3 * np.eye(n, dtype=np.float32)[::-1]
+
+
 ROWS = [
     Row("FusedMatMul", [f(2, 3, 4), f(2, 4, 5)], {"alpha": 0.5}),
     Row("FusedMatMul", [f(2, 4, 3), f(2, 5, 4)], {"transA": 1, "transB": 1}),
@@ -73,6 +84,12 @@ ROWS = [
     Row("ExpandDims", [X, i32(1)[0]]),
     Row("SimplifiedLayerNormalization", [X, B], {"epsilon": 1e-5}),
     Row("Trilu", [f(3, 4), np.array(1, np.int64)], {"upper": 0}),
+    *(Row("Inverse", [matrices(n)]) for n in (1, 3, 4, 5, 9)),
+    *(
+        Row("CropAndResize", [f(2, 3, 6, 7), REGIONS, i32(0, 1, 1, 0, 1), i32(*crop)], {"mode": mode, **more})
+        for mode in ("bilinear", "nearest") for crop in ((3, 5), (1, 4), (7, 1))
+        for more in ({}, {"extrapolation_value": 2.5})
+    ),
     # attention
     *(
         Row("Attention", [X, f(8, 24), f(24), mask], {"num_heads": 2, **more})
@@ -108,6 +125,8 @@ def grouped(past: int, time: int, lengths: list[int], size: int = 8, **attribute
     ]  # fmt: skip
     if attributes.get("do_rotary"):
         inputs += caches(20, size // 2)
+    if attributes.pop("sink", False):
+        inputs += [*[None] * (11 - len(inputs)), f(4)]
     return Row("GroupQueryAttention", inputs, {"num_heads": 4, "kv_num_heads": 2, **attributes}, 3)
 
 
@@ -119,6 +138,10 @@ ROWS.extend(
         grouped(4, 1, [5, 3], size=16, do_rotary=1),
         grouped(0, 5, [5, 5], size=16, do_rotary=1, rotary_interleaved=1, local_window_size=3),
         grouped(4, 3, [7], softcap=2.0, scale=0.5),
+        grouped(0, 5, [5, 5], smooth_softmax=1),
+        grouped(4, 1, [5, 3], smooth_softmax=1, local_window_size=3, softcap=2.0),
+        grouped(4, 1, [5, 3], sink=True),
+        grouped(0, 5, [5, 5], sink=True, smooth_softmax=1),
     ]
 )
 
@@ -155,7 +178,7 @@ def model_of(row: Row, symbolic: bool) -> onnx.ModelProto:
 VARIED = [
     row
     for row in ROWS
-    if any(name in row.operator for name in ("Attention", "Rotary", "Skip")) and "24_24_4" not in str(row)
+    if any(name in row.operator for name in ("Attention", "Rotary", "Skip", "Inverse")) and "24_24_4" not in str(row)
 ]  # ends and starts are told from lengths by their number, which must be twice the batch's
 
 
@@ -187,6 +210,19 @@ def test_what_onnxruntime_has_for_gpus_only() -> None:
     np.testing.assert_allclose(result(packed), wanted, 1e-5, 1e-6)
     halves = Row("MultiHeadAttention", [plain[0], np.stack([k, v], 3)], {"num_heads": 2})
     np.testing.assert_allclose(result(halves), wanted, 1e-5, 1e-6)
+
+
+def test_convolutions_with_channels_last() -> None:
+    """As ONNX Runtime's tool writes NhwcConv, and the schema describes NhwcFusedConv: its kernels are for GPUs."""
+    x, w, b, z = f(2, 4, 7, 6), f(6, 2, 3, 3), f(6), f(2, 6, 7, 6)
+    attributes: dict[str, Any] = {"group": 2, "pads": [1, 1, 1, 1]}
+    last, back = (0, 2, 3, 1), (0, 3, 1, 2)
+    wanted = result(Row("FusedConv", [x, w, b, z], {**attributes, "activation": "Relu"}))
+    row = Row("NhwcFusedConv", [x.transpose(last), w, b, z.transpose(last)], {**attributes, "activation": "Relu"})
+    np.testing.assert_allclose(result(row).transpose(back), wanted, 1e-5, 1e-6)
+    wanted = result(Row("FusedConv", [x, w, b], attributes))
+    row = Row("NhwcConv", [x.transpose(last), w.transpose(last), b], attributes)
+    np.testing.assert_allclose(result(row).transpose(back), wanted, 1e-5, 1e-6)
 
 
 def test_a_fused_operator_refuses_an_activation_that_is_none() -> None:

@@ -298,6 +298,14 @@ def test_the_last_of_equal_keys_counts() -> None:
     np.testing.assert_array_equal(ircc.compile(model).run({"x": x})["y0"], [7, 6, -1])
 
 
+def test_one_hot_encoder_without_zeros_knows_all() -> None:
+    x = np.array([[1, -1], [0, 2], [2, 2]])
+    model = model_of("OneHotEncoder", x, cats_int64s=[-1, 0, 1, 2], zeros=0)
+    agrees(model, x)
+    with pytest.raises(ircc.errors.InputError, match="none of the categories"):
+        ircc.compile(model).run({"x": x + 1})
+
+
 # ---- linear models and support vector machines
 
 
@@ -335,5 +343,19 @@ def test_svm_classifier(kind: str, classes: int) -> None:
         vectors_per_class=[3, *[2] * (classes - 1)], support_vectors=rows_of(3, vectors).ravel().tolist(),
         coefficients=normal((classes - 1) * vectors).tolist(), rho=normal(pairs).tolist(),
         classlabels_ints=[*range(10, 10 + classes)],
+    )  # fmt: skip
+    agrees(model, x, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize("transform", ["NONE", "SOFTMAX"])
+def test_svm_probabilities(classes: int, transform: str) -> None:
+    pairs, vectors = classes * (classes - 1) // 2, 2 * classes + 1
+    model = model_of(
+        "SVMClassifier", x := rows_of(3), 2, version=1, kernel_type="RBF", kernel_params=[0.4, 0.3, 3.0],
+        vectors_per_class=[3, *[2] * (classes - 1)], support_vectors=rows_of(3, vectors).ravel().tolist(),
+        coefficients=normal((classes - 1) * vectors).tolist(), rho=normal(pairs).tolist(),
+        prob_a=(-1 - abs(normal(pairs))).tolist(), prob_b=normal(pairs).tolist(),
+        classlabels_ints=[*range(10, 10 + classes)], post_transform=transform,
     )  # fmt: skip
     agrees(model, x, 1e-4, 1e-4)
