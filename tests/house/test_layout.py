@@ -66,13 +66,12 @@ def declared(*requirements: str) -> set[str]:
 
 def test_what_is_imported_is_declared() -> None:
     project = PROJECT["project"]
-    always = declared(*project["dependencies"])
+    always, distributions = declared(*project["dependencies"]), packages_distributions()
     for path in sources():
         allowed = set(always)
         if path.parts[0] == "testing":
             allowed |= declared(*project["optional-dependencies"]["testing"])
         others = imported(path) - sys.stdlib_module_names - {"ircc"}
-        distributions = packages_distributions()
         missing = {
             name
             for name in others

@@ -173,21 +173,21 @@ builtin.module {
 // passes: graph-to-tensor
 // The greatest elements are the first ones of a sort: each pass merges pairs of runs from one half of a line to the other.
 builtin.module {
-  func.func @main(%x : !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>) {
-    %v, %p = graph.top_k %x <k = 100, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>)
-    func.return %v, %p : !graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>
+  func.func @main(%x : !graph.tensor<[N, 260], i32>) -> (!graph.tensor<[N, 200], i32>, !graph.tensor<[N, 200], i64>) {
+    %v, %p = graph.top_k %x <k = 200, axis = 1, largest = true, sorted = true> {nodes = ["TopK_0"]} : (!graph.tensor<[N, 260], i32>) -> (!graph.tensor<[N, 200], i32>, !graph.tensor<[N, 200], i64>)
+    func.return %v, %p : !graph.tensor<[N, 200], i32>, !graph.tensor<[N, 200], i64>
   }
 }
 // =====
 builtin.module {
-  func.func @main(%x: !graph.tensor<[N, 1000], i32>) -> (!graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>) {
-    %0 = tensor.compute [%i0 : N, %i1 : 2001] {nodes = ["TopK_0"]} : !graph.tensor<[N, 2001], i64> {
+  func.func @main(%x: !graph.tensor<[N, 260], i32>) -> (!graph.tensor<[N, 200], i32>, !graph.tensor<[N, 200], i64>) {
+    %0 = tensor.compute [%i0 : N, %i1 : 521] {nodes = ["TopK_0"]} : !graph.tensor<[N, 521], i64> {
       %1 = tensor.index %i1
       %2 = arith.index_cast %1 : index to i64
       tensor.yield %2 : i64
     }
-    %1 = tensor.update %0 as %now [%i0 : N] in order [%k0 : 10, %k1 : 1000] {nodes = ["TopK_0"]} : !graph.tensor<[N, 2001], i64> {
-      %2 = arith.constant 1000 : i64
+    %1 = tensor.update %0 as %now [%i0 : N] in order [%k0 : 9, %k1 : 260] {nodes = ["TopK_0"]} : !graph.tensor<[N, 521], i64> {
+      %2 = arith.constant 260 : i64
       %3 = tensor.index %k1
       %4 = arith.index_cast %3 : index to i64
       %5 = arith.constant 1 : i64
@@ -201,7 +201,7 @@ builtin.module {
       %13 = arith.constant 0 : i64
       %14 = arith.cmpi eq, %12, %13 : i64
       %15 = arith.constant 0 : i64
-      %16 = tensor.read %now[%i0, 2000]
+      %16 = tensor.read %now[%i0, 520]
       %17 = arith.select %14, %15, %16 : i64
       %18 = arith.subi %12, %17 : i64
       %19 = arith.subi %4, %12 : i64
@@ -211,10 +211,10 @@ builtin.module {
       %23 = arith.addi %22, %18 : i64
       %24 = arith.index_cast %20 : i64 to index
       %25 = arith.constant 0 : i64
-      %26 = tensor.read %now[%i0, %24 + 1000 * (%k0 mod 2)] else %25
+      %26 = tensor.read %now[%i0, %24 + 260 * (%k0 mod 2)] else %25
       %27 = arith.index_cast %23 : i64 to index
       %28 = arith.constant 0 : i64
-      %29 = tensor.read %now[%i0, %27 + 1000 * (%k0 mod 2)] else %28
+      %29 = tensor.read %now[%i0, %27 + 260 * (%k0 mod 2)] else %28
       %30 = arith.index_cast %26 : i64 to index
       %31 = arith.index_cast %29 : i64 to index
       %32 = arith.cmpi sge, %17, %8 : i64
@@ -234,24 +234,24 @@ builtin.module {
       %46 = arith.addi %17, %45 : i64
       %47 = arith.select %44, %17, %46 : i64
       %48 = arith.select %44, %29, %26 : i64
-      tensor.put %48 at [%i0, %k1 + 1000 * ((%k0 + 1) mod 2)], %47 at [%i0, 2000]
+      tensor.put %48 at [%i0, %k1 + 260 * ((%k0 + 1) mod 2)], %47 at [%i0, 520]
     }
-    %2 = tensor.compute [%i0 : N, %i1 : 1000] {nodes = ["TopK_0"]} : !graph.tensor<[N, 1000], i64> {
-      %3 = tensor.read %1[%i0, %i1]
+    %2 = tensor.compute [%i0 : N, %i1 : 260] {nodes = ["TopK_0"]} : !graph.tensor<[N, 260], i64> {
+      %3 = tensor.read %1[%i0, %i1 + 260]
       tensor.yield %3 : i64
     }
-    %v = tensor.compute [%i0 : N, %i1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 100], i32> {
+    %v = tensor.compute [%i0 : N, %i1 : 200] {nodes = ["TopK_0"]} : !graph.tensor<[N, 200], i32> {
       %3 = tensor.read %2[%i0, %i1]
       %4 = arith.index_cast %3 : i64 to index
       %5 = arith.constant 0 : i32
       %6 = tensor.read %x[%i0, %4] else %5
       tensor.yield %6 : i32
     }
-    %p = tensor.compute [%i0 : N, %i1 : 100] {nodes = ["TopK_0"]} : !graph.tensor<[N, 100], i64> {
+    %p = tensor.compute [%i0 : N, %i1 : 200] {nodes = ["TopK_0"]} : !graph.tensor<[N, 200], i64> {
       %3 = tensor.read %2[%i0, %i1]
       tensor.yield %3 : i64
     }
-    func.return %v, %p : !graph.tensor<[N, 100], i32>, !graph.tensor<[N, 100], i64>
+    func.return %v, %p : !graph.tensor<[N, 200], i32>, !graph.tensor<[N, 200], i64>
   }
 }
 // -----
