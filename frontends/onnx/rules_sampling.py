@@ -194,7 +194,8 @@ def sampled_regions(
         low = place.emit("Floor").minimum(length - 1)
         rest = low.ge(length - 1).where(0.0, place - low)
         weight = corner.eq(0).where(1 - rest, rest)
-        indices.append((low + corner).minimum(length - 1).cast(np.int64))
+        # outside of x there is no index: 0 times what is there may be NaN
+        indices.append(inside.where((low + corner).minimum(length - 1), -1.0).cast(np.int64))
         weights.append(inside.where(weight, 0.0).cast(x.wide().dtype))
     found = x.take(*indices).wide() * weights[0] * weights[1]
     found = found.sum(4, 5, 6, 7) / float(ratio * ratio) if mode == "avg" else found.max(4, 5, 6, 7)
