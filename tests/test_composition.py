@@ -222,3 +222,32 @@ def test_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_compiler_is_not_imported_for_what_needs_none() -> None:
     assert ircc.compile(model("(float[N] x) => (float[N] y)", "y = Neg(x)")).kernels[0].strategy != "python"
+
+
+def test_a_rank_that_depends_on_data_is_settled_when_it_runs() -> None:
+    """What the importer knows of the values beside it stays known: how many sizes a Reshape is given, and ranks."""
+    proto = model(
+        "(int64[3] size, float[2, 3] x) => (float[A, B, C] y, float[D, E] z)",
+        """count = Size(size)  five = Constant<value_int = 5>()  long = Equal(count, five)
+           target = If(long) <
+             then_branch = a () => (int64[1] s) { s = Constant<value_ints = [1]>() },
+             else_branch = b () => (int64[3] t) { t = Identity(size) }
+           >
+           image = If(long) <
+             then_branch = c () => (float[1] s) { s = Constant<value_floats = [1.0]>() },
+             else_branch = d () => (float[2, 3] t) { t = Identity(x) }
+           >
+           n, h, w = Split<axis = 0, num_outputs = 3>(size)
+           one = Constant<value_ints = [1]>()  zero = Constant<value_float = 0.0>()
+           flat = Equal(w, one)
+           wf = Cast<to = 1>(w)
+           step = If(flat) <
+             then_branch = e () => (float s) { s = Identity(zero) },
+             else_branch = f () => (float[1] t) { t = Div(wf, wf) }
+           >
+           r = Reshape(x, target)  y = Add(r, step)
+           q = Add(image, step)  z = Transpose<perm = [1, 0]>(q)""",
+    )
+    for size in ([1, 2, 3], [3, 2, 1], [2, 3, 1]):
+        engine = same(proto, {"size": np.array(size), "x": X[:, :3]})
+        assert not engine.native

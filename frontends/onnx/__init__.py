@@ -83,7 +83,7 @@ class Whole:
     def pieces(self) -> list[Piece]:
         """What is compiled and what needs Python, in the order in which it runs."""
         importer = _imported(self.source, None)[1]
-        return cut(self.source, importer.python, importer.known)
+        return cut(self.source, importer.python, importer.known, importer.types_found)
 
     def constants(self) -> dict[str, Any]:
         """Outputs that are initializers."""

@@ -55,11 +55,12 @@ def inferred_types(model: ModelProto) -> dict[str, TypeProto]:
 
 
 def for_inference(model: ModelProto) -> ModelProto:
-    """A copy for type inference: as the checker's, but an output of unknown shape has none."""
+    """A copy for type inference: as the checker's, but an input or output of unknown shape has none."""
     light = without_weights(model)
-    for given, info in zip(model.graph.output, light.graph.output, strict=True):
-        if not given.type.tensor_type.HasField("shape"):
-            info.type.tensor_type.ClearField("shape")
+    for whole, copy in ((model.graph.input, light.graph.input), (model.graph.output, light.graph.output)):
+        for given, info in zip(whole, copy, strict=False):  # behind the inputs come large weights
+            if not given.type.tensor_type.HasField("shape"):
+                info.type.tensor_type.ClearField("shape")
     return light
 
 

@@ -34,11 +34,11 @@ class Piece:
     reason: str = ""
 
 
-def cut(source: Source, python: Mapping[int, str], known: Set[str]) -> list[Piece]:
+def cut(source: Source, python: Mapping[int, str], known: Set[str], found: Mapping[str, TypeProto]) -> list[Piece]:
     """The pieces in the order in which they run; `python` says why, for the position of each node that needs it.
 
-    Values in `known`, constants and what follows from sizes, are computed anew in every piece that uses them, so that
-    they are known there too."""
+    `found` has types that the importer knows, beyond what ONNX infers. Values in `known`, constants and what follows
+    from sizes, are computed anew in every piece that uses them, so that they are known there too."""
     model = source.model
     nodes = [(node, reason) for i, n in enumerate(model.graph.node) for node, reason in _apart(n, python.get(i, ""), i)]
     outputs = [output.name for output in model.graph.output]
@@ -50,7 +50,7 @@ def cut(source: Source, python: Mapping[int, str], known: Set[str]) -> list[Piec
     ]
     made = [{name for node in group for name in node.output if name} for group, _ in groups]
     used = [set().union(*map(names_used, group)) - own for (group, _), own in zip(groups, made, strict=True)]
-    types = inferred_types(model)
+    types = completed(inferred_types(model), found)
     pieces: list[Piece] = []
     given = {**_infos(types), **{info.name: info for info in model.graph.input}}
     wanted = [set(outputs).union(*(used[i + 1 :])) for i in range(len(groups))]
@@ -121,6 +121,21 @@ def _groups(nodes: Sequence[tuple[NodeProto, str]]) -> list[tuple[list[NodeProto
     for found in sorted({*compiled, *python}):
         groups += [(compiled[found], "")] if found in compiled else python[found]
     return groups
+
+
+def completed(types: Mapping[str, TypeProto], found: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
+    """The types, with the sizes of `found` where they lack some."""
+    whole = dict(types)
+    for name, more in found.items():
+        dims, known = (dims_of(types[name]) if name in types else None), dims_of(more)
+        if known is None or (name in types and types[name].tensor_type.elem_type != more.tensor_type.elem_type):
+            continue
+        whole[name] = TypeProto()
+        whole[name].CopyFrom(more)
+        if dims is not None and len(dims) == len(known):
+            sizes = [b if b is not None else a for a, b in zip(dims, known, strict=True)]
+            whole[name] = helper.make_tensor_type_proto(more.tensor_type.elem_type, sizes)
+    return whole
 
 
 def _infos(types: Mapping[str, TypeProto]) -> dict[str, ValueInfoProto]:

@@ -24,8 +24,8 @@ def local_functions(model: ModelProto) -> dict[Key, FunctionProto]:
     return {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
 
 
-def type_proto(value: Held) -> TypeProto:
-    """A tensor's type as ONNX says it, symbolic sizes by their text; an empty type for anything else."""
+def type_proto(value: Held, symbols: bool = True) -> TypeProto:
+    """A tensor's type as ONNX says it, symbolic sizes by their text or left out; an empty type for anything else."""
     proto = TypeProto()
     if isinstance(value, Value):
         proto.tensor_type.elem_type = ONNX_TYPES[value.dtype]
@@ -35,7 +35,7 @@ def type_proto(value: Held) -> TypeProto:
             dim = shape.dim.add()
             if (k := size.constant) is not None:
                 dim.dim_value = k
-            else:
+            elif symbols:
                 dim.dim_param = str(size)
     return proto
 

@@ -33,7 +33,7 @@ from ...ir.types import TensorType, element_of, is_float
 from .bodies import Body
 from .builder import Builder, ConstraintError, Held, Value, ValueList, check_size, constant, hint
 from .check import inferred_types
-from .functions import canonical, has_body, is_too_old, local_functions, schema_function
+from .functions import canonical, has_body, is_too_old, local_functions, schema_function, type_proto
 from .inputs import InputShapes, Shapes, dims_of
 from .node import Node, Rule
 from .opaque import Opaque, Unknown, body_reason, is_open, opaque_type, python_reason
@@ -138,6 +138,12 @@ class Importer:
     def known(self) -> set[str]:
         """Names of values that are known without a run: constants, and what follows from sizes."""
         return {name for name, value in self.values.items() if isinstance(value, Value) and value.known is not None}
+
+    @property
+    def types_found(self) -> dict[str, TypeProto]:
+        """Types of the graph's tensors, by name, with those of their sizes that are numbers."""
+        values = {name: value for name, value in self.values.items() if isinstance(value, Value) and not value.loose}
+        return {name: type_proto(value, symbols=False) for name, value in values.items()}
 
     def _arguments(self, scope: Scope, infos: Sequence[ValueInfoProto]) -> None:
         for info in infos:
