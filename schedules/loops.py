@@ -127,7 +127,7 @@ class Sink(Primitive):
             require(found, f"sink: no loop {target} stands right in a loop {self.label}")
 
     def sink(self, x: For, target: str) -> None:
-        require(x.run.data == "serial", f"sink: loop {self.label} is {x.run.data}")
+        require(x.run.data != "concurrent", f"sink: loop {self.label} is concurrent")
         copy_pure(x)
         parts: list[list[Operation]] = []  # each loop alone, other ops together
         for op in x.body.block.ops:

@@ -49,6 +49,7 @@ class Read:
     type: BufferType
     index: tuple[Expr, ...]
     guarded: bool = False  # it may be outside of the buffer
+    constant: bool = True  # what it gives there is a constant, if it may be
     through: frozenset[int] = frozenset()  # dims that the index depends on by way of data
 
     @cached_property
@@ -213,9 +214,11 @@ def _read(
 ) -> Read:
     mapping = {i: Expr.dim(position.get(v, LANE + 1 + i)) for i, v in enumerate(op.indices)}
     name = next((n for n, a in zip(kernel.arg_names, kernel.args, strict=True) if a is op.buf), "")
-    guarded = op.tolerant
+    constant = not op.tolerant or (
+        isinstance(op, Load) and op.otherwise is not None and isinstance(op.otherwise.owner, arith.ConstantOp)
+    )
     through = frozenset().union(*(depends.get(v, frozenset()) for v in op.indices if v not in position))
-    return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), guarded, through)
+    return Read(name, op.type, tuple(e.substitute(mapping) for e in op.exprs), op.tolerant, constant, through)
 
 
 def _is_function(op: Operation) -> bool:

@@ -24,6 +24,7 @@ from ...ir.expr import Expr
 from ...ir.operands import walk
 from .memory import Plan, first_lanes, load_text, memory_type, store_text
 from .scalars import ScalarEmitter, is_literal, llvm_type
+from .shuffle import assembled
 from .text import Lines, Operand, Writer, quoted
 
 MOST_STACK = 1 << 20  # bytes of a function's stack buffers: a worker's stack holds them several times
@@ -48,7 +49,9 @@ class FunctionEmitter(Writer):
         self.env: dict[SSAValue, Operand] = {}
         self.depth: dict[SSAValue, int] = {}
         self.registers: dict[Cell, str] = {}  # what the cells hold
-        self.elements: dict[tuple[SSAValue, int], Cell] = {}  # the cell that an element of a register buffer is in
+        self.elements: dict[
+            tuple[SSAValue, int], tuple[Cell, int]
+        ] = {}  # where a register buffer's element is: cell, lane
         self.stored: dict[For, frozenset[SSAValue]] = {}  # buffers from outside of a loop that it stores to
         self.stack = 0  # bytes
         self.version: dict[SSAValue, int] = {}
@@ -329,15 +332,7 @@ class FunctionEmitter(Writer):
                 f"kernel {self.kernel.sym_name.data}: an index into a register buffer is not constant",
                 hint="unroll the loops around accesses to buffers staged in registers",
             )
-        cell = Cell(plan.buffer, offset, plan.kind, plan.step, plan.live)
-        if cell not in self.registers:
-            for lane in range(plan.live):
-                if self.elements.setdefault((plan.buffer, offset + lane * plan.step), cell) != cell:
-                    raise BackendError(
-                        f"kernel {self.kernel.sym_name.data}: an element of a register buffer is in different vectors",
-                        hint="vectorize all loops that access the buffer in the same way",
-                    )
-        return cell
+        return Cell(plan.buffer, offset, plan.kind, plan.step, plan.live)
 
     def constant(self, plan: Plan) -> int | None:
         """The offset of an access's first lane where it is a number."""
@@ -355,16 +350,34 @@ class FunctionEmitter(Writer):
         if not plan.register:
             self.bind(plan.value, load_text(self, plan))
             return
-        held = self.registers.get(self.cell(plan), "poison")
+        cell = self.cell(plan)
+        held = self.registers[cell] if cell in self.registers else self.assembled(cell, plan.lanes)
         if plan.live < plan.lanes and held != "poison":
             mask, kind = f"<{plan.lanes} x i1> {first_lanes(plan)}", plan.kind
             held = self.put(f"select {mask}, {kind} {held}, {kind} zeroinitializer")
         self.bind(plan.value, held)
 
+    def assembled(self, cell: Cell, lanes: int) -> str:
+        """What a cell holds whose elements are in others: a row or column of them, or lane by lane."""
+        places = [self.elements.get((cell.buffer, cell.offset + i * cell.step)) for i in range(cell.live)]
+        sources = [None if p is None else (self.registers[p[0]], p[0].kind, p[1]) for p in places]
+        if all(s is None for s in sources):
+            return "poison"
+        return assembled(self.put, sources, cell.kind, lanes)
+
     def store(self, op: Store) -> None:
         plan = self.plans.get(op) or self.plan(op)
         if plan.register:
-            self.registers[self.cell(plan)] = str(self.env[plan.value])
+            cell = self.cell(plan)
+            if cell not in self.registers:
+                for lane in range(cell.live):
+                    if self.elements.setdefault((cell.buffer, cell.offset + lane * cell.step), (cell, lane))[0] != cell:
+                        raise BackendError(
+                            f"kernel {self.kernel.sym_name.data}: an element of a register buffer is stored in "
+                            "different vectors",
+                            hint="vectorize all loops that store to the buffer in the same way",
+                        )
+            self.registers[cell] = str(self.env[plan.value])
         else:
             written = store_text(self, plan)
             self.version[plan.buffer] = self.version.get(plan.buffer, 0) + 1

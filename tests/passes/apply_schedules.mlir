@@ -220,22 +220,40 @@ builtin.module {
       }
     }
   }
-  loop.kernel @pack(%in0 "in0" : !loop.buffer<[3, 5], f32>, %out "out" : !loop.buffer<[3, 5], f32, d0 + 3 * d1>) outputs 1 strategy "elementwise" applied [
+  loop.kernel @pack(%in0 "in0" : !loop.buffer<[3, 5], f32>, %out "out" : !loop.buffer<[3, 5], f32, d0 + 3 * d1>) outputs 1 strategy "transposition" applied [
     "sink i0 past i1",
+    "split i1 4|rest -> i1 i1t",
     "split i0 4|rest -> i0 i0t",
-    "block i1 4 -> i1 i1t",
     "sink i1t past i0",
-    "split i0t 4|rest -> i0t i0l",
-    "vectorize i0l 4",
-    "unroll i0t"
+    "unroll i1t i0t",
+    "stage in0 at i0 in register as turned0",
+    "sink turned0.i1t past turned0.i0t",
+    "vectorize turned0.i1t 4",
+    "vectorize i0t 4"
   ] {
-    loop.for "i1" %i1 = 0 to 5 step 4 parallel {
+    loop.for "i1" %i1 = 0 to 4 step 4 parallel {
       loop.for "i0" %i0 = 0 to 3 step 3 parallel {
-        loop.for "i1t" %i1t = 0 to min(-%i1 + 5, 4) parallel {
-          loop.for "i0t" %i0t = 0 to 3 step 3 parallel unrolled {
-            %0 = loop.load %in0[%i0 + %i0t, %i1 + %i1t] lanes [1, 0] active 3 : vector<4xf32>
-            loop.store %0, %out[%i0 + %i0t, %i1 + %i1t] lanes [1, 0] active 3
-          }
+        %turned0 = loop.alloc "turned0" : !loop.buffer<[3, 4], f32, "register">
+        loop.for "turned0.i0t" %turned0.i0t = 0 to 3 parallel unrolled {
+          %0 = loop.load %in0[%i0 + %turned0.i0t, %i1] : vector<4xf32>
+          loop.store %0, %turned0[%turned0.i0t, 0]
+        }
+        loop.for "i1t" %i1t = 0 to 4 parallel unrolled {
+          %0 = loop.load %turned0[0, %i1t] lanes [1, 0] active 3 : vector<4xf32>
+          loop.store %0, %out[%i0, %i1 + %i1t] lanes [1, 0] active 3
+        }
+      }
+    }
+    loop.for "i1" %i1 = 4 to 5 parallel {
+      loop.for "i0" %i0 = 0 to 3 step 3 parallel {
+        %turned0 = loop.alloc "turned0" : !loop.buffer<[3, 1], f32, "register">
+        loop.for "turned0.i0t" %turned0.i0t = 0 to 3 parallel unrolled {
+          %0 = loop.load %in0[%i0 + %turned0.i0t, %i1]
+          loop.store %0, %turned0[%turned0.i0t, 0]
+        }
+        loop.for "i1t" %i1t = 0 to 1 parallel unrolled {
+          %0 = loop.load %turned0[0, %i1t] lanes [1, 0] active 3 : vector<4xf32>
+          loop.store %0, %out[%i0, %i1 + %i1t] lanes [1, 0] active 3
         }
       }
     }

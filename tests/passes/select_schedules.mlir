@@ -581,13 +581,15 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
 }
 // =====
 builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64}} {
-  loop.kernel @map(%in0 "in0" : !loop.buffer<[40, 20], f32>, %in1 "in1" : !loop.buffer<[20, 40], f32>, %out "out" : !loop.buffer<[40, 20], f32>) outputs 1 strategy "elementwise" schedule [
+  loop.kernel @map(%in0 "in0" : !loop.buffer<[40, 20], f32>, %in1 "in1" : !loop.buffer<[20, 40], f32>, %out "out" : !loop.buffer<[40, 20], f32>) outputs 1 strategy "transposition" schedule [
+    "split i0 16|rest -> i0 i0t",
     "split i1 16|rest -> i1 i1t",
-    "block i0 16 -> i0 i0t",
     "sink i0t past i1",
-    "split i1t 16|rest -> i1t i1l",
-    "vectorize i1l 16",
-    "unroll i1t"
+    "unroll i0t i1t",
+    "stage in1 at i1 in register as turned0",
+    "sink turned0.i0t past turned0.i1t",
+    "vectorize turned0.i0t 16",
+    "vectorize i1t 16"
   ] attributes {flops = #ir.expr<800>} {
     loop.for "i0" %0 = 0 to 40 parallel {
       loop.for "i1" %1 = 0 to 20 parallel {

@@ -114,8 +114,8 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "rows of any length": (lambda: rows(M, K, "max", M=3, K=45), "reduction"),
     "rows of doubles": (lambda: rows(4, 33, "mul", f64), "reduction"),
     "short rows": (lambda: rows(4, 5, "add"), "strided"),
-    "transposition": (lambda: transposed(20, 33), "elementwise"),
-    "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "elementwise"),
+    "transposition": (lambda: transposed(20, 33), "transposition"),
+    "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "transposition"),
     "gather of rows": (gathered, "elementwise"),
     "gather of elements": (looked_up, "serial"),
 }
@@ -171,7 +171,17 @@ def test_an_illegal_choice_is_refused() -> None:
 
 
 def test_strategies_are_found_by_their_place() -> None:
-    order = ["update", "contraction", "columns", "window", "reduction", "strided", "elementwise", "serial"]
+    order = [
+        "update",
+        "contraction",
+        "columns",
+        "window",
+        "reduction",
+        "strided",
+        "transposition",
+        "elementwise",
+        "serial",
+    ]
     assert [s.name for s in strategies()] == order
     with pytest.raises(ScheduleError, match="there is no strategy gemm"):
         find_strategy("gemm")
