@@ -10,7 +10,7 @@ TARGETS = ("cpu:x86-64", "cpu:x86-64-v3", "cpu")
 TYPES = {"float": np.float32, "double": np.float64, "float16": np.float16, "int8": np.int8, "bool": np.bool_}
 MODEL = """<ir_version: 10, opset_import: ["" : 22]> g ({kind}[A, B, C] x) => ({kind}[C, A, B] y, {kind}[A, C, B] z)
 {{ y = Transpose <perm = [2, 0, 1]> (x)  z = Transpose <perm = [0, 2, 1]> (x) }}"""
-MIXED = """<ir_version: 10, opset_import: ["" : 22]> 
+MIXED = """<ir_version: 10, opset_import: ["" : 22]>
 g (float[1, C, H, W] x, float[1, H, W, C] y) => (float[1, H, W, C] z)
 <int64[8] pads = {0, 0, 1, 1, 0, 0, -1, -1}> {
   p = Pad (x, pads)  t = Transpose <perm = [0, 2, 3, 1]> (p)  e = Exp (t)  s = Mul (e, y)  z = Add (s, t)
