@@ -100,8 +100,8 @@ def span(n: Node, size: Expr, start: Expr, end: Expr, step: Expr) -> tuple[Expr,
     clamped = [
         minimum(maximum(first, 0), size),  # going up
         minimum(maximum(last, 0), size),
-        minimum(maximum(first + 1, 0), size),  # going down, one more than the place
-        minimum(maximum(last + 1, 0), size),
+        minimum(maximum(first, -1), size - 1) + 1,  # going down, one more than the place
+        minimum(maximum(last, -1), size - 1) + 1,
         minimum(maximum(step, 0), 1),
         maximum(step, -step),
     ]

@@ -68,7 +68,9 @@ def non_zero(n: Node) -> Value:
     places = places_of(n, flat(n, marks))
     rows = [n.reshape(c, [ONE, *places.sizes]) for c in coordinates(n, places, x.sizes)]
     found = rows[0] if len(rows) == 1 else n.emit("Concat", rows, axis=0)
-    return found if n.input(0).rank else n.reshape(found, [0, *places.sizes])
+    if n.input(0).rank:
+        return found
+    return n.emit("Slice", found, starts=[0, 0], sizes=[0, *places.sizes], steps=[1, 1])  # no coordinates
 
 
 def compress(n: Node) -> Value:

@@ -12,6 +12,7 @@ from .node import Node, Result, Rule
 from .rules_shape import known_sizes, normal, numbers_of
 
 FAR = 10**9  # bounds that exporters write for "to the end" (TensorFlow this one, others the greatest integers)
+MOST = 2**48  # elements that no axis has
 
 
 def transpose(n: Node) -> Value:
@@ -124,6 +125,10 @@ def span(n: Node, size: Expr, start: Expr, end: Expr, step: int) -> tuple[Expr, 
         return bound
 
     last_start, last_end = start.constant, end.constant
+    if last_start is not None:  # differences of the greatest integers would overflow
+        start = Expr.const(max(-MOST, min(last_start, MOST)))
+    if last_end is not None:
+        end = Expr.const(max(-MOST, min(last_end, MOST)))
     if step > 0:
         if last_end is not None and last_end >= FAR:
             if size.constant is None and last_end < 2**31 - 1:

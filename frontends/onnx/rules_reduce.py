@@ -133,6 +133,16 @@ def layer_normalization(n: Node) -> Result:
     return y, mean.value, (1.0 / (variance + epsilon).emit("Sqrt")).value
 
 
+def mean_variance_normalization(n: Node) -> Value:
+    """The body takes the square of the mean off the mean of squares, which rounds to less than 0 where a row is
+    constant: this is the formula of its text, which does not."""
+    given = term(n, 0)
+    x = given.cast(np.float64 if given.dtype == np.float64 else np.float32)
+    centred = x - x.mean(*(axes := normal(n.attr("axes", [0, 2, 3]), x.rank)), keepdims=True)
+    deviation = (centred * centred).mean(*axes, keepdims=True).emit("Sqrt")
+    return (centred / (deviation + 1e-9)).cast(given.dtype).value
+
+
 def rms_normalization(n: Node) -> Value:
     return n.emit("RMSNormalization", *n.inputs, axis=n.attr("axis", -1), epsilon=n.attr("epsilon", 1e-5))
 
@@ -160,6 +170,7 @@ RULES: Mapping[str, Rule] = {
     "LRN": lrn,
     "LayerNormalization": layer_normalization,
     "LpNormalization": lp_normalization,
+    "MeanVarianceNormalization": mean_variance_normalization,
     "RMSNormalization": rms_normalization,
     "TopK": top_k,
 }

@@ -46,6 +46,7 @@ def packed(cases: Sequence[Case]) -> Case:
         model.opset_import.extend(made for made in case.model.opset_import if made.domain not in there)
         inputs.update({prefix + k: v for k, v in case.inputs.items()})
         tracks.values.update({prefix + k: v for k, v in case.tracks.values.items()})
+        tracks.second.update({prefix + k: v for k, v in case.tracks.second.items()})
         tracks.exact.update(prefix + k for k in case.tracks.exact)
         for copy, given in zip(tracks.copies, case.tracks.copies, strict=True):
             copy.update({prefix + k: v for k, v in given.items()})

@@ -71,6 +71,7 @@ def test_slice(ranks: bool) -> None:
         (-2, far, 1),
         (4, 0, -1),
         (-1, -far, -2),
+        (far, -far - 1, -1),
         (2, 2, 1),
         (3, 1, 1),
         (-9, 9, 3),
