@@ -11,7 +11,7 @@ iteration. The endings keep kernels apart from each other's parts and from the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from xdsl.dialects.builtin import IndexType, VectorType
@@ -99,6 +99,9 @@ class FunctionEmitter(Writer):
     def globalised(self, expr: Expr, operands: Sequence[SSAValue]) -> Expr:
         """An op's expression over the function's dims."""
         return expr.substitute({i: self.dim(v) for i, v in enumerate(operands)}) if expr.dims else expr
+
+    def key_of(self, expr: Expr) -> Hashable | None:
+        return (expr, *[self.env[self.values[d]] for d in sorted(expr.dims)]) if expr.dims else expr
 
     def value_of(self, dim: int) -> Operand:
         """The value of a dim: an index value, or the count of iterations of a strided loop."""

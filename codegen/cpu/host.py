@@ -42,9 +42,8 @@ class _HostWriter(Writer):
     def put(self, text: str, depth: int | None = None, key: str | None = None) -> str:
         """`%v = text` here, or the value that already holds it: nothing moves in front of a loop of the program."""
         del depth
-        known = self.scopes[-1].known
-        if (found := known.get(key or text)) is None:
-            found = known[key or text] = self.fresh()
+        if (found := self.held(key or text, len(self.scopes) - 1)) is None:
+            found = self.scopes[-1].known[key or text] = self.fresh()
             self.lines.append(f"  {found} = {text}")
         return found
 

@@ -5,8 +5,7 @@ What belongs to an outer scope is placed in front of the loop that is open in it
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -21,7 +20,7 @@ Lines: TypeAlias = "list[Any]"  # strings, and lists of lines that are filled in
 class Scope:
     """A loop level: the values already computed there, and the place in front of the loop that is open inside it."""
 
-    known: ChainMap[str, str]
+    known: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any])
     before: Lines = field(default_factory=list[Any])
 
 
@@ -48,12 +47,19 @@ class Writer:
         What belongs to an outer scope goes in front of the loop that is open in it: all that it uses stands before."""
         here = len(self.scopes) - 1
         depth = here if depth is None else depth
-        scope = self.scopes[depth]
         key = key or text
-        if (found := scope.known.get(key)) is None:
+        if (found := self.held(key, depth)) is None:
+            scope = self.scopes[depth]
             found = scope.known[key] = self.fresh()
             (self.lines if depth == here else scope.before).append(f"  {found} = {text}")
         return found
+
+    def held(self, key: Hashable, depth: int) -> Any:
+        """What is known by a key in the scope at `depth` or around it; None: nothing."""
+        for scope in self.scopes[depth::-1]:
+            if (found := scope.known.get(key)) is not None:
+                return found
+        return None
 
     def hold(self, key: str, value: str) -> None:
         """What `put` gives for `key` from here on, in this scope."""
@@ -70,7 +76,7 @@ class Writer:
         self.lines.append(f"  {text}")
 
     def open_scope(self) -> None:
-        self.scopes.append(Scope(self.scopes[-1].known.new_child() if self.scopes else ChainMap[str, str]()))
+        self.scopes.append(Scope())
 
     def text(self, name: str, parameters: str, linkage: str = "", result: str = "void", end: str = "ret void") -> str:
         """The function's definition."""
@@ -92,6 +98,9 @@ class Writer:
         """The value of an expression, an i64; each term placed as far out as its variables allow."""
         if (known := expr.constant) is not None:
             return known
+        key = self.key_of(expr)
+        if key is not None and (held := self.held(key, len(self.scopes) - 1)) is not None:
+            return held
         total: Operand = 0
         # by depth, then by name: equal expressions give the same text however they came about
         order = sorted(expr.terms, key=lambda m: (self.depth_of_terms(m), *map(str, m)))
@@ -103,7 +112,13 @@ class Writer:
                 where = max(where, level)
                 term = self.arithmetic("mul", term, factor, where)
             total = self.arithmetic("add", total, term, max(where, self.depth_of(total)))
+        if key is not None:
+            self.scopes[self.depth_of(total) if isinstance(total, str) else -1].known[key] = total
         return total
+
+    def key_of(self, expr: Expr) -> Hashable | None:
+        """What stands for the value of an expression as long as it is in scope; None: it has to be written anew."""
+        del expr
 
     def depth_of_terms(self, monomial: tuple[Atom, ...]) -> int:
         return max((self.depth_of_atom(a) for a in monomial), default=-1)
