@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr
 from xdsl.ir import Operation
@@ -20,11 +21,16 @@ def nodes_of(op: Operation) -> tuple[str, ...]:
 
 def set_nodes(op: Operation, names: Iterable[str]) -> None:
     """Say that `op` computes these nodes; without names the attribute goes."""
-    unique = [StringAttr(n) for n in dict.fromkeys(names)]
+    unique = [_name(n) for n in dict.fromkeys(names)]
     if unique:
         op.attributes[NODES] = ArrayAttr(unique)
     else:
         op.attributes.pop(NODES, None)
+
+
+@lru_cache(maxsize=1 << 14)  # a name goes from operation to operation, hundreds of times
+def _name(text: str) -> StringAttr:
+    return StringAttr(text)
 
 
 def merged(*ops: Operation) -> tuple[str, ...]:

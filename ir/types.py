@@ -10,6 +10,7 @@ them, one byte per element, and a body reads the byte as `i8`. What it means is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -92,7 +93,13 @@ class Check(ParametrizedAttribute):
 
 def exprs(values: Iterable[ExprLike]) -> ArrayAttr[ExprAttr]:
     """An array attribute of expressions."""
-    return ArrayAttr(ExprAttr(Expr.of(v)) for v in values)
+    return ArrayAttr([expr_attr(Expr.of(v)) for v in values])
+
+
+@lru_cache(maxsize=1 << 14)  # the same few sizes and indices are written again and again
+def expr_attr(value: Expr) -> ExprAttr:
+    """An expression as an attribute."""
+    return ExprAttr(value)
 
 
 class Shaped:
