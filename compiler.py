@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +27,12 @@ from .composition import compose, grouped
 from .dialects import reference
 from .dialects.loop import Call, Kernel, Program
 from .dialects.reference import main_of
-from .errors import BackendError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
+from .errors import BackendError, EngineError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
-from .frontends.onnx import import_model
+from .frontends.onnx import digest, import_model
 from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
+from .ir.cache import ENGINES, compiler_identity, key_of, limit
 from .ir.check_each import CheckEach, TooLarge
 from .ir.nodes import nodes_of
 from .ir.operands import walk
@@ -39,7 +42,7 @@ from .passes.expand_math import ExpandMath
 from .passes.plan_memory import is_placed, place
 from .runtime.artifact import Artifact
 from .runtime.engine import Engine
-from .runtime.file import MAGIC, write_engine
+from .runtime.file import FORMAT, MAGIC, copy_engine, read_engine, write_engine
 
 __all__ = ["STAGES", "Compilation", "compile", "emit", "evaluate", "lower", "run", "write_engine"]
 
@@ -88,6 +91,7 @@ LOOP = """
 """
 
 STAGES: Mapping[str, str] = {"graph-ir": GRAPH, "tensor-ir": TENSOR, "loop-ir": LOOP}
+WORTH_KEEPING = 1.0  # seconds: what compiles faster is not kept
 DEFAULT = "cpu"  # the backend where nothing says another
 LEVELS = ("graph", "tensor", "loop")  # the dialect of each stage's result
 
@@ -217,17 +221,53 @@ class Compilation:
 
     def build(self, model: Model) -> Artifact:
         """The model as what an engine file holds."""
-        return self.finish(self.lower(model, "loop-ir"))
+        return self._made(model, self.key(model))[0]
+
+    def save(self, model: Model, path: str | os.PathLike[str]) -> Artifact:
+        """The model as an engine file, and what it holds. Raises what `compile` raises, EngineError for the file."""
+        key = self.key(model)
+        if key is not None and (found := kept(key)) is not None:
+            with suppress(EngineError):  # it was removed in this moment, or `path` cannot be written: below
+                copy_engine(ENGINES.path(key), path)  # to hash it again would take long
+                return found
+        artifact = self._made(model, key)[0]
+        write_engine(artifact, path)
+        return artifact
 
     def engine(self, model: Model, threads: int | None = None) -> Engine:
         """The model, ready to run in this process. What has no native meaning runs in Python, between engines."""
         try:
-            module = self.lower(model, "loop-ir")
+            artifact, layout = self._made(model, self.key(model))
         except NeedsPython:
             assert not isinstance(model, ModuleOp)
             way = replace(self, shapes={}, ranges={})  # they are in the pieces
             return compose(model, self.shapes, lambda piece: way.engine(piece, threads), threads)
-        return grouped(Engine(self.finish(module), threads), layout_of(module))
+        return grouped(Engine(artifact, threads), layout)
+
+    def key(self, model: Model) -> str | None:
+        """The name under which the engine is kept: a hash of all that it is made from. None where it cannot be."""
+        if isinstance(model, ModuleOp) or not all(i.optional for i in self.instruments):
+            return None
+        if limit() == 0 or (identity := compiler_identity()) is None or _text_of(model) is not None:
+            return None
+        backend = self.backend()
+        choices = (sorted(self.shapes.items()), sorted(self.ranges.items()), self.precision)
+        passes = str(Pipeline.parse(self.passes)) if isinstance(self.passes, str) else str(self.passes)
+        content = digest(model)
+        made_for = (backend.name, backend.describe(self._target))
+        return None if content is None else key_of(FORMAT, identity, content, made_for, str(choices), passes)
+
+    def _made(self, model: Model, key: str | None) -> tuple[Artifact, Mapping[str, int]]:
+        """What an engine file holds, as it was made before or made now, and the layout of the outputs."""
+        if key is not None and (found := kept(key)) is not None:
+            return found, {}
+        start = time.perf_counter()
+        module = self.lower(model, "loop-ir")
+        artifact, layout = self.finish(module), layout_of(module)
+        took = time.perf_counter() - start
+        if key is not None and not layout and took > WORTH_KEEPING and key == self.key(model):  # it may have changed
+            ENGINES.put(key, lambda path: write_engine(artifact, path))
+        return artifact, layout
 
     def finish(self, module: ModuleOp) -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
@@ -362,6 +402,21 @@ def layout_of(module: ModuleOp) -> dict[str, int]:
     found = module.attributes.get(OUTPUTS)
     entries = found.data if isinstance(found, DictionaryAttr) else {}
     return {name: count.data for name, count in entries.items() if isinstance(count, IntAttr)}
+
+
+def kept(key: str) -> Artifact | None:
+    """What was made under this key before. A file that is damaged goes."""
+    if not (path := ENGINES.path(key)).is_file():
+        return None
+    try:
+        artifact = read_engine(path)
+    except EngineError as error:
+        log.info("%s", error)
+        ENGINES.drop(key)
+        return None
+    log.info("the engine is there from before: %s", path)
+    ENGINES.used(key)
+    return artifact
 
 
 def _text_of(model: OnnxModel) -> str | None:

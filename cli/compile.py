@@ -14,7 +14,7 @@ from rich.status import Status
 from xdsl.dialects.builtin import ModuleOp
 
 from .. import Engine
-from ..compiler import Compilation, Model, evaluate, write_engine
+from ..compiler import Compilation, Model, evaluate
 from ..dialects.reference import inputs_of
 from ..errors import InputError
 from ..ir.check_each import CheckEach
@@ -38,8 +38,7 @@ def run(args: Namespace) -> int:
         elif out == "-":
             raise InputError("an engine is a file, it cannot go to stdout", hint="name it: -o OUT")
         else:
-            artifact = way.build(model)
-            write_engine(artifact, out)
+            artifact = way.save(model, out)
             count = len(artifact.kernels)
             made = f"{count} kernel{'' if count == 1 else 's'}"
     if to != "engine":
@@ -101,6 +100,7 @@ def _beside(model: str, suffix: str) -> Path:
 class Progress(Instrument):
     """Shows which pass is running, on a terminal."""
 
+    optional = True
     status: Status | None
 
     def before(self, step: Step) -> None:

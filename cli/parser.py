@@ -32,9 +32,10 @@ examples:
   ircc model.onnx --print-ir-tree ir/              a file for every pass that changed something
 
 environment:
-  IRCC_TARGET   the target where --target says none
-  IRCC_CACHE    where constants that passes made are kept for printed IR (~/.cache/ircc)
-  IRCC_LOG      debug, info: messages on stderr; perf: tell Linux perf the names of kernels
+  IRCC_TARGET      the target where --target says none
+  IRCC_CACHE       where engines, code and constants that passes made are kept (~/.cache/ircc)
+  IRCC_CACHE_SIZE  what engines and code there may take (2G); 0 compiles everything anew
+  IRCC_LOG         debug, info: messages on stderr; perf: tell Linux perf the names of kernels
 
 exit status: 0 done, 1 the model or an input is wrong, 2 usage, 3 the model cannot be compiled, 4 it needs Python,
 70 a bug in ircc"""

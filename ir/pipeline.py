@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.arg_spec import ArgSpec, ParameterType, parse_pipeline
@@ -38,6 +38,9 @@ class Step:
 
 class Instrument:
     """Looks on while a pipeline runs. Each method is called with the step; all do nothing by themselves."""
+
+    #: whether nothing is missed where the passes need not run, because what they make is known from before
+    optional: ClassVar[bool] = False
 
     def begin(self, module: ModuleOp) -> None:
         """Before the first pass."""

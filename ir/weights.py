@@ -24,6 +24,7 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 
 from ..errors import IRError
+from .cache import root
 
 INLINE = 16  # longest constant that is printed in full
 _limit: ContextVar[float] = ContextVar("inline_limit", default=INLINE)
@@ -189,8 +190,7 @@ def inline_weights():
 
 def folder() -> Path:
     """Where data that passes made is kept for text: `$IRCC_CACHE/weights`."""
-    root = os.environ.get("IRCC_CACHE") or Path.home() / ".cache" / "ircc"
-    return Path(root) / "weights"
+    return root() / "weights"
 
 
 def keep(content: Content) -> None:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -62,16 +63,28 @@ def write_engine(artifact: Artifact, path: str | os.PathLike[str]) -> None:
     header["sections"] = {name: place._asdict() for name, place in places.items()}
     text = _dump(header)
 
-    path = Path(path)
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            file.write(_START.pack(MAGIC, len(text), hashlib.sha256(text).digest()))
+            file.write(text)
+            for name, data in contents.items():
+                file.write(bytes(places[name].offset - file.tell()))
+                file.write(data)
+
+    _replace(Path(path), write)
+
+
+def copy_engine(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Copies an engine file as it is; a file already there is replaced at once. Raises EngineError."""
+    _replace(Path(path), lambda temporary: shutil.copyfile(source, temporary))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """What `write` makes at the path that it is given takes the place of the file at `path`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         try:
-            with open(temporary, "wb") as file:
-                file.write(_START.pack(MAGIC, len(text), hashlib.sha256(text).digest()))
-                file.write(text)
-                for name, data in contents.items():
-                    file.write(bytes(places[name].offset - file.tell()))
-                    file.write(data)
+            write(temporary)
             os.replace(temporary, path)
         finally:
             with suppress(OSError):

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdsl.ir import Operation
 
+os.environ["IRCC_CACHE_SIZE"] = "0"  # tests are of what is compiled now
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # CI draws the same programs every time, so that a red run can be repeated; at a desk a test stays quick, and

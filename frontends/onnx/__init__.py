@@ -22,6 +22,7 @@ from xdsl.dialects.builtin import ModuleOp
 from ...errors import Issue, ModelError, NeedsPython, UnsupportedError
 from .check import check_structure, contradicts_itself
 from .cut import Form, Piece, Structure, cut, fixed, form_of, open_inputs, settled
+from .digest import digest
 from .evaluate import PythonNode
 from .importer import IN_PYTHON, UNEXPECTED, Importer
 from .inputs import Shapes
@@ -30,7 +31,7 @@ from .source import Source, load, read_weight
 
 __all__ = [
     "Form", "Model", "Piece", "PythonNode", "Report", "Shapes", "Source", "Whole", "check_model",
-    "import_model", "prepare", "read_weight",
+    "digest", "import_model", "prepare", "read_weight",
 ]  # fmt: skip
 
 PYTHON = "not all of this model can be compiled ahead of its first run"

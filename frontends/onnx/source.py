@@ -117,7 +117,7 @@ class Source:
     def _external(self, tensor: TensorProto, size: int, what: str) -> Array:
         """The `size` bytes of a tensor that lie in another file of the model's folder, mapped."""
         info = {entry.key: entry.value for entry in tensor.external_data}
-        path = self._external_path(info.get("location", ""), what)
+        path = self.external_path(info.get("location", ""), what)
         try:
             offset, length = int(info.get("offset") or 0), int(info.get("length") or size)
         except ValueError:
@@ -132,7 +132,7 @@ class Source:
             raise ModelError(f"{what}: bytes {offset} to {end} lie outside of {path.name}, which has {there}")
         return whole[offset : offset + size].view(np.ndarray)
 
-    def _external_path(self, location: str, what: str) -> Path:
+    def external_path(self, location: str, what: str) -> Path:
         """The file of external data, when it is a regular one inside the model's folder. Raises ModelError."""
         if not self.file:
             raise ModelError(
