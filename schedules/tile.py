@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .nest import Nest
@@ -14,7 +15,8 @@ class Tile:
 
     `outer`: the loops around the tile, outermost first: labels of the parallel dims that are more than one, and of
     blocks. `blocks`: (dim, size) of loops that are cut once more before. `unroll`: of the innermost reduction; 0
-    unrolls all reductions."""
+    unrolls all reductions. `deep`: reductions that stand outside of the rows' loops, so that the part of a panel that
+    the others need stays in a cache; `cut`: so much of the innermost one at a time, the rest of it outside too."""
 
     lanes: int
     vectors: int
@@ -22,6 +24,8 @@ class Tile:
     outer: tuple[str, ...]
     unroll: int
     blocks: tuple[tuple[int, int], ...] = ()
+    deep: int = 0
+    cut: int = 0
 
 
 def vector_width(case: Case, dim: int) -> int:
@@ -40,12 +44,15 @@ def singles(nest: Nest) -> tuple[int, ...]:
     return tuple(i for i, d in enumerate(nest.dims) if d.size == 1)
 
 
-def begin(nest: Nest) -> list[str]:
-    """Lines that take the loops of one trip away and make one nest of the phases."""
+def begin(nest: Nest, order: Sequence[str] = (), together: Sequence[str] | None = None) -> list[str]:
+    """Lines that take the loops of one trip away, bring the others into an order, and make one nest of the phases, or
+    of the loops called `together`, the outermost ones."""
     single = singles(nest)
     lines = [f"inline {nest.dims[d].label}" for d in single]
+    parallel = [nest.dims[d].label for d in nest.parallel if d not in single]
+    lines += reordered(parallel, order or parallel)
     if nest.phases > 1:
-        lines += [f"fuse {nest.dims[d].label}" for d in nest.parallel if d not in single]
+        lines += [f"fuse {label}" for label in (parallel if together is None else together)]
     return lines
 
 
@@ -64,7 +71,8 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
     single = singles(nest)
     v = label[tile.lanes]
     k = [label[d] for d in nest.reduction if d not in single]
-    order = [label[d] for d in nest.parallel if d not in single]
+    deep = bool(tile.deep or tile.cut)
+    order = list(tile.outer) if deep else [label[d] for d in nest.parallel if d not in single]
     lanes = vector_width(case, tile.lanes)
     lines: list[str] = []
     cut: set[int] = set()
@@ -78,6 +86,9 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
     width = nest.dims[tile.lanes].size
     lines.append(f"split {v} {columns(width, tile.vectors * lanes, lanes)} -> {v} {v}t")
     lines += reordered(order, tile.outer)
+    below = tile.outer[tile.outer.index(v) + 1 :]
+    if deep:
+        lines.append(f"sink {v}t past {' '.join(below)}")
     tiles: list[str] = []
     for dim, size in tile.rows:
         if size <= 1:
@@ -88,15 +99,21 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
         if past := [*tile.outer[tile.outer.index(x) + 1 :], *tiles[::-1]]:
             lines.append(f"sink {x}t past {' '.join(past)}")
         tiles.append(f"{x}t")
+    if tile.cut:
+        lines.append(f"split {k[-1]} {tile.cut}|rest -> {k[-1]}b {k[-1]}")
+        k.insert(len(k) - 1, f"{k[-1]}b")
     if k:
         lines.append(f"sink {v}t past {' '.join(k)}")
         lines += [f"sink {t} past {' '.join(k)}" for t in reversed(tiles)]
+    if deep:
+        outside = " ".join(k[: tile.deep + bool(tile.cut)])
+        lines += [f"sink {x} past {outside}" for x in reversed(below)]
     unrolled = [*tiles, f"{v}t"]
     if not tile.unroll:
         unrolled += k
     elif k and tile.unroll > 1:
         depth = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
-        cover = f"{tile.unroll}|1" if depth is None else sizes(depth, tile.unroll)
+        cover = f"{tile.unroll}|1" if depth is None else sizes(tile.cut or depth, tile.unroll)
         lines.append(f"split {k[-1]} {cover} -> {k[-1]} {k[-1]}u")
         unrolled.append(f"{k[-1]}u")
     if lanes > 1:

@@ -5,15 +5,22 @@ one block: panels of the vector operand are stored one after the other as the ke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product as product_of
 
 from ...ir.expr import Expr, ceildiv, product
-from ..nest import Nest, Read, at_least
+from ..nest import Read, at_least
 from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import Tile, alignment, begin, singles, tile_lines, vector_width
 
 PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is worth it
+MOST_ROWS = 14  # of a tile: each is a stream of its own
+LATENCY = 4  # cycles from a multiply-add to the next one on the same accumulator
+L2_BYTES = 22  # bytes that come from the L2 cache in a cycle
+LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
+ENOUGH = 8  # chunks that threads can share well
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
 
 
@@ -63,6 +70,42 @@ def distance(read: Read, dim: int) -> int:
     return (step or 0) * read.type.dtype.itemsize
 
 
+def tiles(case: Case, shape: Shape) -> Sequence[tuple[int, int, int]]:
+    """Tiles that fit the registers: rows * vectors accumulators, a panel's vectors, a broadcast one, and what a
+    multiplication needs that does not add."""
+    nest, spare = case.nest, 1 if case.target.fma else 5
+    width = nest.dims[shape.lanes].size
+    found: list[tuple[int, int, int]] = []
+    for vectors in range(1, 5):
+        most = (case.target.vector_registers - spare - vectors) // vectors
+        if most < 1 or (width is not None and (vectors - 1) * case.lanes >= width):
+            continue
+        if not shape.rows:
+            found.append((vectors, 1, 1))
+            continue
+        size = nest.dims[shape.rows[0]].size
+        if size is None:
+            rows = min(most, 8)
+        else:  # as few tiles as can be, of nearly one size
+            rows = -(-size // -(-size // min(most, MOST_ROWS)))
+        second = 1
+        if len(shape.rows) > 1 and 2 * rows <= min(most, MOST_ROWS):
+            limit = nest.dims[shape.rows[1]].size
+            second = min(min(most, MOST_ROWS) // rows, limit or MOST_ROWS)
+        found.append((vectors, rows, second))
+    return found
+
+
+def crowded(read: Read, rows: Sequence[int], first: int, second: int) -> int:
+    """The most rows of a tile that begin in one set of an L1 cache whose sets repeat each 4 KiB."""
+    steps = [distance(read, d) for d in rows[:2]]
+    lines = Counter(
+        sum(i * s for i, s in zip(at, steps, strict=False)) // LINE % (PAGE // LINE)
+        for at in product_of(range(first), range(second))
+    )
+    return max(lines.values()) if any(steps) else 1
+
+
 class Contraction(Strategy):
     """Register tiles of `rows` × `vectors`; the reduction unrolled by `unroll`; rows blocked for the L2 cache."""
 
@@ -78,12 +121,9 @@ class Contraction(Strategy):
         whole = alignment(case, shape.lanes)
         if any(not r.contiguous(shape.lanes, whole) and r not in pack for r in shape.panels):
             return None
-        vectors, tile = self.tile(case, shape)
-        rows, second = self.rows(nest, shape, tile)
+        vectors, rows, second = self.tile(case, shape)
         width = nest.dims[shape.lanes].size
-        if width is not None:
-            vectors = min(vectors, -(-width // case.lanes))
-        block = self.block(case, shape, rows)
+        block = self.block(case, shape, rows, None if width is None else -(-width // (vectors * case.lanes)))
         depth = nest.dims[shape.reduction[-1]].size
         unroll = 4 if depth is None else min(4, depth)
         return {
@@ -96,38 +136,47 @@ class Contraction(Strategy):
             "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
         }
 
-    def tile(self, case: Case, shape: Shape) -> tuple[int, int]:
-        """Vectors and rows of a tile: rows * vectors accumulators, a panel's vectors and a broadcast one in registers.
+    def tile(self, case: Case, shape: Shape) -> tuple[int, int, int]:
+        """Vectors of a tile, its rows in the innermost row dim and in the next one: what takes the least time."""
+        least = min((self.time(case, shape, *tile), -tile[0], tile) for tile in tiles(case, shape))
+        return least[2]
 
-        More rows use a panel's vectors, which come from the L2 cache, more often. But rows whose distance is a multiple
-        of a page's 4 KiB share one set of the L1 cache, which holds about eight of them."""
-        if case.target.vector_registers < 32:
-            return (2, 6) if case.target.fma else (2, 4)
-        strides = [distance(r, shape.rows[0]) for r in shape.broadcast] if shape.rows else []
-        return (4, 6) if any(s and s % 4096 == 0 for s in strides) else (2, 14)
+    def time(self, case: Case, shape: Shape, vectors: int, rows: int, second: int) -> float:
+        """Cycles per vector of results and step of the sum, roughly, on a core that starts two operations and two loads
+        in a cycle.
 
-    def rows(self, nest: Nest, shape: Shape, tile: int) -> tuple[int, int]:
-        """Extents of the tile in the innermost row dim and in the next one."""
-        if not shape.rows:
-            return 1, 1
-        size = nest.dims[shape.rows[0]].size
-        if size is None:
-            return min(tile, 8), 1
-        if size <= tile:
-            first = size
-        else:  # as few tiles as can be, of nearly one size
-            first = -(-size // -(-size // tile))
-        second = 1
-        if len(shape.rows) > 1 and 2 * first <= tile:
-            limit = nest.dims[shape.rows[1]].size
-            second = min(tile // first, limit or tile // first)
-        return first, second
+        A tile waits for its accumulators (each for the one before it), for loads, and for the panel, where that comes
+        from the L2 cache. Rows that lie in the same set of the L1 cache evict each other if there are more than eight,
+        and leave little room for the panel before."""
+        nest = case.nest
+        width, extent = nest.dims[shape.lanes].size, nest.dims[shape.rows[0]].size if shape.rows else 1
+        depth = product(nest.dims[d].extent for d in shape.reduction).constant or 1024
+        near = depth * vectors * case.lanes * nest.lane_bytes <= case.target.l1 // 2
 
-    def block(self, case: Case, shape: Shape, rows: int) -> int:
-        """Rows whose broadcast operand fits in the L2 cache beside a panel; 0 for all of them."""
+        def tile(r: int, v: int) -> float:
+            far = 0.0 if near else v * case.target.vector_bits / 8 / L2_BYTES
+            return max(r * v / 2, LATENCY, (r + v) / 2, far)
+
+        columns = -(-width // case.lanes) if width is not None else vectors
+        across = {vectors: columns // vectors, columns % vectors: 1}
+        down = {rows * second: extent // rows, extent % rows * second: 1} if extent is not None else {rows * second: 1}
+        total = sum(tile(r, v) * m * n for r, m in down.items() for v, n in across.items() if r and v)
+        done = columns * second * (extent if extent is not None else rows)
+        crowd = max((crowded(read, shape.rows, rows, second) for read in shape.broadcast), default=1)
+        return total / done * (2 if crowd > WAYS else 1 + 0.02 * max(0, crowd - 2))
+
+    def block(self, case: Case, shape: Shape, rows: int, panels: int | None) -> int:
+        """Rows that are multiplied with all panels before the next ones are; 0 for all of them.
+
+        Where the panels do not fit in the L2 cache beside the rows, they would come from memory for each block: then
+        one panel after the other takes all rows, which stream. Threads share blocks or panels, whichever are many."""
         if len(shape.rows) != 1 or len(shape.broadcast) != 1:
             return 0
         dim = case.nest.dims[shape.rows[0]]
+        size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
+        far = size is None or size > case.target.l2 // MOVED_BLOCK
+        if (far or dim.size is None) and (panels is None or panels >= ENOUGH):
+            return 0
         depth = product(case.nest.dims[d].extent for d in shape.reduction if d in shape.broadcast[0].dims).constant
         row = (depth or 1024) * case.nest.lane_bytes
         fitting = case.target.l2 // MOVED_BLOCK // row
@@ -173,7 +222,10 @@ class Contraction(Strategy):
         nest = case.nest
         shape = shape_of(case)
         assert shape is not None
-        lines = begin(nest)
+        outer = self.outer(case, shape, values)
+        deep = self.deep(case, shape, values)
+        v = nest.dims[shape.lanes].label
+        lines = begin(nest, outer, outer[: outer.index(v) + 1]) if any(deep) else begin(nest)
         if values["pack"]:
             wide = values["vectors"] * vector_width(case, shape.lanes)
             for read in {r.buffer: r for r in shape.panels}.values():
@@ -183,10 +235,28 @@ class Contraction(Strategy):
                     lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
         rows = tuple(zip(shape.rows, (values["rows"], values["second"]), strict=False))
         blocks = ((shape.rows[0], values["block"]),) if values["block"] and shape.rows else ()
-        outer = self.outer(case, shape, values)
         return lines + tile_lines(
-            case, Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks)
+            case, Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks, *deep)
         )
+
+    def deep(self, case: Case, shape: Shape, values: Mapping[str, int]) -> tuple[int, int]:
+        """How many of the outermost reductions stand outside of the rows, and by how much the next one is cut: where a
+        panel is too long for the L2 cache, it is used for all rows part by part. The order of each sum stays."""
+        nest = case.nest
+        if values["block"] or not values["panels_outside"] or not shape.rows or len(shape.panels) != 1:
+            return 0, 0
+        row = values["vectors"] * case.lanes * nest.lane_bytes
+        room = case.target.l2 // MOVED_BLOCK // row  # elements of a panel's columns
+        sizes = [nest.dims[d].size for d in shape.reduction]
+        depth = product(nest.dims[d].extent for d in shape.reduction).constant
+        rows = product(nest.dims[d].extent for d in shape.rows)
+        if depth is None or None in sizes or depth <= room or not at_least(rows, 2 * values["rows"] * values["second"]):
+            return 0, 0
+        for outside in range(1, len(sizes)):
+            depth //= sizes[outside - 1] or 1
+            if depth <= room:
+                return outside, 0
+        return len(sizes) - 1, room // 2 // values["unroll"] * values["unroll"]
 
     def outer(self, case: Case, shape: Shape, values: Mapping[str, int]) -> list[str]:
         """The order of the loops around the tile: the innermost row loop last, so that a panel stays in the cache."""

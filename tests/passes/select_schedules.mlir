@@ -165,7 +165,7 @@ builtin.module {
     "layout in1 (d0, d1) -> 4 * d0 + 8 * (d1 floordiv 4) + d1 mod 4",
     "split i1 4 -> i1 i1t",
     "sink i0 past i1",
-    "split i0 3|rest -> i0 i0t",
+    "split i0 5 -> i0 i0t",
     "sink i1t past k0",
     "sink i0t past k0",
     "split k0 2 -> k0 k0u",

@@ -1,6 +1,7 @@
 """Which strategy takes what, and that every legal choice of its parameters keeps the meaning."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,25 @@ def test_every_legal_choice_keeps_the_meaning(name: str) -> None:
             text = strategy.schedule(case, **{parameter: value})
             assert text is not None
             check(drawn, text)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "line"),
+    [
+        (conv(4, 7, 2, 50), "sink i1 past k0"),
+        (conv(4, 7, 4, 50), "sink i1 past k0 k1"),
+        (conv(4, 5, 20, 20), "sink i1 past k0 k1 k2b"),
+        (matmul(13, 50, 30), "sink i0 past k0b"),
+        (matmul(M, 50, 30, M=9), "sink i0 past k0b"),
+    ],
+)
+def test_long_panels_are_used_part_by_part(drawn: Drawn, line: str) -> None:
+    """Where they do not fit in the L2 cache."""
+    case = case_of(drawn, replace(AVX512, l2=4 << 10))
+    text = find_strategy("contraction").schedule(case)
+    assert text is not None
+    assert line in text.splitlines()
+    check(drawn, text)
 
 
 def test_an_illegal_choice_is_refused() -> None:
