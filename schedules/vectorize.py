@@ -8,12 +8,11 @@ from functools import partial, reduce
 from typing import ClassVar, Self
 
 from xdsl.dialects import arith, vector
-from xdsl.dialects.builtin import VectorType
 from xdsl.ir import Block, Operation, SSAValue
 
 from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.lanes import lifted
-from ..dialects.loop.ops import For, Index, Load, Store, scalar_of
+from ..dialects.loop.ops import For, Index, Load, Store, scalar_of, vector_of
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Atom, Expr
 from .analysis import Access, divisor_of, lane_form, loops_of, require
@@ -100,7 +99,7 @@ class _Body:
         if value in self.varying:
             return self.varying[value]
         if value not in self.copies:
-            op = vector.BroadcastOp(value, VectorType(value.type, [self.width]))
+            op = vector.BroadcastOp(value, vector_of(value.type, self.width))
             self.put(op)
             self.copies[value] = op.vector
         return self.copies[value]
@@ -211,7 +210,7 @@ class _Body:
             self.put(op)
             return
         otherwise = None if op.otherwise is None else self.vector(op.otherwise)
-        type_ = VectorType(op.value.type, [self.width])
+        type_ = vector_of(op.value.type, self.width)
         new = Load(op.buffer, indices, type_=type_, otherwise=otherwise, lane_steps=steps, active=self.active)
         self.put(new)
         self.varying[op.value] = new.value

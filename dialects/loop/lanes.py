@@ -23,7 +23,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .ops import lanes_of, scalar_of
+from .ops import lanes_of, scalar_of, vector_of
 
 SCALAR_ONLY: tuple[type[Operation], ...] = (
     arith.SelectOp, arith.CmpfOp, arith.CmpiOp, arith.SIToFPOp, arith.UIToFPOp, arith.FPToSIOp, arith.FPToUIOp,
@@ -111,7 +111,7 @@ class Lanewise(IRDLOperation):
 
 def lifted(op: Operation, operands: Sequence[SSAValue], lanes: int) -> Operation:
     """The one-result scalar operation `op` on vectors of `lanes` lanes."""
-    type_ = VectorType(op.results[0].type, [lanes])
+    type_ = vector_of(op.results[0].type, lanes)
     if isinstance(op, SCALAR_ONLY):
         return Lanewise(op.name, operands, type_, op.properties.get("predicate"))
     return type(op).create(operands=operands, result_types=[type_], properties=op.properties)

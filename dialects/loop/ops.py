@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 from xdsl.dialects.builtin import (
@@ -47,6 +48,12 @@ RUNS = ("serial", "unrolled", "concurrent")
 def lanes_of(type_: Attribute) -> int:
     """Lanes of a scalar (1) or vector type."""
     return type_.get_shape()[0] if isinstance(type_, VectorType) else 1
+
+
+@lru_cache(maxsize=256)
+def vector_of(element: Attribute, lanes: int) -> VectorType[Any]:
+    """The type of so many elements side by side."""
+    return VectorType(element, [lanes])
 
 
 def scalar_of(type_: Attribute) -> Attribute:
@@ -491,7 +498,7 @@ class Index(Indexed, IRDLOperation):
         self, expr: ExprLike, operands: Sequence[SSAValue] = (), *, lanes: int = 1, lane_step: int = 0
     ) -> None:
         values, attr = indexed(([expr], operands))
-        type_ = INDEX if lanes == 1 else VectorType(INDEX, [lanes])
+        type_ = INDEX if lanes == 1 else vector_of(INDEX, lanes)
         super().__init__(
             operands=[values],
             properties={"map": attr, "lane_step": IntAttr(lane_step) if lanes > 1 else None},

@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from . import recipes_control, recipes_microsoft, recipes_ml, recipes_nets
 from .draw import DTYPES, Array, Draw, Misfit, Unjudged, Variable, allowed, is_float
 from .evaluate import JUMPS, Tracks
-from .operators import EXCLUDED, SMOOTH, WITHIN, attribute, integers, open_question
+from .operators import DEAR, EXCLUDED, SMOOTH, WITHIN, attribute, integers, open_question
 from .peers import MICROSOFT, ML, finish, graphs, reads, version
 from .recipes import RECIPES
 
@@ -79,7 +79,7 @@ def generate(seed: int, only: Sequence[str] = ()) -> Case:
     opset = random.Random(seed // TOGETHER).choice((*OPSETS, NEWEST, NEWEST))
     d = Draw(rng, zero=rng.random() < 0.15, special=rng.random() < 0.15)
     known = {k: s for k, s in schemas(opset).items() if not only or k in only}
-    depth = rng.choice((1, 1, 2, 3, 4, 6, 8, MOST_NODES))
+    depth = rng.choice((1, 1, 1, 1, 2, 2, 3, 3, 6, MOST_NODES))
     nodes: list[NodeProto] = []
     tracks = Tracks()
     dropped: list[str] = []
@@ -88,6 +88,8 @@ def generate(seed: int, only: Sequence[str] = ()) -> Case:
         if len(nodes) >= depth or not known:
             break
         schema = known[rng.choice(list(known))]
+        if schema.name in DEAR.split() and not only and d.flip(0.75):
+            continue
         for _ in range(4):
             try:
                 node, operands = draw_node(d, schema, opset)

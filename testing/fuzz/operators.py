@@ -23,6 +23,11 @@ WITHIN = """
     ConcatFromSequence Optional OptionalGetElement OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty
     SequenceErase SequenceInsert SequenceLength SequenceMap SplitToSequence
 """
+# compiled to so many loops that they take most of the time: drawn less often
+DEAR = """
+    ArgMax Col2Im ConvInteger DFT Det FusedGemm GRU LSTM LogSoftmax MatMul MaxPool MaxRoiPool NonMaxSuppression
+    QLinearMatMul RoiAlign STFT Softmax TopK Unique
+"""
 # their bodies say whether they jump
 SMOOTH = "If Loop Scan"
 

@@ -77,6 +77,10 @@ def window(d: Draw, sizes: Sequence[int], *, pads: bool = True) -> dict[str, Any
             found["auto_pad"] = d.rng.choice(("SAME_UPPER", "SAME_LOWER", "VALID"))
         else:
             found["pads"] = [d.rng.randint(0, k - 1) for k in kernel * 2]
+    elif "dilations" in found:  # a window beyond what it looks at has no place, and the peers fail in their own ways
+        found["dilations"] = [
+            n if n * (k - 1) < s else 1 for n, k, s in zip(found["dilations"], kernel, sizes, strict=True)
+        ]
     return found
 
 

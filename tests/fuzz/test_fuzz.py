@@ -18,7 +18,7 @@ from ircc.testing.fuzz import evaluate, generate, judge, reduce
 from ircc.testing.fuzz.draw import DTYPES
 from ircc.testing.fuzz.evaluate import Tracks, Verdict, agree
 from ircc.testing.fuzz.generate import NEWEST, OPSETS, name_of, schemas
-from ircc.testing.fuzz.operators import EXCLUDED, WITHIN
+from ircc.testing.fuzz.operators import DEAR, EXCLUDED, WITHIN
 from ircc.testing.fuzz.pack import judge_all, renamed
 from ircc.testing.fuzz.peers import by_onnxruntime, finish, graphs, info, reads, run_node
 from ircc.testing.fuzz.recipes import RECIPES
@@ -66,7 +66,7 @@ def test_a_seed_is_a_model() -> None:
 def test_every_table_names_operators_that_there_are() -> None:
     kinds = [(s.domain, s.name) for s in [*onnx.defs.get_all_schemas(), *get_all_operator_schema()]]
     known = {name for _, name in kinds}
-    tables = EXCLUDED, WITHIN, evaluate.EXACT, evaluate.JUMPS, evaluate.SUMS, evaluate.TRANSFORMS
+    tables = DEAR, EXCLUDED, WITHIN, evaluate.EXACT, evaluate.JUMPS, evaluate.SUMS, evaluate.TRANSFORMS
     for table in (*(names.split() for names in tables),):
         assert set(table) <= known, sorted(set(table) - known)
     assert set(RECIPES) <= {name_of(*kind) for kind in kinds}
