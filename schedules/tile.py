@@ -113,7 +113,9 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
         unrolled += k
     elif k and tile.unroll > 1:
         depth = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
-        cover = f"{tile.unroll}|1" if depth is None else sizes(tile.cut or depth, tile.unroll)
+        cover = f"{tile.unroll}|1" if depth is None else sizes(depth, tile.unroll)
+        if tile.cut and depth is not None and depth % tile.cut:
+            cover = f"{tile.unroll}|rest"
         lines.append(f"split {k[-1]} {cover} -> {k[-1]} {k[-1]}u")
         unrolled.append(f"{k[-1]}u")
     if lanes > 1:
