@@ -59,9 +59,14 @@ class Transposition(Strategy):
         return lines
 
 
+def in_rows(access: Read, lane: int, across: int) -> bool:
+    """Whether elements lie side by side in `lane`, in a row for each index of `across`; not by way of data."""
+    return access.contiguous(lane) and any(across in e.dims for e in access.index)
+
+
 def around(nest: Nest, lane: int, across: int) -> tuple[list[str], list[str]]:
     """The other loops: those outside of the one over blocks of rows, and those inside, in which the rows go on."""
-    access = next(a for a in (nest.store, *nest.reads) if across in a.dims and a.contiguous(lane))
+    access = next(a for a in (nest.store, *nest.reads) if in_rows(a, lane, across))
     row = min(i for i, e in enumerate(access.index) if across in e.dims)
     goes_on = frozenset[int]().union(*(e.dims for e in access.index[row:]))
     others = [i for i, d in enumerate(nest.dims) if d.size != 1 and i not in (lane, across)]
@@ -86,7 +91,7 @@ def turned(nest: Nest) -> tuple[int, int, tuple[str, ...]] | None:
         for across in nest.parallel:
             if lane == across or 1 in (nest.dims[lane].size, nest.dims[across].size):
                 continue
-            rows = any(across in a.dims and a.contiguous(lane) for a in accesses)
+            rows = any(in_rows(a, lane, across) for a in accesses)
             if rows and (buffers := crossed(accesses, lane, across)):
                 goes_on = len(around(nest, lane, across)[1])
                 found.append((len(buffers), -goes_on, lane, across, buffers))

@@ -97,7 +97,7 @@ class Draw:
         """Random elements; in [low, high] where they are given."""
         rng, dtype = self.numbers(), np.dtype(dtype)
         if dtype == np.bool_:
-            return rng.random(shape) < 0.5
+            return np.asarray(rng.random(shape) < 0.5)
         if not is_float(dtype):
             info = np.iinfo(dtype)
             first = max(info.min, -6) if low is None else int(low)

@@ -143,7 +143,7 @@ def draw_node(d: Draw, schema: Any, opset: int) -> tuple[NodeProto, Sequence[Var
     rank = operands[0].array.ndim if operands and operands[0] is not None else 0
     if rank == 0 and recipe is None and ({"axis", "axes"} & {*schema.attributes, *(i.name for i in schema.inputs)}):
         raise Misfit("no axis of a scalar")
-    if why := open_question(schema.name, operands, opset):
+    if why := open_question(schema.name, operands, opset, attributes):
         raise Unjudged(why)
     for name, a in schema.attributes.items():
         if name in attributes or (recipe and not d.flip(0.3) and not a.required):

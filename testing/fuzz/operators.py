@@ -32,7 +32,7 @@ DEAR = """
 SMOOTH = "If Loop Scan"
 
 
-def open_question(operator: str, operands: Operands, opset: int) -> str:
+def open_question(operator: str, operands: Operands, opset: int, attributes: Mapping[str, Any]) -> str:
     """Why no peer is right about this draw: ONNX leaves it open, or its reference has it wrong where ONNX Runtime has
     no kernel; empty for all others."""
     given = [v.array for v in operands if v is not None]
@@ -47,6 +47,8 @@ def open_question(operator: str, operands: Operands, opset: int) -> str:
             return "gates that are not numbers are numbers in ONNX Runtime, where the reference knows no lengths"
         case "Gelu" if double:
             return "the constants of its body are floats"
+        case "AveragePool" | "LpPool" if max(attributes.get("dilations", [1])) > 1 and padded_by_size(attributes):
+            return "both forget the dilations when they pad to the same size, each in its way"
         case "LinearClassifier" | "SVMClassifier" if not (np.abs(x.astype(np.float64)) < 1e6).all():
             return "its classes have scores that overflow"
         case "Erf" if double or x.dtype.kind in "iu":
@@ -69,6 +71,14 @@ def open_question(operator: str, operands: Operands, opset: int) -> str:
             return ""
 
 
+def padded_by_size(attributes: Mapping[str, Any]) -> bool:
+    return str(attributes.get("auto_pad", "")).startswith("SAME")
+
+
+def ints(node: NodeProto, name: str) -> list[int]:
+    return next((list(a.ints) for a in node.attribute if a.name == name), [])
+
+
 def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
     """What the reference has wrong about a node of ai.onnx on these arrays, so that only ONNX Runtime is asked."""
     x = given[0] if given else np.zeros(0)
@@ -83,10 +93,14 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "it does not know of lengths"
         case "Unique" if any(a.name == "sorted" and not a.i for a in node.attribute):
             return "it takes along the first axis"
+        case "GridSample" if {b"cubic", b"border"} <= {a.s for a in node.attribute}:
+            return "it moves the point into the image, and not each of the pixels around it"
         case "GridSample" if not is_float(x.dtype):
             return "its weights are integers too"
         case "Loop" if len(node.input) < 2 or not node.input[1] or len(node.output) > len(node.input) - 2:
             return "without a condition it does nothing, and it joins what is scanned instead of stacking it"
+        case "MaxPool" if any(k < s for k, s in zip(ints(node, "kernel_shape"), ints(node, "strides"), strict=False)):
+            return "padding to the same size, it takes off what strides step over"
         case "Softmax" | "LogSoftmax" | "Hardmax" if opset < 13:
             return "it knows only the axis of later versions"
         case "BatchNormalization" if opset < 14:
@@ -103,11 +117,14 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return ""
 
 
-def misrun(node: NodeProto) -> str:
-    """What ONNX Runtime has wrong about a node of ai.onnx, so that only the reference is asked."""
+def misrun(node: NodeProto, empty: bool) -> str:
+    """What ONNX Runtime has wrong about a node of ai.onnx, so that only the reference is asked; `empty`: of inputs
+    without elements."""
     match node.op_type:
         case "RoiAlign" if any(a.name == "mode" and a.s == b"max" for a in node.attribute):
             return "it takes the greatest of weighted corners, as its own warning says"
+        case "Scan" if empty and any("axes" in a.name for a in node.attribute):
+            return "it divides by the number of elements when it transposes, which ends the process"
         case "HammingWindow":
             return "its first weight is 0.54, and not 25 / 46"
         case _:
