@@ -87,6 +87,7 @@ LOOP = """
     expand-math,
     select-schedules,
     apply-schedules,
+    fuse-rows,
     plan-memory,
 """
 

@@ -226,8 +226,24 @@ def lane_form(e: Expr, lane: int, width: int, divisor: Callable[[int], int]) -> 
 
 
 def _multiple(monomial: Monomial, coefficient: int, divisor: Callable[[int], int]) -> int:
-    """A number that divides every value of a term."""
-    return reduce(lambda k, a: k * divisor(a.args[0]) if a.kind == "dim" else k, monomial, abs(coefficient))
+    """A number that divides every value of a term; 0 where that is always 0."""
+
+    def of_atom(a: Atom) -> int:
+        match a.kind:
+            case "dim":
+                return divisor(a.args[0])
+            case "mod" | "floordiv" if n := a.args[1].constant:
+                k = divisor_of_all(a.args[0], divisor)
+                return gcd(k, n) if a.kind == "mod" else k // n if k % n == 0 else 1
+            case _:
+                return 1
+
+    return reduce(lambda k, a: k * of_atom(a), monomial, abs(coefficient))
+
+
+def divisor_of_all(e: Expr, divisor: Callable[[int], int]) -> int:
+    """A number that divides every value of an expression; 0 where that is always 0."""
+    return reduce(gcd, (_multiple(m, k, divisor) for m, k in e.terms.items()), 0)
 
 
 def divisor_of(value: SSAValue) -> int:
@@ -236,7 +252,7 @@ def divisor_of(value: SSAValue) -> int:
     if loop is None:
         return 1
     outer = list(loop.indices)
-    low = reduce(gcd, (_multiple(m, k, lambda d: divisor_of(outer[d])) for m, k in loop.lower.terms.items()), 0)
+    low = divisor_of_all(loop.lower, lambda d: divisor_of(outer[d]))
     return gcd(low, loop.stride) if loop.trip != 1 else low
 
 

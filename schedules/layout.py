@@ -101,12 +101,12 @@ def injective(offset: Expr, sizes: Sequence[Expr]) -> bool:
     """Whether different indices (below `sizes`) provably have different offsets."""
     digits: list[Digit] = []
     for monomial, c in offset.terms.items():
-        atoms = [a for a in monomial if a.kind != "symbol"]
+        atoms = [a for a in monomial if Expr({(a,): 1}).dims]
         if not atoms and not monomial:
             continue  # a constant moves everything alike
         if len(atoms) != 1 or c < 0:
             return False
-        stride = Expr({tuple(a for a in monomial if a.kind == "symbol"): c})
+        stride = Expr({tuple(a for a in monomial if a is not atoms[0]): c})
         found = _digit(Expr({(atoms[0],): 1}), stride)
         if found is None:
             return False

@@ -58,6 +58,23 @@ class Stage(Primitive):
         require(found, f"stage: {self.buffer} is not accessed in a loop {self.at}")
 
 
+def move_inside(loop: For, buffer: SSAValue, name: str, limit: int) -> int:
+    """Give what each iteration of a loop touches of a buffer a place of its own, in space `stack`; its size in bytes.
+
+    The caller knows that an iteration reads nothing but what it has written before, and that nobody reads it later.
+    Raises ScheduleError, and changes nothing, where an iteration touches no window of a constant size, or one of more
+    than `limit` bytes."""
+    primitive = Stage(name, loop.tag, "stack", name)
+    ops = accesses(loop, buffer)
+    require(all(not op.tolerant for op in ops), f"{name} is read where it may be outside")
+    window = _Window(primitive, loop, buffer, ops, moves=True)
+    size = window.type.bytes.constant
+    require(size is not None and size <= limit, f"{name} is more than {limit} bytes")
+    assert size is not None
+    window.stage()
+    return size
+
+
 @dataclass
 class _Group:
     """Accesses that touch the same part of the window, in the same shape."""
@@ -77,25 +94,34 @@ class _Group:
 class _Window:
     """What one iteration of one loop touches of a buffer."""
 
-    def __init__(self, primitive: Stage, loop: For, buffer: SSAValue, ops: list[Access]) -> None:
+    def __init__(
+        self, primitive: Stage, loop: For, buffer: SSAValue, ops: list[Access], moves: bool | None = None
+    ) -> None:
         self.primitive, self.loop, self.buffer, self.ops = primitive, loop, buffer, ops
+        owner = buffer.owner
+        inside = isinstance(owner, Alloc) and loop.is_ancestor(owner)
+        self.moves = inside if moves is None else moves  # undefined before, as the new one is, and not read behind
         self.numbering = Numbering()
         self.inner: dict[Access, dict[int, For]] = {}
         self.forms: dict[Access, list[Form]] = {}
         self.what = f"stage: the window of {primitive.buffer} in {primitive.at}"
         for op in ops:
             self.analyse(op)
-        bases = {tuple(f.base for f in forms) for forms in self.forms.values()}
+        bases = {tuple(f.base - self.shift(f) for f in forms) for forms in self.forms.values()}
         require(len(bases) == 1, self.what, "has several bases")
         self.base = bases.pop()
         self.groups = self.grouped()
         for i, a in enumerate(self.groups):
-            for b in self.groups[:i]:
+            for b in self.groups[:i] if not self.moves or primitive.space == "register" else ():
                 apart = any(
                     ha < lb or hb < la for la, ha, lb, hb in zip(a.low, a.high, b.low, b.high, strict=True)
                 )  # fmt: skip
                 require(apart, self.what, "is touched in parts that overlap")
         self.low = [min(g.low[d] for g in self.groups) for d in range(len(self.base))]
+        sizes = [max(g.high[d] for g in self.groups) - low + 1 for d, low in enumerate(self.low)]
+        type_ = buffer.type
+        assert isinstance(type_, BufferType)
+        self.type = BufferType.of(sizes, type_.element_type, primitive.space)
 
     def analyse(self, op: Access) -> None:
         indices = self.numbering.exprs(op)
@@ -121,6 +147,10 @@ class _Window:
         require(isinstance(op, Load) or not op.tolerant, self.what, "is written where it may be outside")
         self.forms[op] = forms
 
+    def shift(self, form: Form) -> int:
+        """How far an index is from the window's base; where the window is copied, all parts of it have one base."""
+        return form.base.terms.get((), 0) if self.moves else 0
+
     def grouped(self) -> list[_Group]:
         found: dict[object, _Group] = {}
         for op in self.ops:
@@ -129,7 +159,7 @@ class _Window:
                 tuple(sorted((c, inner[d].static) for d, c in f.coefficients.items()))  # pyright: ignore
                 for f in forms
             )
-            key = (shape, op.lanes, op.live, op.steps)
+            key = (shape, op.lanes, op.live, op.steps, *map(self.shift, forms))
             if key in found:
                 found[key].ops.append(op)
                 continue
@@ -139,8 +169,8 @@ class _Window:
                 span = spread(f.coefficients, {d: range_of(inner[d]) for d in f.coefficients})
                 assert span is not None
                 far = step * (op.lanes - 1)
-                low.append(span[0] + min(0, far))
-                high.append(span[1] + max(0, far))
+                low.append(span[0] + min(0, far) + self.shift(f))
+                high.append(span[1] + max(0, far) + self.shift(f))
             found[key] = _Group([op], inner, forms, low, high)
         return list(found.values())
 
@@ -149,26 +179,21 @@ class _Window:
     def stage(self) -> None:
         if self.primitive.combine:
             self.check_combine()
-        sizes = [max(g.high[d] for g in self.groups) - low + 1 for d, low in enumerate(self.low)]
-        type_ = self.buffer.type
-        assert isinstance(type_, BufferType)
-        alloc = Alloc(self.primitive.name, BufferType.of(sizes, type_.element_type, self.primitive.space))
+        alloc = Alloc(self.primitive.name, self.type)
         head: list[Operation] = [alloc]
         tail: list[Operation] = []
-        owner = self.buffer.owner
-        moves = isinstance(owner, Alloc) and self.loop.is_ancestor(owner)  # undefined at first, as the new one is
-        require(not (moves and self.primitive.combine), self.what, "is private to the iteration")
+        require(not (self.moves and self.primitive.combine), self.what, "is private to the iteration")
         for group in self.groups:
             stored = any(isinstance(op, Store) for op in group.ops)
             otherwise = self.otherwise(group, stored)
-            if not moves and not self.filled_first(group):
+            if not self.moves and not self.filled_first(group):
                 head += self.copy(group, alloc, otherwise, out=False)
-            if stored and not moves:
+            if stored and not self.moves:
                 tail += self.copy(group, alloc, None, out=True)
         for op in self.ops:
             self.redirect(op, alloc)
-        if moves and self.buffer.first_use is None:
-            assert isinstance(owner, Alloc)
+        owner = self.buffer.owner
+        if self.moves and isinstance(owner, Alloc) and self.buffer.first_use is None:
             erase(owner)
         first = self.loop.body.block.first_op
         assert first is not None
@@ -210,7 +235,7 @@ class _Window:
         order = list(variables)
         exprs: list[Expr] = []
         for form, low in zip(forms, self.low, strict=True):
-            total = Expr.const(-low)
+            total = Expr.const(self.shift(form) - low)
             for d, c in form.coefficients.items():
                 total = total + Expr.dim(order.index(d)) * c
             exprs.append(total)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from .nest import Nest
 from .strategy import Case, power_at_least, reordered, sizes
 
+CHUNK = 16 << 10  # elements that one chunk of a single loop takes
+ENOUGH = 8  # iterations that threads can share well
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -54,6 +57,18 @@ def begin(nest: Nest, order: Sequence[str] = (), together: Sequence[str] | None 
     if nest.phases > 1:
         lines += [f"fuse {label}" for label in (parallel if together is None else together)]
     return lines
+
+
+def share(case: Case, lane: int | None = None) -> int | None:
+    """The dim that stands outside, whose iterations threads share where that is worth it: the outermost that is long
+    enough, else the longest; None for none. `lane`: the dim of the vectors, taken only where it is long."""
+    sizes = {d: case.nest.dims[d].size for d in case.nest.parallel if case.nest.dims[d].size != 1}
+    for dim, size in sizes.items():
+        if dim != lane and (size is None or size >= ENOUGH):
+            return dim
+    if lane in sizes and ((size := sizes[lane]) is None or size > CHUNK):
+        return lane
+    return max((d for d in sizes if d != lane), key=lambda d: sizes[d] or 0, default=None)
 
 
 def columns(width: int | None, wide: int, lanes: int) -> str:

@@ -1,7 +1,9 @@
 """What all tests share: how long Hypothesis searches, `--bless` for expected files, where a real model is."""
 
 import importlib.util
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,19 @@ def magika_model() -> Path:
     if spec is None or spec.origin is None:
         pytest.fail("package magika is missing: `make test` installs it (pip install --no-deps magika)")
     return Path(spec.origin).parent / "models/standard_v3_3/model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def schedules_are_taken() -> Iterator[None]:
+    """Whatever a test compiles: no primitive refuses what one of our strategies proposes."""
+    refused: list[str] = []
+
+    class Refusals(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            refused.append(record.getMessage())
+
+    logger, handler = logging.getLogger("ircc.passes.apply_schedules"), Refusals()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    assert not refused

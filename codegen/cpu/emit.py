@@ -164,9 +164,7 @@ class FunctionEmitter(Writer):
             return
         if op.run.data != "concurrent" and (trip == 1 or op.run.data == "unrolled"):
             assert op.static is not None
-            for i in range(*op.static):
-                self.env[op.iv] = i
-                self.block(list(op.body.block.ops))
+            self.unrolled(op, range(*op.static))
             return
         lower = self.integer(self.globalised(op.lower, op.indices))
         upper = self.integer(self.globalised(op.upper, op.indices))
@@ -220,6 +218,25 @@ class FunctionEmitter(Writer):
         for buffer in written:
             self.version[buffer] += 1
         self.label = after
+
+    def unrolled(self, op: For, iterations: Sequence[int]) -> None:
+        """Every iteration of a loop. Those of an innermost parallel loop go step by step together: each is a chain of
+        operations that wait for each other, and the processor looks only so far ahead for others to do meanwhile."""
+        ops = list(op.body.block.ops)
+        if len(iterations) < 2 or not op.is_parallel or any(isinstance(o, For | Alloc) for o in ops):
+            for i in iterations:
+                self.env[op.iv] = i
+                self.block(ops)
+            return
+        inside: list[dict[SSAValue, tuple[Operand, int]]] = [{} for _ in iterations]
+        for step in ops:
+            for i, values in zip(iterations, inside, strict=True):
+                self.env[op.iv] = i
+                for v in step.operands:
+                    if v in values:
+                        self.env[v], self.depth[v] = values[v]
+                self.op(step)
+                values |= {v: (self.env[v], self.depth[v]) for v in step.results}
 
     def written(self, op: For) -> frozenset[SSAValue]:
         """The buffers that a loop stores to and that live on after an iteration."""

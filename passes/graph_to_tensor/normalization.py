@@ -29,8 +29,9 @@ def softmax(op: GraphOp, emit: Emitter) -> SSAValue:
     element = wide(out.element_type)
     greatest = reduced(emit, x, axes, "max", element)
     exponentials = emit.elementwise(out.sizes, out.element_type, lambda x, m: (x - m).math(math.ExpOp), x, greatest)
-    total = emit.cast(reduced(emit, exponentials, axes, "add", element), out.element_type)
-    return emit.elementwise(out.sizes, out.element_type, lambda e, t: e / t, exponentials, total)
+    # one division per line: the sum is at least 1, so nothing is lost but a rounding
+    share = reduced(emit, exponentials, axes, "add", element, lambda e: e, lambda total: 1.0 / total)
+    return emit.elementwise(out.sizes, out.element_type, lambda e, s: e * s, exponentials, share)
 
 
 @lowers(graph.LogSoftmax)
@@ -137,13 +138,21 @@ def standardized(
         centred = x.cast(element) - m
         return centred * centred
 
-    variance = mean(emit, x, axes, element, deviation, average)
+    factor = inverse_root(emit, mean(emit, x, axes, element, deviation, average), epsilon)
 
-    def body(x: Scalar, m: Scalar, v: Scalar, s: Scalar, a: Scalar | None) -> Scalar:
-        found = (x.cast(element) - m) / (v + epsilon).math(math.SqrtOp) * s.cast(element)
+    def body(x: Scalar, m: Scalar, f: Scalar, s: Scalar, a: Scalar | None) -> Scalar:
+        found = (x.cast(element) - m) * f * s.cast(element)
         return found if a is None else found + a.cast(element)
 
-    return emit.elementwise(out.sizes, out.element_type, body, x, average, variance, scale, bias)
+    return emit.elementwise(out.sizes, out.element_type, body, x, average, factor, scale, bias)
+
+
+def inverse_root(emit: Emitter, variance: SSAValue, epsilon: float) -> SSAValue:
+    """1 / sqrt(variance + epsilon): to divide once per line. What a root divides may be multiplied by its inverse,
+    which is finite but for 0."""
+    return emit.elementwise(
+        sizes_of(variance), element_type(variance), lambda v: 1.0 / (v + epsilon).math(math.SqrtOp), variance
+    )
 
 
 @lowers(graph.InstanceNormalization)
@@ -163,7 +172,5 @@ def layer_normalization(op: graph.FromAxis, emit: Emitter) -> SSAValue:
 @lowers(graph.RMSNormalization)
 def rms_normalization(op: graph.FromAxis, emit: Emitter) -> SSAValue:
     (x, scale), out, epsilon = op.operands, type_of(op.results[0]), op.get("epsilon")
-    average = mean(emit, x, op.axes(), wide(out.element_type), lambda x: x * x)
-    return emit.elementwise(
-        out.sizes, out.element_type, lambda x, m, s: x / (m + epsilon).math(math.SqrtOp) * s, x, average, scale
-    )
+    factor = inverse_root(emit, mean(emit, x, op.axes(), wide(out.element_type), lambda x: x * x), epsilon)
+    return emit.elementwise(out.sizes, out.element_type, lambda x, f, s: x * f * s, x, factor, scale)

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy, reordered
-from ..tile import alignment, columns, vector_width
+from ..tile import CHUNK, alignment, columns, share, vector_width
 
-CHUNK = 16 << 10  # elements that one chunk of a single loop takes
-ENOUGH = 8  # iterations that threads can share well
+LONG = 16  # operations of a body from which on each vector waits for itself, and more of them go side by side
 
 
 class Elementwise(Strategy):
@@ -23,7 +22,8 @@ class Elementwise(Strategy):
         if nest.reduction or case.lanes < 2 or (lane := lane_dim(case)) is None:
             return None
         size = nest.dims[lane].size
-        many = 2 if size is None or size >= 4 * case.lanes else 1
+        wide = 4 if nest.operations >= LONG else 2
+        many = wide if size is None or size >= 2 * wide * case.lanes else 1
         return {"vectors": Choice(many, (1, 2, 4))}
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
@@ -36,12 +36,12 @@ class Elementwise(Strategy):
         current = [d.label for i, d in enumerate(nest.dims) if d.size != 1 or i == lane]
         order = [x for x in current if x != v] + [v]
         shared = share(case, lane)
-        if shared == lane:
+        if shared == lane and case.worth_sharing:
             lines.append(f"block {v} {CHUNK} -> {v}b {v}")
             current.insert(current.index(v), f"{v}b")
             order.insert(0, f"{v}b")
             size = CHUNK if size is not None and size % CHUNK == 0 else None
-        elif shared is not None:
+        elif shared not in (lane, None):
             first = nest.dims[shared].label
             order = [first, *(x for x in order if x != first)]
         lines += reordered(current, order)
@@ -54,22 +54,9 @@ class Elementwise(Strategy):
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
-        if shared is not None:
+        if shared is not None and case.worth_sharing:
             lines.append(f"parallel {order[0]}")
         return lines
-
-
-def share(case: Case, lane: int) -> int | None:
-    """The dim whose iterations threads share: the outermost that is long enough, else the longest; None for none."""
-    if not case.worth_sharing:
-        return None
-    sizes = {d: case.nest.dims[d].size for d in case.nest.parallel if case.nest.dims[d].size != 1}
-    for dim, size in sizes.items():
-        if dim != lane and (size is None or size >= ENOUGH):
-            return dim
-    if lane in sizes and ((size := sizes[lane]) is None or size > CHUNK):
-        return lane
-    return max((d for d in sizes if d != lane), key=lambda d: sizes[d] or 0, default=None)
 
 
 def crossed(nest: Nest, lane: int) -> int | None:

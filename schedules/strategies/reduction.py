@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import begin, singles
+from ..strategy import Case, Choice, Choices, Strategy, reordered
+from ..tile import begin, share, singles
 
 SHORTEST = 2  # vectors that a row must fill for lanes to pay
 
@@ -45,6 +45,10 @@ class Reduction(Strategy):
         size = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
         rest = "" if size is not None and size % count == 0 else "|1"
         lines = begin(nest)
+        if (first := share(case)) is not None:  # as elementwise kernels do, so that rows of both can meet
+            order = [nest.dims[first].label, *(x for x in parallel if x != nest.dims[first].label)]
+            lines += reordered(parallel, order)
+            parallel = order
         lines.append(f"reassociate {k[-1]} {count}{rest} at {k[0]} -> {k[-1]} {k[-1]}l as part")
         lines.append(f"split {k[-1]}l {lanes} -> {k[-1]}u {k[-1]}l")
         lines.append(f"vectorize {k[-1]}l {lanes}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..nest import Nest, Read
 from ..strategy import Case, Choice, Choices, Strategy, reordered, sizes
-from .elementwise import ENOUGH
+from ..tile import ENOUGH
 
 WIDEST = 16  # lanes of the vectors that are turned: a block of them is kept in registers
 

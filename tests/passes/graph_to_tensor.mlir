@@ -103,11 +103,16 @@ builtin.module {
     %2 = tensor.compute [%i0 : N, %i1 : 1] add [%k0 : K] : !graph.tensor<[N, 1], f32> {
       %3 = tensor.read %1[%i0, %k0]
       tensor.yield %3 : f32
+    } finish {
+    ^bb0(%i0: index, %i1: index, %acc: f32):
+      %3 = arith.constant 1.000000e+00 : f32
+      %4 = arith.divf %3, %acc : f32
+      tensor.yield %4 : f32
     }
     %y = tensor.compute [%i0 : N, %i1 : K] : !graph.tensor<[N, K], f32> {
       %3 = tensor.read %1[%i0, %i1]
       %4 = tensor.read %2[%i0, 0]
-      %5 = arith.divf %3, %4 : f32
+      %5 = arith.mulf %3, %4 : f32
       tensor.yield %5 : f32
     }
     func.return %y : !graph.tensor<[N, K], f32>

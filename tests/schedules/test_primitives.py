@@ -11,6 +11,8 @@ from ircc.dialects import context
 from ircc.dialects.loop import Alloc, For, Kernel, Load, Store
 from ircc.dialects.loop.evaluate import buffer_type, evaluate_kernel
 from ircc.errors import ScheduleError
+from ircc.ir.expr import Expr
+from ircc.schedules.layout import expr_of, injective
 from ircc.schedules.script import Schedule
 
 Array = np.ndarray[Any, Any]
@@ -259,6 +261,28 @@ def test_what_steps_unevenly_is_computed_on_lanes(m: int, keeps: Keeps) -> None:
     assert {op.lanes for op in kernel.walk() if isinstance(op, Load)} == {8}
 
 
+GROUPS = """
+loop.kernel @groups(%x "x" : !loop.buffer<[4, 2, 2, 2], f32>, %y "y" : !loop.buffer<[4, 2, 4], f32>) outputs 1 {
+  loop.for "i" %i = 0 to 4 parallel {
+    loop.for "j" %j = 0 to 2 parallel {
+      loop.for "k" %k = 0 to 4 parallel {
+        %0 = loop.load %x[%i, ((4 * %j + %k) mod 8) floordiv 4, (((4 * %j + %k) mod 8) floordiv 2) mod 2,
+                          ((4 * %j + %k) mod 8) mod 2]
+        loop.store %0, %y[%i, %j, %k]
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("split", ["split k 2", "block k 2"])
+def test_lanes_step_evenly_where_all_they_begin_at_is_even(split: str, keeps: Keeps) -> None:
+    """Through remainders of remainders, and in loops whose lower bounds are other loops' variables."""
+    kernel = keeps(read_kernel(GROUPS), f"{split} -> k kk\nsplit kk 2|rest -> kk kl\nvectorize kl 2")
+    assert [op.steps for op in kernel.walk() if isinstance(op, Load)] == [(0, 0, 0, 1)]
+
+
 REFUSED = [
     (matmul, "split i 3 -> io ii", "do not cover loop i"),
     (lambda: matmul("M"), "split i 4|rest -> io ii", "`rest` needs constant bounds"),
@@ -363,3 +387,11 @@ def test_layouts_are_taken_where_no_two_elements_share_a_place(offset: str, fits
 def test_layouts_of_unknown_sizes(keeps: Keeps) -> None:
     keeps(matmul("M"), "layout a (d0, d1) -> d1 * M + d0")
     keeps(matmul("M"), "layout a (d0, d1) -> (d0 floordiv 4) * 28 + d1 * 4 + d0 mod 4")
+
+
+def test_panels_of_unknown_sizes() -> None:
+    """Matrices of as many panels as their columns need."""
+    sizes = [Expr.symbol(name) for name in "BNK"]
+    panels = "8 * d0 * K * ((N + 7) floordiv 8) + 8 * K * (d1 floordiv 8) + 8 * d2 + d1 mod 8"
+    assert injective(expr_of(panels), sizes)
+    assert not injective(expr_of(panels.replace("N + 7", "N + 6")), sizes)

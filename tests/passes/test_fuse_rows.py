@@ -1,0 +1,84 @@
+"""Kernels that work on the same rows run together: what is joined, and that nothing changes but where values lie."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+
+from ircc import compiler
+from ircc.dialects import context
+from ircc.dialects.loop import Alloc, Call, Kernel, Program
+from ircc.dialects.reference import evaluate
+from ircc.ir.operands import walk
+from ircc.ir.pipeline import Pipeline
+from ircc.passes.fuse_rows import FuseRows
+from ircc.testing.graph_programs import random_inputs
+from ircc.testing.tensor_programs import programs, random_program
+
+from .test_properties import same_bits
+
+SCHEDULED = Pipeline.parse("tensor-to-loop,select-schedules,apply-schedules")
+
+
+@settings(max_examples=settings().max_examples // 6)
+@given(module=programs(length=(2, 6)), seed=st.integers(0, 2**32))
+def test_values_stay_bit_for_bit(module: ModuleOp, seed: int) -> None:
+    inputs = random_inputs(module, random.Random(seed))
+    SCHEDULED.run(module)
+    with np.errstate(all="ignore"):
+        before, text = evaluate(module, inputs), str(module)
+        changed = FuseRows().run(module)
+        module.verify()
+        after = str(module)
+        assert changed == (after != text)
+        assert str(Parser(context(), after).parse_module()) == after
+        assert same_bits(before, evaluate(module, inputs)) is None
+    if changed:
+        called = {op.callee for op in walk(module) if isinstance(op, Call)}
+        assert {op.sym_name.data for op in module.body.ops if isinstance(op, Kernel)} == called
+        assert not FuseRows().run(module) and str(module) == after
+
+
+def test_random_programs_have_rows() -> None:
+    """The property above is about something."""
+    found = 0
+    for seed in range(16):
+        module = random_program(random.Random(seed), length=(2, 6))
+        SCHEDULED.run(module)
+        found += FuseRows().run(module)
+    assert found >= 2
+
+
+def lowered(operator: str, shape: str) -> tuple[int, list[Alloc]]:
+    """Of an operator along the last dim: its kernels, and the buffers that the program has for them."""
+    text = f"""
+      builtin.module {{
+        func.func @main(%x : !graph.tensor<[{shape}], f32>) -> !graph.tensor<[{shape}], f32> {{
+          %y = {operator} %x <axis = -1> : (!graph.tensor<[{shape}], f32>) -> !graph.tensor<[{shape}], f32>
+          func.return %y : !graph.tensor<[{shape}], f32>
+        }}
+      }}"""
+    module = compiler.lower(Parser(context(), text).parse_module(), to="loop-ir")
+    program = next(op for op in module.body.ops if isinstance(op, Program))
+    allocs = [op for op in walk(program) if isinstance(op, Alloc)]
+    return sum(isinstance(op, Kernel) for op in module.body.ops), allocs
+
+
+@pytest.mark.parametrize("operator", ["graph.softmax", "graph.log_softmax"])
+@pytest.mark.parametrize("shape", ["1, 12, 128, 128", "64, 1000", "2, 50, 77", "B, 64, 64"])
+def test_softmax_is_one_kernel_and_has_no_buffers(operator: str, shape: str) -> None:
+    assert lowered(operator, shape) == (1, [])
+
+
+def test_rows_of_unknown_length_lie_in_memory() -> None:
+    kernels, allocs = lowered("graph.softmax", "B, S, S")
+    assert kernels == 1 and len(allocs) == 1
+
+
+def test_rows_longer_than_the_cache_lie_in_memory() -> None:
+    kernels, allocs = lowered("graph.softmax", "16, 1000000")
+    assert kernels == 1 and len(allocs) == 1
