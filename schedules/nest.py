@@ -76,7 +76,10 @@ class Read:
             offset = self.type.layout.data.substitute(dict(enumerate(self.index)))
             return dim not in self.through and _step(offset, dim, lanes) == 1
         step = self.step(dim, lanes)
-        return step is not None and len(step) > 0 and step[-1] == 1 and not any(step[:-1])
+        if step is None:
+            return False
+        at = next((i for i, n in enumerate(step) if n), None)
+        return at is not None and step[at] == 1 and not any(step[at + 1 :]) and product(self.type.sizes[at + 1 :]) == 1
 
     def stride(self, dim: int) -> Expr | None:
         """How far elements are apart in memory, in elements, when a dim goes by one; None where that varies."""
