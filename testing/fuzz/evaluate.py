@@ -8,6 +8,7 @@ worth at each output: an operator with sums that cancel, or where its function i
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from ... import compile as ircc_compile
 from ...errors import Error, NeedsPython, UnsupportedError
 from .draw import Array, is_float
+from .operators import FLOATS
 from .peers import by_onnxruntime, finish, info, reads, run_node
 
 # operators whose results on floats are the same bits in every implementation
@@ -59,9 +61,12 @@ def eps_of(dtype: Any) -> float:
     return EPS.get(np.dtype(dtype).name, 0.0)
 
 
-def moved(array: Array, rng: np.random.Generator, ulps: float = ULPS, *, largest: bool = False) -> Array:
-    """Floats moved by some units in the last place, each by its own, or by those of the largest."""
-    eps = eps_of(array.dtype)
+def moved(
+    array: Array, rng: np.random.Generator, ulps: float = ULPS, *, largest: bool = False, least: float = 0.0
+) -> Array:
+    """Floats moved by some units in the last place, each by its own, or by those of the largest; a unit is at least
+    so much of the element."""
+    eps = max(eps_of(array.dtype), least if is_float(array.dtype) else 0.0)
     if not eps or not array.size:
         return array
     off = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * ulps * eps
@@ -123,7 +128,8 @@ class Tracks:
         found = run_node(node, self.values, opset)
         inputs = [self.values[name] for name in reads(node)]
         wobbly = rounds(node, inputs, found)
-        whole = node.op_type in TRANSFORMS.split()
+        narrow = node.op_type in FLOATS.split()
+        whole = narrow or node.op_type in TRANSFORMS.split()
         exact = not wobbly and all(name in self.exact for name in reads(node))
         for k, copy in enumerate(self.copies):
             if exact:
@@ -139,7 +145,9 @@ class Tracks:
             results = results if same else [np.full_like(f, np.nan) if is_float(f.dtype) else f for f in found]
             if node.op_type in SUMS.split() and any(huge(a) for a in inputs):
                 results = [overflown(r, k) for r in results]
-            copy.update(zip(names, [moved(r, rng, largest=whole) if wobbly else r for r in results], strict=True))
+            least = EPS["float32"] if narrow else 0.0
+            results = [moved(r, rng, largest=whole, least=least) if wobbly else r for r in results]
+            copy.update(zip(names, results, strict=True))
         given = {name: self.values[name] for name in reads(node)}
         self.values.update(zip(names, found, strict=True))
         self.exact.update(names if exact else ())
@@ -225,6 +233,7 @@ def tracks_of(model: ModelProto, inputs: Mapping[str, Array]) -> Tracks:
 
 
 def by_ircc(model: ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    os.environ["IRCC_CACHE_SIZE"] = "0"  # none of these models comes again
     return ircc_compile(model).run(inputs)
 
 
