@@ -62,6 +62,8 @@ class HostBuilder:
                     made = add(block, loop.Constant(op.value, buffer_of(op.result)))
                     set_nodes(made, nodes_of(op))
                     env[op.result] = made.buffer
+                case tensor.Empty():  # what starts from it is written where that is
+                    continue
                 case tensor.Compute():
                     env[op.result] = target.get(op.result) or self.alloc(block, buffer_of(op.result))
                     self.kernels.call(block, op, env)
@@ -80,11 +82,13 @@ class HostBuilder:
 
     def update(self, op: tensor.Update, block: Block, env: Env, target: Env) -> None:
         """An update works in the buffer of what it starts from, where nobody else reads that, else in a copy."""
-        place = env[op.init]
-        if not starts_in_place(op):
+        start = env.get(op.init)  # none for what is empty
+        if start is None or not starts_in_place(op):
             place = target.get(op.result) or self.alloc(block, buffer_of(op.result))
-        if env[op.init] is not place:
-            block.add_op(loop.Copy(env[op.init], place))
+        else:
+            place = start
+        if start is not None and start is not place:
+            block.add_op(loop.Copy(start, place))
         env[op.result] = place
         self.kernels.call(block, op, env)
 

@@ -258,13 +258,26 @@ def update_kernel(op: tensor.Update, reads: Sequence[SSAValue]) -> loop.Kernel:
     buffers = dict(zip((*reads, op.state), block.args, strict=True))
     env = copy_body(inner, op.body.block, dict(zip(op.indices, variables, strict=True)), buffers)
     limits = limits_of(op.put, op.ranges)
+    early = op.state.first_use is None and apart([exprs for _, exprs in op.put.places])
     for value, exprs in op.put.places:
         skip = not all(within(e, s, limits) for e, s in zip(exprs, op.type.sizes, strict=True))
-        inner.add_op(loop.Store(env[value], block.args[-1], (exprs, [env[v] for v in op.put.indices]), skip=skip))
+        new = loop.Store(env[value], block.args[-1], (exprs, [env[v] for v in op.put.indices]), skip=skip)
+        made = env[value].owner
+        if early and isinstance(made, Operation) and all(not isinstance(v.owner, Operation) for v in new.indices):
+            inner.insert_op_after(new, made)  # while it is in a register
+        else:
+            inner.add_op(new)
     kernel = loop.Kernel(kernel_name(nodes_of(op), "update"), names, 1, Region(block), nodes=nodes_of(op))
     if (work := flops(op)) != 0:
         kernel.attributes["flops"] = ExprAttr(work)
     return kernel
+
+
+def apart(places: Sequence[Sequence[Expr]]) -> bool:
+    """Whether places are never the same: indices that differ by constants alone, no two by the same."""
+    constants = [tuple(e.terms.get((), 0) for e in place) for place in places]
+    forms = {tuple(e - c for e, c in zip(*pair, strict=True)) for pair in zip(places, constants, strict=True)}
+    return len(forms) == 1 and len(set(constants)) == len(places)
 
 
 def positive(size: Expr) -> Expr:

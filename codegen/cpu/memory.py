@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import copysign
 from typing import TYPE_CHECKING
 
+from xdsl.dialects import arith, vector
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import SSAValue
 
 from ...ir.expr import Expr
@@ -46,10 +49,27 @@ class Plan:
         self.memory = memory_type(self.type)
         self.is_bool = is_bool(self.type.element_type)
         self.size = self.type.dtype.itemsize
+        self.otherwise_zero = self.otherwise is not None and is_zero(self.otherwise)
         self.varying = any(g[2] for g in self.guards)
         self.step = None if self.lane is None else self.lane.constant
         # One active lane is a scalar: LLVM 22 makes a wide store of a truncated vector under a mask of one lane.
         self.neighbours = self.step == 1 and self.live > 1
+
+
+def is_zero(value: SSAValue) -> bool:
+    """Whether a value is a constant of bits that are all 0, in all lanes."""
+    made = value.owner
+    if isinstance(made, vector.BroadcastOp):
+        made = made.source.owner
+    if not isinstance(made, arith.ConstantOp):
+        return False
+    match made.value:
+        case FloatAttr() as number:
+            return number.value.data == 0 and copysign(1, number.value.data) > 0
+        case IntegerAttr() as number:
+            return number.value.data == 0
+        case _:
+            return False
 
 
 def memory_type(type_: BufferType) -> str:
@@ -85,6 +105,8 @@ def load_text(emitter: FunctionEmitter, plan: Plan) -> str:
             return str(instead)
         safe = emitter.put(f"select i1 {inside}, ptr {pointer}, ptr @ircc.zeros")
         value = get(kind, f"load {kind}, ptr {safe}, align {size}")
+        if plan.otherwise_zero:
+            return value
         k = kind.replace("i8", "i1") if bool_ else kind
         return emitter.put(f"select i1 {inside}, {k} {value}, {k} {instead}")
 

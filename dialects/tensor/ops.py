@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr
 from xdsl.ir import Attribute, Region, SSAValue
 from xdsl.irdl import (
@@ -82,6 +83,35 @@ class Constant(IRDLOperation):
         op = cls(weight, type_)
         op.attributes |= attributes
         return op
+
+
+@irdl_op_definition
+class Empty(IRDLOperation):
+    """A tensor about whose elements nothing is said: `tensor.empty : !graph.tensor<[M, N], f32>`, for an update that
+    puts all that is read of it later to start from. The reference meaning has NaN and zeros there.
+
+    C1: only updates use it, and only to start from.
+    """
+
+    name = "tensor.empty"
+    result = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    assembly_format = "attr-dict `:` type($result)"
+
+    def __init__(self, type_: TensorType) -> None:
+        super().__init__(result_types=[type_])
+
+    def interpret(self, env: Environment) -> None:
+        """The reference evaluator's step."""
+        assert isinstance(self.result.type, TensorType)
+        shape = [int(s.evaluate(symbols=env.symbols)) for s in self.result.type.sizes]
+        dtype = self.result.type.dtype
+        env.values[self.result] = np.full(shape, np.nan if dtype.kind == "f" else 0, dtype)
+
+    def verify_(self) -> None:
+        if any(use.operation.name != "tensor.update" or use.index for use in self.result.uses):
+            raise VerifyException("C1 only updates use an empty tensor, and only to start from")
 
 
 @irdl_op_definition

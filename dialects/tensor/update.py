@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from xdsl.dialects.builtin import ArrayAttr, IntAttr
@@ -40,7 +40,8 @@ class Update(Domain, IRDLOperation):
     is not positive means no step. The operand itself does not change.
     C1: the body has one index argument per extent and then the tensor, and ends with tensor.put. C2: the result has
     the operand's type, and so has the tensor in the body. C3: for each parallel dim (but of extent 1) there is a
-    dimension of the tensor where every read and put has that index and nothing else, so that its points touch
+    dimension of the tensor where every read and put has that index, or a number of which it is a digit, the same in all
+    but for what is below the least factor (`8 * %i + 2 * %j + 1` where %j has 4 values), so that its points touch
     different elements. C4: only reads use the tensor in the body.
     """
 
@@ -87,10 +88,12 @@ class Update(Domain, IRDLOperation):
             raise VerifyException(f"C2 {self.init.type} becomes {self.result.type} by way of {args[-1].type}")
         if any(not isinstance(use.operation, Read) for use in self.state.uses):
             raise VerifyException("C4 only reads use the tensor in the body")
-        accesses = [own(last, place) for _, place in last.places]
-        accesses += [own(r, r.exprs) for r in self.reads if r.tensor is self.state]
+        extents: dict[SSAValue, Expr] = dict(zip(self.indices, self.sizes, strict=True))
+        accesses = [[digits(last, e, extents) for e in place] for _, place in last.places]
+        accesses += [[digits(r, e, extents) for e in r.exprs] for r in self.reads if r.tensor is self.state]
+        apart = {v for index in zip(*accesses, strict=True) if len(set(index)) == 1 for v, _ in index[0]}
         for i, (variable, size) in enumerate(zip(self.indices[: self.rank], self.sizes, strict=False)):
-            if size != ONE and not any(all(a[d] is variable for a in accesses) for d in range(self.type.rank)):
+            if size != ONE and variable not in apart:
                 raise VerifyException(f"C3 no dimension of the tensor is always indexed by parallel dim {i} alone")
 
     def interpret(self, env: Environment) -> None:
@@ -135,7 +138,20 @@ class Update(Domain, IRDLOperation):
         return op
 
 
-def own(op: Indexed, index: Sequence[Expr]) -> list[SSAValue | None]:
-    """The value that each index is, None for one that is something else."""
-    alone = {Expr.dim(i): value for i, value in op.dims.items()}
-    return [alone.get(e) for e in index]
+Digits = tuple[tuple[SSAValue, int], ...]  # values and their factors, the least first
+
+
+def digits(op: Indexed, index: Expr, extents: Mapping[SSAValue, Expr]) -> Digits:
+    """The digits that an index is a number of, in a mixed radix: each factor is at least what those before it count to,
+    and what is added is less than the least. Such a number tells its digits. Empty for an index that is something
+    else."""
+    form = index.linear()
+    if form is None or (rest := form[1].constant) is None or rest < 0:
+        return ()
+    found = sorted(((op.dims[d], f.constant or 0) for d, f in form[0].items()), key=lambda digit: digit[1])
+    limit = Expr.const(rest + 1)
+    for value, factor in found:
+        if value not in extents or not (factor - limit).nonnegative():
+            return ()
+        limit = factor * extents[value]
+    return tuple(found)

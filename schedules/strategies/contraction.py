@@ -193,6 +193,13 @@ class Contraction(Strategy):
             return True
         return size // (others or 1) > case.target.l2 // MOVED_BLOCK
 
+    def stays_outside(self, case: Case, shape: Shape, row: int) -> bool:
+        """Whether a row dim that stands outside of all batches in the nest stays there: where the panels of all batches
+        stay in L2, so that each row finds them there, and what it makes as well."""
+        size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
+        kept = case.target.l2 - case.target.l2 // (2 * MOVED_BLOCK)
+        return row < min(shape.others) and size is not None and size <= kept
+
     def packing(self, case: Case, shape: Shape, read: Read, width: int) -> Expr | None:
         """The layout of panels `width` wide, None where it is impossible or does not pay."""
         at = [i for i, e in enumerate(read.index) if shape.lanes in e.dims]
@@ -265,7 +272,9 @@ class Contraction(Strategy):
         rows = [label[d] for d in reversed(shape.rows)]
         others = [label[d] for d in sorted(shape.others, key=lambda d: -(nest.dims[d].size or 1 << 20))]
         blocks = [f"{rows[-1]}b"] if values["block"] and rows else []
-        inner, around, v = rows[-1:], rows[:-1], label[shape.lanes]
+        first = [label[d] for d in reversed(shape.rows[1:]) if others and self.stays_outside(case, shape, d)]
+        inner, around, v = rows[-1:], [r for r in rows[:-1] if r not in first], label[shape.lanes]
+        others = [*first, *others]
         if values["panels_outside"]:
             return [*others, *blocks, v, *around, *inner]
         return [*others, *blocks, *around, v, *inner]

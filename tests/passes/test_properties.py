@@ -37,6 +37,7 @@ TENSOR_PASSES = (
     "fuse-elementwise",
     "fuse-epilogues",
     "propagate-layouts",
+    "winograd",
 )
 TENSOR_PIPELINE = (
     "canonicalize,fold-constants,fuse-elementwise,fuse-epilogues,propagate-layouts,fuse-elementwise,canonicalize"

@@ -191,6 +191,7 @@ def test_an_illegal_choice_is_refused() -> None:
 
 def test_strategies_are_found_by_their_place() -> None:
     order = [
+        "patch",
         "update",
         "contraction",
         "columns",

@@ -61,6 +61,14 @@ def both(program: ModuleOp, **inputs: Array) -> Array:
             "%0 = tensor.read %now[%k, %i] else %one\n tensor.put %0 at [%i, %k]",
             "C3 .*parallel dim 0",
         ),
+        ("[%i : M] in order [%k : 3]", "tensor.put %one at [2 * %i + %k, 0]", "C3 .*parallel dim 0"),
+        (
+            "[%i : M] in order [%k : 1]",
+            "tensor.put %one at [2 * %i, 0], %one at [2 * %i + 2, 0]",
+            "C3 .*parallel dim 0",
+        ),
+        ("[%i : M] in order [%k : 1]", "tensor.put %one at [%i, 0], %one at [2 * %i, 0]", "C3 .*parallel dim 0"),
+        ("[%i : M, %j : N] in order [%k : 1]", "tensor.put %one at [2 * %i + %j, 0]", "C3 .*parallel dim 0"),
         ("in order [%k : N]", "tensor.yield %one : f32", "C1 "),
     ],
 )
@@ -73,7 +81,43 @@ def test_a_parallel_dim_of_one_trip_needs_no_dimension() -> None:
     module("[%i : 1] in order [%k : N]", "tensor.put %one at [0, %k]").verify()
 
 
+def test_an_empty_tensor_is_there_to_start_from() -> None:
+    text = """
+func.func @main() -> (!graph.tensor<[2], f32>) {
+  %x = tensor.empty : !graph.tensor<[2], f32>
+  func.return %x : !graph.tensor<[2], f32>
+}
+"""
+    with pytest.raises(VerifyException, match="C1 only updates use an empty tensor"):
+        Parser(context(), text).parse_module().verify()
+
+
 # ---- meaning
+
+DIGITS = "tensor.put %one at [6 * %i + 2 * %j, %k], %two at [6 * %i + 2 * %j + 1, %k]"
+
+
+def test_an_index_may_be_a_number_of_parallel_digits() -> None:
+    body = f"%two = arith.constant 2.0 : f32\n {DIGITS}"
+    program = module("[%i : 2, %j : 3] in order [%k : N]", body, "[12, N]")
+    np.testing.assert_array_equal(both(program, x=np.zeros((12, 4), np.float32))[:, 0], [1, 2] * 6)
+
+
+def test_what_starts_from_nothing_is_all_put() -> None:
+    text = """
+func.func @main(%x : !graph.tensor<[N], f32> {ircc.name = "x"}) -> (!graph.tensor<[2, N], f32> {ircc.name = "y"}) {
+  %e = tensor.empty : !graph.tensor<[2, N], f32>
+  %y = tensor.update %e as %now [%i : N] in order [%k : 1] : !graph.tensor<[2, N], f32> {
+    %a = tensor.read %x[%i]
+    %b = arith.addf %a, %a : f32
+    tensor.put %a at [0, %i], %b at [1, %i]
+  }
+  func.return %y : !graph.tensor<[2, N], f32>
+}
+"""
+    x = np.arange(37, dtype=np.float32)
+    np.testing.assert_array_equal(both(Parser(context(), text).parse_module(), x=x), [x, 2 * x])
+
 
 SUM = """%a = tensor.read %now[%i, %k]
     %b = tensor.read %now[%i, %k + 1]
