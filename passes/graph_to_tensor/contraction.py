@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import f64
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.graph import contraction as graph
+from ...dialects.graph import data
 from ...dialects.graph.base import GraphOp
+from ...dialects.tensor import Constant
 from ...dialects.tensor.builder import Body, Scalar
-from ...ir.expr import ONE, ZERO, Expr, ExprLike, broadcast
+from ...ir.expr import ONE, ZERO, Expr, ExprLike, broadcast, ceildiv
 from ...ir.types import is_float
 from .movement import transposed
 from .rules import Emitter, broadcast_index, broadcast_read, lowers, sizes_of, type_of, wide, widened
@@ -135,12 +138,16 @@ def windowed(
     depth: Expr,
     bias: SSAValue | None,
     term: Callable[..., Scalar],
+    space: Sequence[Expr] = (),
+    where: Callable[[Sequence[Expr]], Sequence[Expr]] = lambda place: place,
 ) -> SSAValue:
     """The sum over a window and over `depth` channels of a group: `[N, M, space...]`, M in `group` groups.
 
-    `term(b, n, place, window position, g, c, m)` is the product for input channel c and output channel m of group g."""
+    `term(b, n, place, window position, g, c, m)` is the product for input channel c and output channel m of group g.
+    It is computed over other sizes of space, where those are given; `where` is the place there of a place."""
     out = type_of(op.results[0])
-    batch, channels, *space = out.sizes
+    batch, channels = out.sizes[:2]
+    space = space or out.sizes[2:]
     n, element = len(space), wide(out.element_type)
     width = channels // group
 
@@ -159,19 +166,21 @@ def windowed(
         def dense(b: Body, i: Expr, *dims: Expr) -> Scalar:
             return term(b, i, dims[:n], dims[n + 1 : -1], ZERO, dims[-1], dims[n])
 
-        return channels_first(emit, contraction([batch, *space, channels], dense, [*kernel, depth]))
-    if depth == ONE and width == ONE:
+        found = contraction([batch, *space, channels], dense, [*kernel, depth])
+    elif depth == ONE and width == ONE:
 
         def depthwise(b: Body, i: Expr, *dims: Expr) -> Scalar:
             return term(b, i, dims[:n], dims[n + 1 :], dims[n], ZERO, ZERO)
 
-        return channels_first(emit, contraction([batch, *space, channels], depthwise, kernel))
+        found = contraction([batch, *space, channels], depthwise, kernel)
+    else:
 
-    def grouped(b: Body, i: Expr, *dims: Expr) -> Scalar:
-        return term(b, i, dims[:n], dims[n + 2 : -1], dims[n], dims[-1], dims[n + 1])
+        def grouped(b: Body, i: Expr, *dims: Expr) -> Scalar:
+            return term(b, i, dims[:n], dims[n + 2 : -1], dims[n], dims[-1], dims[n + 1])
 
-    found = contraction([batch, *space, Expr.const(group), width], grouped, [*kernel, depth])
-    return emit.move(out.sizes, found, lambda i, m, *dims: [i, *dims, m // width, m % width])
+        found = contraction([batch, *space, Expr.const(group), width], grouped, [*kernel, depth])
+        return emit.move(out.sizes, found, lambda i, m, *dims: [i, *where(dims), m // width, m % width])
+    return emit.move(out.sizes, found, lambda i, m, *dims: [i, *where(dims), m])
 
 
 @lowers(graph.ConvTranspose)
@@ -182,10 +191,12 @@ def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
     assert x is not None and w is not None
     strides, dilations, pads, group = (op.get(n) for n in ("strides", "dilations", "pads", "group"))
     n = out.rank - 2
-    source = channels_last(emit, x)
     weight = transposed(emit, w, [*range(2, 2 + n), 0, 1])  # [kernel..., C, M / group]
     *kernel, channels, _ = sizes_of(weight)
     depth = channels // group
+    if all(d == 1 for d in dilations):
+        return phased(op, emit, weight, finite(w))
+    source = channels_last(emit, x)
 
     def term(b: Body, i: Expr, space: Sequence[Expr], taps: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
         far = [o + p - k * d for o, p, k, d in zip(space, pads, taps, dilations, strict=False)]
@@ -200,6 +211,54 @@ def conv_transpose(op: GraphOp, emit: Emitter) -> SSAValue:
         return found
 
     return windowed(emit, op, kernel, group, depth, bias, term)
+
+
+def phased(op: GraphOp, emit: Emitter, weight: SSAValue, is_finite: bool) -> SSAValue:
+    """A transposed convolution without dilation, as a convolution per phase.
+
+    Where `o + before = stride h + p`, output o takes the taps `p + stride t` from the inputs h - t: for each phase p
+    (below the stride) a convolution over h with ceil(kernel / stride) taps."""
+    (x, _, bias), out = op.inputs, type_of(op.results[0])
+    assert x is not None
+    strides, pads, group = (op.get(n) for n in ("strides", "pads", "group"))
+    *kernel, channels, _ = sizes_of(weight)
+    given, depth = sizes_of(x)[2:], channels // group
+    taps = [ceildiv(k, s) for k, s in zip(kernel, strides, strict=True)]
+    places = [ceildiv(o + b, s) for o, b, s in zip(out.sizes[2:], pads, strides, strict=False)]
+    around = [(t - 1).constant for t in taps] + [(h - size).constant for h, size in zip(places, given, strict=True)]
+    inside = is_finite and None not in around  # zeros around the input add nothing then
+    source = padded_channels_last(emit, x, [max(0, p or 0) for p in around]) if inside else channels_last(emit, x)
+
+    def term(b: Body, i: Expr, space: Sequence[Expr], turn: Sequence[Expr], g: Expr, c: Expr, m: Expr) -> Scalar:
+        channel, there = g * depth + c, list[Scalar]()
+        tap = [p + t * s for p, t, s in zip(space[1::2], turn, strides, strict=True)]
+        place = [h - t for h, t in zip(space[::2], turn, strict=True)]
+        for k, size, s in zip(tap, kernel, strides, strict=True):
+            if size % s != 0:  # phases of fewer taps
+                there.append(b.from_index(k).lt(b.from_index(size)))
+        if inside:
+            place = [p + (t - 1) for p, t in zip(place, taps, strict=True)]
+            value = widened(b.read(source, i, *place, channel))
+        else:
+            value = widened(b.read(source, i, *place, channel, otherwise=0))
+            for p, size in zip(place, given, strict=True):
+                there.append(b.from_index(p).ge(0) & b.from_index(p).lt(b.from_index(size)))
+        found = value * widened(b.read(weight, *tap, channel, m, otherwise=0 if there else None))
+        return reduce(lambda value, condition: condition.where(value, 0), there, found)
+
+    space = [e for pair in zip(places, map(Expr.of, strides), strict=True) for e in pair]
+
+    def where(place: Sequence[Expr]) -> list[Expr]:
+        far = [(o + b, s) for o, b, s in zip(place, pads, strides, strict=False)]
+        return [e for f, s in far for e in (f // s, f % s)]
+
+    return windowed(emit, op, taps, group, depth, bias, term, space, where)
+
+
+def finite(value: SSAValue) -> bool:
+    """Whether a tensor is known to hold neither infinities nor NaN."""
+    owner = value.owner
+    return isinstance(owner, Constant | data.Constant) and bool(np.isfinite(owner.array.astype(np.float64)).all())
 
 
 # ---- Einstein's sum
