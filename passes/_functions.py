@@ -18,8 +18,7 @@ from ..dialects.tensor.builder import Scalar
 
 LOG2E = 1.44269504088896341
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4  # the first has 9 bits: its products with exponents are exact
-MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds to an integer, which its bits then hold
-MAGIC_BITS = 0x4B400000
+MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds to an integer, which the lowest 22 bits then hold
 MAGIC64 = 6755399441055744.0  # 1.5 * 2^52
 
 
@@ -49,8 +48,8 @@ def polynomial(x: Scalar, coefficients: Sequence[float]) -> Scalar:
 
 
 def power_of_two(n: Scalar) -> Scalar:
-    """2^n of an i32 from -126 to 127, as f32."""
-    return bits((n + 127) << 23, f32)
+    """2^n of an i32 from -126 to 127, as f32; only the lowest 9 bits of n count."""
+    return bits((n << 23) + 0x3F800000, f32)
 
 
 def absolute(x: Scalar) -> Scalar:
@@ -61,11 +60,12 @@ def with_sign(x: Scalar, sign: Scalar) -> Scalar:
     return x.math(math.CopySignOp, sign)
 
 
-def reduced_by_ln2(x: Scalar) -> tuple[Scalar, Scalar]:
-    """(n, r) with x = n ln 2 + r, |r| <= ln 2 / 2; n is an i32. For |x| below 2^21."""
-    shifted = x * LOG2E + MAGIC
+def reduced_by_ln2(x: Scalar, factor: int = 1) -> tuple[Scalar, Scalar]:
+    """(n, r) with x = n factor ln 2 + r, |r| <= factor ln 2 / 2; n is an i32 of which the lowest 22 bits count. For
+    |x| below 2^21 and factors that are powers of two."""
+    shifted = x * (LOG2E / factor) + MAGIC
     n = shifted - MAGIC
-    return bits(shifted, i32) - MAGIC_BITS, x - n * LN2_HIGH - n * LN2_LOW
+    return bits(shifted, i32), x - n * (factor * LN2_HIGH) - n * (factor * LN2_LOW)
 
 
 def exponential_minus_one(r: Scalar) -> Scalar:
@@ -75,10 +75,14 @@ def exponential_minus_one(r: Scalar) -> Scalar:
 
 
 def exp(x: Scalar) -> Scalar:
-    """2^n exp(r), 2^n in two factors so that both ends of the range, denormals included, come out right."""
-    n, r = reduced_by_ln2(most(least(x, -104.0), 89.0))
-    half = n >> 1
-    return (exponential_minus_one(r) + 1.0) * power_of_two(half) * power_of_two(n - half)
+    """4^n exp(r) for |r| <= ln 2, as two times 2^n, so that both ends of the range, denormals included, come out right.
+    The polynomial is fitted to the relative error of exp (least squares, weighted after Lawson)."""
+    n, r = reduced_by_ln2(most(least(x, -104.0), 89.0), 2)
+    cs = (
+        2.444007805e-5, 2.010985190e-4, 1.389370416e-3, 8.332527243e-3, 4.166652635e-2, 1.666667312e-1, 0.5,
+    )  # fmt: skip
+    scale = power_of_two(n)
+    return (polynomial(r, cs) * (r * r) + r + 1.0) * scale * scale
 
 
 def expm1(x: Scalar) -> Scalar:

@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
 from xdsl.ir import Block, Region, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, For, Kernel, Program, root_of
+from ..dialects.loop.ops import loops_around
 from ..dialects.loop.program import kernel_block
 from ..errors import ScheduleError
 from ..ir.expr import Expr
@@ -25,11 +26,13 @@ from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
 from ..schedules.analysis import accesses, stores_conflict
-from ..schedules.rewrite import erase, move_body
+from ..schedules.rewrite import before, erase, move_body
 from ..schedules.stage import move_inside
 from .tensor_to_loop import kernel_name
 
 ROWS = "rows"  # the strategy of kernels that are made here
+ROWS_AT_ONCE = 4  # iterations of each part that run one behind the other where they are short
+SHORT = 512  # elements that an iteration touches
 FITS = 4  # the part of the L2 cache that rows between two kernels may fill: one in so many
 
 
@@ -212,12 +215,13 @@ def top_loop(kernel: Kernel) -> For | None:
 
 
 def alike(a: For, b: For, *, top: bool = False) -> bool:
-    """Whether iterations of two parallel loops are the same, and may become one; `top`: one may be concurrent."""
-    runs = {a.run.data, b.run.data}
-    same = a.map == b.map and a.step == b.step and list(a.indices) == list(b.indices)
-    return (
-        same and a.is_parallel and b.is_parallel and (runs <= {"serial", "concurrent"} if top else runs == {"serial"})
-    )
+    """Whether iterations of two parallel loops are the same, or several ones of one loop are one of the other, and may
+    become one; `top`: one may be concurrent."""
+    runs = {"serial", "concurrent"} if top else {"serial"}
+    same = a.map == b.map and list(a.indices) == list(b.indices)
+    steps = {a.stride, b.stride}
+    whole = len(steps) == 1 or (1 in steps and (a.upper - a.lower) % max(steps) == 0)
+    return same and whole and all(x.is_parallel and x.run.data in runs for x in (a, b))
 
 
 def joined(one: Kernel, two: Kernel, binding: Binding, limit: int) -> Joined | None:
@@ -271,19 +275,43 @@ def history(kernel: Kernel) -> str:
 
 
 def meet(a: For, b: For) -> For | None:
-    """Let two loops, neighbours, become one, and the loops in them that are all of their bodies; the innermost one that
-    they have in common. None, and nothing is changed, where an iteration would meet what another one of the other loop
-    writes."""
+    """Let two loops, neighbours and alike, become one, and so on with the loops that are all of their bodies; the
+    innermost one that they have in common. None where an iteration would meet what another one of the other writes."""
+    x, y = sole(a.body.block), sole(b.body.block)
+    inner = (x, y) if x is not None and y is not None and alike(x, y) else None
+    rows = max(a.stride, b.stride)
+    if rows == 1 and inner is None and (a.upper - a.lower) % ROWS_AT_ONCE == 0 and is_short(a) and is_short(b):
+        rows = ROWS_AT_ONCE
+    a, b = (loop if loop.stride == rows else by_rows(loop, rows) for loop in (a, b))
     if stores_conflict([a, b]) is not None:
         return None
-    inner = [sole(a.body.block), sole(b.body.block)]
     if b.run.data == "concurrent":
         a.properties["run"] = b.run
     move_body(b, a)
     erase(b)
-    if (x := inner[0]) is None or (y := inner[1]) is None or not alike(x, y):
-        return a
-    return meet(x, y) or a
+    return a if inner is None else meet(*inner) or a
+
+
+def is_short(loop: For) -> bool:
+    """Whether an iteration touches few elements by each access: it waits for itself more than it computes then, and
+    several of them, side by side in each part, have more to do meanwhile."""
+    for op in accesses(loop):
+        count = op.live
+        for inner in loops_around(op, loop):
+            count *= inner.trip if inner.trip is not None else SHORT + 1
+        if count > SHORT:
+            return False
+    return True
+
+
+def by_rows(loop: For, rows: int) -> For:
+    """`for i {A[i]}` → `for i step rows {for r {A[i + r]}}`; the outer loop."""
+    outer, inner = loop.like(step=rows), For((0, rows), f"{loop.tag}.row", "parallel")
+    before(loop, [outer])
+    outer.body.block.add_op(inner)
+    move_body(loop, inner, Expr.dim(0) + Expr.dim(1), [outer.iv, inner.iv])
+    erase(loop)
+    return outer
 
 
 def sole(block: Block) -> For | None:

@@ -34,7 +34,8 @@ class Reassociate(Primitive):
         for i {name[i] = 0}
         for outer in k step n { for i {name[i] = name[i] + f(outer + i)} }
         for i {name.sum[i] = name[i]}
-        for h in 0..n/2 {name.sum[h] += name.sum[h + n/2]}, and so on down to one; out = out + name.sum[0]
+        for h in 0..n/2 {name.sum[n + h] = name.sum[h] + name.sum[h + n/2]}, and so on: what is halved stands behind
+        what it is made of, down to one at 2n - 2; out = out + name.sum[2n - 2]
 
     What n does not divide is added to `out` one by one before: sizes are `n` or `n|1`. All loops over i are called
     inner, those over h `name.half`. With `at` another loop, around k and reductions between: the partial results
@@ -117,7 +118,7 @@ class _Partial:
         )
         end = loop.lower + whole
         partial = Alloc(p.name, BufferType.of([count], self.element, "stack"))
-        total = Alloc(f"{p.name}.sum", BufferType.of([count], self.element, "stack"))
+        total = Alloc(f"{p.name}.sum", BufferType.of([2 * count - 1], self.element, "stack"))
         start = For((0, count), p.inner, "parallel")
         before(self.top, [partial, total, start])
         neutral = arith.ConstantOp(self.neutral())
@@ -154,13 +155,16 @@ class _Partial:
         value = Load(partial, at)
         copy.body.block.add_ops([value, Store(value.value, total, at)])
         ops: list[Operation] = [copy]
+        base = 0
         while (count := count // 2) > 0:
             half = For((0, count), f"{p.name}.half", "parallel")
-            a, b = Load(total, ([Expr.dim(0)], [half.iv])), Load(total, ([Expr.dim(0) + count], [half.iv]))
-            new = self.combined(a.value, b.value)
-            half.body.block.add_ops([a, b, new, Store(new.results[0], total, ([Expr.dim(0)], [half.iv]))])
+            a, b, to = (([Expr.dim(0) + base + i * count], [half.iv]) for i in range(3))
+            low, high = Load(total, a), Load(total, b)
+            new = self.combined(low.value, high.value)
+            half.body.block.add_ops([low, high, new, Store(new.results[0], total, to)])
             ops.append(half)
-        old, last = Load(self.result, indices), Load(total, ([Expr.const(0)], []))
+            base += 2 * count
+        old, last = Load(self.result, indices), Load(total, ([Expr.const(base)], []))
         new = self.combined(old.value, last.value)
         return [*ops, old, last, new, Store(new.results[0], self.result, indices)]
 

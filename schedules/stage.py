@@ -86,6 +86,10 @@ class _Group:
     high: list[int]
 
     @property
+    def stored(self) -> bool:
+        return any(isinstance(op, Store) for op in self.ops)
+
+    @property
     def used(self) -> list[int]:
         """The loops that the first access moves with, outermost first."""
         return [d for d in self.inner if any(f.coefficients.get(d) for f in self.forms)]
@@ -112,7 +116,9 @@ class _Window:
         self.base = bases.pop()
         self.groups = self.grouped()
         for i, a in enumerate(self.groups):
-            for b in self.groups[:i] if not self.moves or primitive.space == "register" else ():
+            for b in self.groups[:i]:
+                if self.moves and not (primitive.space == "register" and a.stored and b.stored):
+                    continue  # nothing is copied, and lanes may be loaded from several vectors
                 apart = any(
                     ha < lb or hb < la for la, ha, lb, hb in zip(a.low, a.high, b.low, b.high, strict=True)
                 )  # fmt: skip
@@ -184,11 +190,10 @@ class _Window:
         tail: list[Operation] = []
         require(not (self.moves and self.primitive.combine), self.what, "is private to the iteration")
         for group in self.groups:
-            stored = any(isinstance(op, Store) for op in group.ops)
-            otherwise = self.otherwise(group, stored)
+            otherwise = self.otherwise(group, group.stored)
             if not self.moves and not self.filled_first(group):
                 head += self.copy(group, alloc, otherwise, out=False)
-            if stored and not self.moves:
+            if group.stored and not self.moves:
                 tail += self.copy(group, alloc, None, out=True)
         for op in self.ops:
             self.redirect(op, alloc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..ir.expr import product
 from .nest import Nest
 from .strategy import Case, power_at_least, reordered, sizes
 
@@ -69,6 +70,20 @@ def share(case: Case, lane: int | None = None) -> int | None:
     if lane in sizes and ((size := sizes[lane]) is None or size > CHUNK):
         return lane
     return max((d for d in sizes if d != lane), key=lambda d: sizes[d] or 0, default=None)
+
+
+def shared_lines(case: Case, dim: int) -> list[str]:
+    """Lines that share a dim among threads: several iterations a chunk where one has little to do."""
+    label, size = case.nest.dims[dim].label, case.nest.dims[dim].size
+    others = [d.size for i, d in enumerate(case.nest.dims) if i != dim]
+    if size is None or None in others:
+        return [f"parallel {label}"]
+    points = product(max(d.extent.constant or 1, 1) for i, d in enumerate(case.nest.dims) if i != dim).constant or 1
+    most = min(CHUNK // points, size // ENOUGH)
+    if most < 2:
+        return [f"parallel {label}"]
+    even = next((n for n in range(most, most // 2, -1) if size % n == 0), most)
+    return [f"block {label} {even} -> {label}b {label}", f"parallel {label}b"]
 
 
 def columns(width: int | None, wide: int, lanes: int) -> str:

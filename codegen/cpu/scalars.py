@@ -1,6 +1,7 @@
 """arith, math and vector.broadcast operations as LLVM instructions, on scalars and vectors alike.
 
-Floating-point arithmetic carries the one fast-math flag `contract` (a multiply and an add may become one instruction).
+Floating-point arithmetic carries the one fast-math flag `contract` (a multiply and an add may become one instruction);
+the greater of 0 and -0 may be either, as in NumPy (`nsz`), because telling them apart takes more than all the rest.
 Where LLVM leaves a result undefined (division by zero, shifts too far, conversions out of range), the code gives what
 the reference meaning in ir/scalars.py gives.
 """
@@ -168,6 +169,8 @@ class ScalarEmitter:
                 return self._intrinsic("abs", t, [(t, args[0]), ("i1", "false")], put)
             case arith.MaximumfOp() | arith.MinimumfOp() if any(map(is_literal, args)):
                 return self._extreme(op, t, args, put)
+            case arith.MaximumfOp() | arith.MinimumfOp():
+                return self._intrinsic(_INTRINSIC[type(op)], t, [(t, a) for a in args], put, flags="nsz ")
             case _:
                 if isinstance(op, arith.TruncFOp) and isinstance(_scalar(type_), BFloat16Type):
                     return self._to_bfloat(llvm_type(types[0]), t, args[0], put)
@@ -198,11 +201,17 @@ class ScalarEmitter:
         return put(f"shufflevector {t} {first}, {t} poison, <{lanes} x i32> zeroinitializer")
 
     def _intrinsic(
-        self, name: str, result: str, args: Sequence[tuple[str, str]], put: Put, suffix: str | None = None
+        self,
+        name: str,
+        result: str,
+        args: Sequence[tuple[str, str]],
+        put: Put,
+        suffix: str | None = None,
+        flags: str = "",
     ) -> str:
         full = f"@llvm.{name}.{suffix or _mangled(result)}"
         self.declarations.add(f"declare {result} {full}({', '.join(t for t, _ in args)})")
-        return put(f"call {result} {full}({', '.join(f'{t} {a}' for t, a in args)})")
+        return put(f"call {flags}{result} {full}({', '.join(f'{t} {a}' for t, a in args)})")
 
     def _library(self, name: str, type_: Attribute, args: Sequence[str], put: Put) -> str:
         """Half types go through float; vectors lane by lane."""

@@ -18,7 +18,8 @@ def element(kind: str) -> str:
 
 
 def assembled(put: Put, sources: Sequence[Source | None], kind: str, lanes: int) -> str:
-    """A value of type `kind` whose lanes are those of `sources`, where they are not None.
+    """A value of type `kind` whose lanes are those of `sources`, where they are not None: by one shuffle where they are
+    in one vector.
 
     A column of many rows is one of a transposed block; the whole block costs n log n shuffles, which its other columns
     share, for `put` finds them again."""
@@ -31,6 +32,10 @@ def assembled(put: Put, sources: Sequence[Source | None], kind: str, lanes: int)
     if len(columns) == len(kinds) == 1 and len(rows) == len(sources) > 2 and width(known[0][1]):
         values = [s[0] for s in known]
         return column(put, values, known[0][1], known[0][2], kind)
+    if len(rows) == 1 and width(known[0][1]):
+        mask = ", ".join("i32 poison" if s is None else f"i32 {s[2]}" for s in (*sources, *[None] * lanes)[:lanes])
+        value, source_kind, _ = known[0]
+        return put(f"shufflevector {source_kind} {value}, {source_kind} poison, <{lanes} x i32> <{mask}>")
     result = "poison"
     for i, source in enumerate(sources):
         if source is not None:

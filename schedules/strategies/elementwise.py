@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy, reordered
-from ..tile import CHUNK, alignment, columns, share, vector_width
+from ..tile import CHUNK, alignment, columns, share, shared_lines, vector_width
 
 LONG = 16  # operations of a body from which on each vector waits for itself, and more of them go side by side
 
@@ -55,7 +55,7 @@ class Elementwise(Strategy):
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
         if shared is not None and case.worth_sharing:
-            lines.append(f"parallel {order[0]}")
+            lines += [f"parallel {order[0]}"] if shared == lane else shared_lines(case, shared)
         return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..strategy import Case, Choice, Choices, Strategy, reordered
-from ..tile import begin, share, singles
+from ..tile import begin, share, shared_lines, singles
 
 SHORTEST = 2  # vectors that a row must fill for lanes to pay
 
@@ -56,7 +56,8 @@ class Reduction(Strategy):
         lines.append(f"vectorize part.lane {lanes}")
         lines.append(f"unroll {k[-1]}u part.half")
         lines.append(f"stage part at {parallel[-1]} in register as acc")
+        lines.append(f"stage part.sum at {parallel[-1]} in register as halves")
         lines.append(f"stage {nest.store.buffer} at {parallel[-1]} in register as total")
-        if case.worth_sharing:
-            lines.append(f"parallel {parallel[0]}")
+        if case.worth_sharing and first is not None:
+            lines += shared_lines(case, first)
         return lines

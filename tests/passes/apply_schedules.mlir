@@ -377,7 +377,7 @@ builtin.module {
       %acc = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
       %1 = arith.constant 0.000000e+00 : f32
       loop.store %1, %total[0]
-      %2 = loop.alloc "part.sum" : !loop.buffer<[8], f32, "stack">
+      %2 = loop.alloc "part.sum" : !loop.buffer<[15], f32, "stack">
       %3 = arith.constant 0.000000e+00 : f32
       %4 = vector.broadcast %3 : f32 to vector<8xf32>
       loop.store %4, %acc[0]
@@ -398,17 +398,17 @@ builtin.module {
       %6 = loop.load %2[0] : vector<4xf32>
       %7 = loop.load %2[4] : vector<4xf32>
       %8 = arith.addf %6, %7 : vector<4xf32>
-      loop.store %8, %2[0]
-      %9 = loop.load %2[0] : vector<2xf32>
-      %10 = loop.load %2[2] : vector<2xf32>
+      loop.store %8, %2[8]
+      %9 = loop.load %2[8] : vector<2xf32>
+      %10 = loop.load %2[10] : vector<2xf32>
       %11 = arith.addf %9, %10 : vector<2xf32>
-      loop.store %11, %2[0]
-      %12 = loop.load %2[0]
-      %13 = loop.load %2[1]
+      loop.store %11, %2[12]
+      %12 = loop.load %2[12]
+      %13 = loop.load %2[13]
       %14 = arith.addf %12, %13 : f32
-      loop.store %14, %2[0]
+      loop.store %14, %2[14]
       %15 = loop.load %total[0]
-      %16 = loop.load %2[0]
+      %16 = loop.load %2[14]
       %17 = arith.addf %15, %16 : f32
       loop.store %17, %total[0]
       %18 = loop.load %total[0]

@@ -1,5 +1,6 @@
 // passes: tensor-to-loop,select-schedules,apply-schedules,fuse-rows
-// A softmax's four kernels are one, row by row; what is between them lies on the stack.
+// A softmax's four kernels are one, row by row; what is between them lies on the stack. Rows are short, so each part
+// does four of them before the next part begins.
 builtin.module {
   func.func @main(%x : !graph.tensor<[4, 8], f32> {ircc.name = "x"}) -> (!graph.tensor<[4, 8], f32> {ircc.name = "y"}) {
     %m = tensor.compute [%i : 4, %j : 1] max [%k : 8] : !graph.tensor<[4, 1], f32> {
@@ -39,6 +40,7 @@ builtin.module {
     "vectorize part.lane 4",
     "unroll k0u part.half",
     "stage part at i0 in register as acc",
+    "stage part.sum at i0 in register as halves",
     "stage out at i0 in register as total",
     "# elementwise",
     "split i1 4 -> i1 i1t",
@@ -55,6 +57,7 @@ builtin.module {
     "vectorize part.lane 4",
     "unroll k0u part.half",
     "stage part at i0 in register as acc",
+    "stage part.sum at i0 in register as halves",
     "stage out at i0 in register as total",
     "# elementwise",
     "split i1 4 -> i1 i1t",
@@ -62,119 +65,127 @@ builtin.module {
     "vectorize i1l 4",
     "unroll i1t"
   ] attributes {flops = #ir.expr<160>} {
-    loop.for "i0" %i0 = 0 to 4 parallel {
-      %row2 = loop.alloc "row2" : !loop.buffer<[1, 1], f32, "stack">
-      %row1 = loop.alloc "row1" : !loop.buffer<[1, 8], f32, "stack">
-      %row0 = loop.alloc "row0" : !loop.buffer<[1, 1], f32, "stack">
-      %total = loop.alloc "total" : !loop.buffer<[1, 1], f32, "register">
-      %acc = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
-      %0 = arith.constant 0xff800000 : f32
-      loop.store %0, %total[0, 0]
-      %1 = loop.alloc "part.sum" : !loop.buffer<[8], f32, "stack">
-      loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %2 = arith.constant 0xff800000 : f32
-        %3 = vector.broadcast %2 : f32 to vector<4xf32>
-        loop.store %3, %acc[%k0u]
-      }
-      loop.for "k0" %k0 = 0 to 8 step 8 reduction {
+    loop.for "i0" %i0 = 0 to 4 step 4 parallel {
+      %row2 = loop.alloc "row2" : !loop.buffer<[4, 1], f32, "stack">
+      %row1 = loop.alloc "row1" : !loop.buffer<[4, 8], f32, "stack">
+      %row0 = loop.alloc "row0" : !loop.buffer<[4, 1], f32, "stack">
+      loop.for "i0.row" %i0.row = 0 to 4 parallel {
+        %total = loop.alloc "total" : !loop.buffer<[1, 1], f32, "register">
+        %halves = loop.alloc "halves" : !loop.buffer<[15], f32, "register">
+        %acc = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
+        %0 = arith.constant 0xff800000 : f32
+        loop.store %0, %total[0, 0]
         loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-          %2 = loop.load %in0[%i0, %k0 + %k0u] : vector<4xf32>
-          %3 = loop.load %acc[%k0u] : vector<4xf32>
-          %4 = arith.maximumf %3, %2 : vector<4xf32>
-          loop.store %4, %acc[%k0u]
+          %1 = arith.constant 0xff800000 : f32
+          %2 = vector.broadcast %1 : f32 to vector<4xf32>
+          loop.store %2, %acc[%k0u]
         }
-      }
-      loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %2 = loop.load %acc[%k0u] : vector<4xf32>
-        loop.store %2, %1[%k0u]
-      }
-      loop.for "part.half" %part.half = 0 to 4 step 4 parallel unrolled {
-        %2 = loop.load %1[%part.half] : vector<4xf32>
-        %3 = loop.load %1[%part.half + 4] : vector<4xf32>
-        %4 = arith.maximumf %2, %3 : vector<4xf32>
-        loop.store %4, %1[%part.half]
-      }
-      loop.for "part.half" %part.half = 0 to 2 step 2 parallel unrolled {
-        %2 = loop.load %1[%part.half] : vector<2xf32>
-        %3 = loop.load %1[%part.half + 2] : vector<2xf32>
-        %4 = arith.maximumf %2, %3 : vector<2xf32>
-        loop.store %4, %1[%part.half]
-      }
-      loop.for "part.half" %part.half = 0 to 1 parallel unrolled {
-        %2 = loop.load %1[%part.half]
-        %3 = loop.load %1[%part.half + 1]
-        %4 = arith.maximumf %2, %3 : f32
-        loop.store %4, %1[%part.half]
-      }
-      %2 = loop.load %total[0, 0]
-      %3 = loop.load %1[0]
-      %4 = arith.maximumf %2, %3 : f32
-      loop.store %4, %total[0, 0]
-      %5 = loop.load %total[0, 0]
-      loop.store %5, %row0[0, 0]
-      loop.for "i1" %i1 = 0 to 8 step 4 parallel {
-        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
-          %6 = loop.load %in0[%i0, %i1 + %i1t] : vector<4xf32>
-          %7 = loop.load %row0[0, 0]
-          %8 = vector.broadcast %7 : f32 to vector<4xf32>
-          %9 = arith.subf %6, %8 : vector<4xf32>
-          %10 = math.exp %9 : vector<4xf32>
-          loop.store %10, %row1[0, %i1 + %i1t]
+        loop.for "k0" %k0 = 0 to 8 step 8 reduction {
+          loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
+            %1 = loop.load %in0[%i0 + %i0.row, %k0 + %k0u] : vector<4xf32>
+            %2 = loop.load %acc[%k0u] : vector<4xf32>
+            %3 = arith.maximumf %2, %1 : vector<4xf32>
+            loop.store %3, %acc[%k0u]
+          }
         }
-      }
-      %total_1 = loop.alloc "total" : !loop.buffer<[1, 1], f32, "register">
-      %acc_1 = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
-      %6 = arith.constant 0.000000e+00 : f32
-      loop.store %6, %total_1[0, 0]
-      %7 = loop.alloc "part.sum" : !loop.buffer<[8], f32, "stack">
-      loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %8 = arith.constant 0.000000e+00 : f32
-        %9 = vector.broadcast %8 : f32 to vector<4xf32>
-        loop.store %9, %acc_1[%k0u]
-      }
-      loop.for "k0" %k0 = 0 to 8 step 8 reduction {
         loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-          %8 = loop.load %row1[0, %k0 + %k0u] : vector<4xf32>
-          %9 = loop.load %acc_1[%k0u] : vector<4xf32>
-          %10 = arith.addf %9, %8 : vector<4xf32>
-          loop.store %10, %acc_1[%k0u]
+          %1 = loop.load %acc[%k0u] : vector<4xf32>
+          loop.store %1, %halves[%k0u]
+        }
+        loop.for "part.half" %part.half = 0 to 4 step 4 parallel unrolled {
+          %1 = loop.load %halves[%part.half] : vector<4xf32>
+          %2 = loop.load %halves[%part.half + 4] : vector<4xf32>
+          %3 = arith.maximumf %1, %2 : vector<4xf32>
+          loop.store %3, %halves[%part.half + 8]
+        }
+        loop.for "part.half" %part.half = 0 to 2 step 2 parallel unrolled {
+          %1 = loop.load %halves[%part.half + 8] : vector<2xf32>
+          %2 = loop.load %halves[%part.half + 10] : vector<2xf32>
+          %3 = arith.maximumf %1, %2 : vector<2xf32>
+          loop.store %3, %halves[%part.half + 12]
+        }
+        loop.for "part.half" %part.half = 0 to 1 parallel unrolled {
+          %1 = loop.load %halves[%part.half + 12]
+          %2 = loop.load %halves[%part.half + 13]
+          %3 = arith.maximumf %1, %2 : f32
+          loop.store %3, %halves[%part.half + 14]
+        }
+        %1 = loop.load %total[0, 0]
+        %2 = loop.load %halves[14]
+        %3 = arith.maximumf %1, %2 : f32
+        loop.store %3, %total[0, 0]
+        %4 = loop.load %total[0, 0]
+        loop.store %4, %row0[%i0.row, 0]
+      }
+      loop.for "i0.row" %i0.row = 0 to 4 parallel {
+        loop.for "i1" %i1 = 0 to 8 step 4 parallel {
+          loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
+            %0 = loop.load %in0[%i0.row + %i0, %i1 + %i1t] : vector<4xf32>
+            %1 = loop.load %row0[%i0.row, 0]
+            %2 = vector.broadcast %1 : f32 to vector<4xf32>
+            %3 = arith.subf %0, %2 : vector<4xf32>
+            %4 = math.exp %3 : vector<4xf32>
+            loop.store %4, %row1[%i0.row, %i1 + %i1t]
+          }
         }
       }
-      loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %8 = loop.load %acc_1[%k0u] : vector<4xf32>
-        loop.store %8, %7[%k0u]
+      loop.for "i0.row" %i0.row = 0 to 4 parallel {
+        %total = loop.alloc "total" : !loop.buffer<[1, 1], f32, "register">
+        %halves = loop.alloc "halves" : !loop.buffer<[15], f32, "register">
+        %acc = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
+        %0 = arith.constant 0.000000e+00 : f32
+        loop.store %0, %total[0, 0]
+        loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
+          %1 = arith.constant 0.000000e+00 : f32
+          %2 = vector.broadcast %1 : f32 to vector<4xf32>
+          loop.store %2, %acc[%k0u]
+        }
+        loop.for "k0" %k0 = 0 to 8 step 8 reduction {
+          loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
+            %1 = loop.load %row1[%i0.row, %k0 + %k0u] : vector<4xf32>
+            %2 = loop.load %acc[%k0u] : vector<4xf32>
+            %3 = arith.addf %2, %1 : vector<4xf32>
+            loop.store %3, %acc[%k0u]
+          }
+        }
+        loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
+          %1 = loop.load %acc[%k0u] : vector<4xf32>
+          loop.store %1, %halves[%k0u]
+        }
+        loop.for "part.half" %part.half = 0 to 4 step 4 parallel unrolled {
+          %1 = loop.load %halves[%part.half] : vector<4xf32>
+          %2 = loop.load %halves[%part.half + 4] : vector<4xf32>
+          %3 = arith.addf %1, %2 : vector<4xf32>
+          loop.store %3, %halves[%part.half + 8]
+        }
+        loop.for "part.half" %part.half = 0 to 2 step 2 parallel unrolled {
+          %1 = loop.load %halves[%part.half + 8] : vector<2xf32>
+          %2 = loop.load %halves[%part.half + 10] : vector<2xf32>
+          %3 = arith.addf %1, %2 : vector<2xf32>
+          loop.store %3, %halves[%part.half + 12]
+        }
+        loop.for "part.half" %part.half = 0 to 1 parallel unrolled {
+          %1 = loop.load %halves[%part.half + 12]
+          %2 = loop.load %halves[%part.half + 13]
+          %3 = arith.addf %1, %2 : f32
+          loop.store %3, %halves[%part.half + 14]
+        }
+        %1 = loop.load %total[0, 0]
+        %2 = loop.load %halves[14]
+        %3 = arith.addf %1, %2 : f32
+        loop.store %3, %total[0, 0]
+        %4 = loop.load %total[0, 0]
+        loop.store %4, %row2[%i0.row, 0]
       }
-      loop.for "part.half" %part.half = 0 to 4 step 4 parallel unrolled {
-        %8 = loop.load %7[%part.half] : vector<4xf32>
-        %9 = loop.load %7[%part.half + 4] : vector<4xf32>
-        %10 = arith.addf %8, %9 : vector<4xf32>
-        loop.store %10, %7[%part.half]
-      }
-      loop.for "part.half" %part.half = 0 to 2 step 2 parallel unrolled {
-        %8 = loop.load %7[%part.half] : vector<2xf32>
-        %9 = loop.load %7[%part.half + 2] : vector<2xf32>
-        %10 = arith.addf %8, %9 : vector<2xf32>
-        loop.store %10, %7[%part.half]
-      }
-      loop.for "part.half" %part.half = 0 to 1 parallel unrolled {
-        %8 = loop.load %7[%part.half]
-        %9 = loop.load %7[%part.half + 1]
-        %10 = arith.addf %8, %9 : f32
-        loop.store %10, %7[%part.half]
-      }
-      %8 = loop.load %total_1[0, 0]
-      %9 = loop.load %7[0]
-      %10 = arith.addf %8, %9 : f32
-      loop.store %10, %total_1[0, 0]
-      %11 = loop.load %total_1[0, 0]
-      loop.store %11, %row2[0, 0]
-      loop.for "i1" %i1 = 0 to 8 step 4 parallel {
-        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
-          %12 = loop.load %row1[0, %i1 + %i1t] : vector<4xf32>
-          %13 = loop.load %row2[0, 0]
-          %14 = vector.broadcast %13 : f32 to vector<4xf32>
-          %15 = arith.divf %12, %14 : vector<4xf32>
-          loop.store %15, %out0[%i0, %i1 + %i1t]
+      loop.for "i0.row" %i0.row = 0 to 4 parallel {
+        loop.for "i1" %i1 = 0 to 8 step 4 parallel {
+          loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
+            %0 = loop.load %row1[%i0.row, %i1 + %i1t] : vector<4xf32>
+            %1 = loop.load %row2[%i0.row, 0]
+            %2 = vector.broadcast %1 : f32 to vector<4xf32>
+            %3 = arith.divf %0, %2 : vector<4xf32>
+            loop.store %3, %out0[%i0.row + %i0, %i1 + %i1t]
+          }
         }
       }
     }
@@ -290,6 +301,7 @@ builtin.module {
     "vectorize part.lane 4",
     "unroll k0u part.half",
     "stage part at i0 in register as acc",
+    "stage part.sum at i0 in register as halves",
     "stage out at i0 in register as total",
     "parallel i0",
     "# elementwise",
@@ -323,81 +335,81 @@ builtin.module {
         }
       }
       %total = loop.alloc "total" : !loop.buffer<[1], f32, "register">
+      %halves = loop.alloc "halves" : !loop.buffer<[15], f32, "register">
       %acc = loop.alloc "acc" : !loop.buffer<[8], f32, "register">
       %0 = arith.constant 0.000000e+00 : f32
       loop.store %0, %total[0]
-      %1 = loop.alloc "part.sum" : !loop.buffer<[8], f32, "stack">
       loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %2 = arith.constant 0.000000e+00 : f32
-        %3 = vector.broadcast %2 : f32 to vector<4xf32>
-        loop.store %3, %acc[%k0u]
+        %1 = arith.constant 0.000000e+00 : f32
+        %2 = vector.broadcast %1 : f32 to vector<4xf32>
+        loop.store %2, %acc[%k0u]
       }
       loop.for "k0.rest" %k0 = 8 * (N floordiv 8) to N reduction {
-        %2 = loop.load %out0[%i0, %k0]
-        %3 = loop.load %total[0]
-        %4 = arith.addf %3, %2 : f32
-        loop.store %4, %total[0]
+        %1 = loop.load %out0[%i0, %k0]
+        %2 = loop.load %total[0]
+        %3 = arith.addf %2, %1 : f32
+        loop.store %3, %total[0]
       }
       loop.for "k0" %k0 = 0 to 8 * (N floordiv 8) step 8 reduction {
         loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-          %2 = loop.load %out0[%i0, %k0 + %k0u] : vector<4xf32>
-          %3 = loop.load %acc[%k0u] : vector<4xf32>
-          %4 = arith.addf %3, %2 : vector<4xf32>
-          loop.store %4, %acc[%k0u]
+          %1 = loop.load %out0[%i0, %k0 + %k0u] : vector<4xf32>
+          %2 = loop.load %acc[%k0u] : vector<4xf32>
+          %3 = arith.addf %2, %1 : vector<4xf32>
+          loop.store %3, %acc[%k0u]
         }
       }
       loop.for "k0u" %k0u = 0 to 8 step 4 parallel unrolled {
-        %2 = loop.load %acc[%k0u] : vector<4xf32>
-        loop.store %2, %1[%k0u]
+        %1 = loop.load %acc[%k0u] : vector<4xf32>
+        loop.store %1, %halves[%k0u]
       }
       loop.for "part.half" %part.half = 0 to 4 step 4 parallel unrolled {
-        %2 = loop.load %1[%part.half] : vector<4xf32>
-        %3 = loop.load %1[%part.half + 4] : vector<4xf32>
-        %4 = arith.addf %2, %3 : vector<4xf32>
-        loop.store %4, %1[%part.half]
+        %1 = loop.load %halves[%part.half] : vector<4xf32>
+        %2 = loop.load %halves[%part.half + 4] : vector<4xf32>
+        %3 = arith.addf %1, %2 : vector<4xf32>
+        loop.store %3, %halves[%part.half + 8]
       }
       loop.for "part.half" %part.half = 0 to 2 step 2 parallel unrolled {
-        %2 = loop.load %1[%part.half] : vector<2xf32>
-        %3 = loop.load %1[%part.half + 2] : vector<2xf32>
-        %4 = arith.addf %2, %3 : vector<2xf32>
-        loop.store %4, %1[%part.half]
+        %1 = loop.load %halves[%part.half + 8] : vector<2xf32>
+        %2 = loop.load %halves[%part.half + 10] : vector<2xf32>
+        %3 = arith.addf %1, %2 : vector<2xf32>
+        loop.store %3, %halves[%part.half + 12]
       }
       loop.for "part.half" %part.half = 0 to 1 parallel unrolled {
-        %2 = loop.load %1[%part.half]
-        %3 = loop.load %1[%part.half + 1]
-        %4 = arith.addf %2, %3 : f32
-        loop.store %4, %1[%part.half]
+        %1 = loop.load %halves[%part.half + 12]
+        %2 = loop.load %halves[%part.half + 13]
+        %3 = arith.addf %1, %2 : f32
+        loop.store %3, %halves[%part.half + 14]
       }
-      %2 = loop.load %total[0]
-      %3 = loop.load %1[0]
-      %4 = arith.addf %2, %3 : f32
-      loop.store %4, %total[0]
-      %5 = loop.load %total[0]
-      loop.store %5, %row0[0]
+      %1 = loop.load %total[0]
+      %2 = loop.load %halves[14]
+      %3 = arith.addf %1, %2 : f32
+      loop.store %3, %total[0]
+      %4 = loop.load %total[0]
+      loop.store %4, %row0[0]
       loop.for "i1" %i1 = 0 to 8 * (N floordiv 8) step 8 parallel {
         loop.for "i1t" %i1t = 0 to 8 step 4 parallel unrolled {
-          %6 = loop.load %out0[%i0, %i1 + %i1t] : vector<4xf32>
-          %7 = loop.load %row0[0]
-          %8 = vector.broadcast %7 : f32 to vector<4xf32>
-          %9 = arith.subf %6, %8 : vector<4xf32>
-          loop.store %9, %out1[%i0, %i1 + %i1t]
+          %5 = loop.load %out0[%i0, %i1 + %i1t] : vector<4xf32>
+          %6 = loop.load %row0[0]
+          %7 = vector.broadcast %6 : f32 to vector<4xf32>
+          %8 = arith.subf %5, %7 : vector<4xf32>
+          loop.store %8, %out1[%i0, %i1 + %i1t]
         }
       }
       loop.for "i1" %i1 = 8 * (N floordiv 8) to 4 * (N floordiv 4) step 4 parallel {
         loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
-          %6 = loop.load %out0[%i0, %i1 + %i1t] : vector<4xf32>
-          %7 = loop.load %row0[0]
-          %8 = vector.broadcast %7 : f32 to vector<4xf32>
-          %9 = arith.subf %6, %8 : vector<4xf32>
-          loop.store %9, %out1[%i0, %i1 + %i1t]
+          %5 = loop.load %out0[%i0, %i1 + %i1t] : vector<4xf32>
+          %6 = loop.load %row0[0]
+          %7 = vector.broadcast %6 : f32 to vector<4xf32>
+          %8 = arith.subf %5, %7 : vector<4xf32>
+          loop.store %8, %out1[%i0, %i1 + %i1t]
         }
       }
       loop.for "i1" %i1 = 4 * (N floordiv 4) to N parallel {
         loop.for "i1t" %i1t = 0 to 1 parallel unrolled {
-          %6 = loop.load %out0[%i0, %i1 + %i1t]
-          %7 = loop.load %row0[0]
-          %8 = arith.subf %6, %7 : f32
-          loop.store %8, %out1[%i0, %i1 + %i1t]
+          %5 = loop.load %out0[%i0, %i1 + %i1t]
+          %6 = loop.load %row0[0]
+          %7 = arith.subf %5, %6 : f32
+          loop.store %7, %out1[%i0, %i1 + %i1t]
         }
       }
     }
@@ -442,6 +454,52 @@ builtin.module {
 }
 // =====
 builtin.module {
+  loop.kernel @map(%in0 "in0" : !loop.buffer<[4, 6], f32>, %out "out" : !loop.buffer<[4, 6], f32>) outputs 1 strategy "elementwise" applied [
+    "split i1 4|rest -> i1 i1t",
+    "split i1t 4|rest -> i1t i1l",
+    "vectorize i1l 4",
+    "unroll i1t"
+  ] attributes {flops = #ir.expr<24>} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      loop.for "i1" %i1 = 0 to 4 step 4 parallel {
+        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
+          %0 = loop.load %in0[%i0, %i1 + %i1t] : vector<4xf32>
+          %1 = arith.negf %0 : vector<4xf32>
+          loop.store %1, %out[%i0, %i1 + %i1t]
+        }
+      }
+      loop.for "i1" %i1 = 4 to 6 step 2 parallel {
+        loop.for "i1t" %i1t = 0 to 2 step 2 parallel unrolled {
+          %0 = loop.load %in0[%i0, %i1 + %i1t] : vector<2xf32>
+          %1 = arith.negf %0 : vector<2xf32>
+          loop.store %1, %out[%i0, %i1 + %i1t]
+        }
+      }
+    }
+  }
+  loop.kernel @map_2(%in0 "in0" : !loop.buffer<[4, 6], f32>, %out "out" : !loop.buffer<[4, 6], f32>) outputs 1 strategy "elementwise" applied [
+    "split i1 4|rest -> i1 i1t",
+    "split i1t 4|rest -> i1t i1l",
+    "vectorize i1l 4",
+    "unroll i1t"
+  ] attributes {flops = #ir.expr<24>} {
+    loop.for "i0" %i0 = 0 to 4 parallel {
+      loop.for "i1" %i1 = 0 to 4 step 4 parallel {
+        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
+          %0 = loop.load %in0[%i0, -%i1 - %i1t + 5] lanes [0, -1] : vector<4xf32>
+          %1 = arith.mulf %0, %0 : vector<4xf32>
+          loop.store %1, %out[%i0, %i1 + %i1t]
+        }
+      }
+      loop.for "i1" %i1 = 4 to 6 step 2 parallel {
+        loop.for "i1t" %i1t = 0 to 2 step 2 parallel unrolled {
+          %0 = loop.load %in0[%i0, -%i1 - %i1t + 5] lanes [0, -1] : vector<2xf32>
+          %1 = arith.mulf %0, %0 : vector<2xf32>
+          loop.store %1, %out[%i0, %i1 + %i1t]
+        }
+      }
+    }
+  }
   loop.kernel @map_3(%in0 "in0" : !loop.buffer<[4, 6], f32>, %out "out" : !loop.buffer<[6, 4], f32>) outputs 1 strategy "transposition" applied [
     "sink i0 past i1",
     "split i1 4 -> i1 i1t",
@@ -528,53 +586,11 @@ builtin.module {
       }
     }
   }
-  loop.kernel @rows(%in0 "in0" : !loop.buffer<[4, 6], f32>, %out0 "out0" : !loop.buffer<[4, 6], f32>) outputs 1 strategy "rows" applied [
-    "# elementwise",
-    "split i1 4|rest -> i1 i1t",
-    "split i1t 4|rest -> i1t i1l",
-    "vectorize i1l 4",
-    "unroll i1t",
-    "# elementwise",
-    "split i1 4|rest -> i1 i1t",
-    "split i1t 4|rest -> i1t i1l",
-    "vectorize i1l 4",
-    "unroll i1t"
-  ] attributes {flops = #ir.expr<48>} {
-    loop.for "i0" %i0 = 0 to 4 parallel {
-      %row0 = loop.alloc "row0" : !loop.buffer<[1, 6], f32, "stack">
-      loop.for "i1" %i1 = 0 to 4 step 4 parallel {
-        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
-          %0 = loop.load %in0[%i0, %i1 + %i1t] : vector<4xf32>
-          %1 = arith.negf %0 : vector<4xf32>
-          loop.store %1, %row0[0, %i1 + %i1t]
-        }
-      }
-      loop.for "i1" %i1 = 4 to 6 step 2 parallel {
-        loop.for "i1t" %i1t = 0 to 2 step 2 parallel unrolled {
-          %0 = loop.load %in0[%i0, %i1 + %i1t] : vector<2xf32>
-          %1 = arith.negf %0 : vector<2xf32>
-          loop.store %1, %row0[0, %i1 + %i1t]
-        }
-      }
-      loop.for "i1" %i1 = 0 to 4 step 4 parallel {
-        loop.for "i1t" %i1t = 0 to 4 step 4 parallel unrolled {
-          %0 = loop.load %row0[0, -%i1 - %i1t + 5] lanes [0, -1] : vector<4xf32>
-          %1 = arith.mulf %0, %0 : vector<4xf32>
-          loop.store %1, %out0[%i0, %i1 + %i1t]
-        }
-      }
-      loop.for "i1" %i1 = 4 to 6 step 2 parallel {
-        loop.for "i1t" %i1t = 0 to 2 step 2 parallel unrolled {
-          %0 = loop.load %row0[0, -%i1 - %i1t + 5] lanes [0, -1] : vector<2xf32>
-          %1 = arith.mulf %0, %0 : vector<2xf32>
-          loop.store %1, %out0[%i0, %i1 + %i1t]
-        }
-      }
-    }
-  }
   loop.program @main(%x "x" : !loop.buffer<[4, 6], f32>, %w "w" : !loop.buffer<[2, 6, 6], f32>, %y "y" : !loop.buffer<[6, 4], f32>, %v "v" : !loop.buffer<[2, 6, 6], f32>) outputs 2 {
+    %t1 = loop.alloc "t1" : !loop.buffer<[4, 6], f32>
+    loop.call @map(%x, %t1)
     %t2 = loop.alloc "t2" : !loop.buffer<[4, 6], f32>
-    loop.call @rows(%x, %t2)
+    loop.call @map_2(%t1, %t2)
     loop.call @map_3(%t2, %y)
     %t3 = loop.alloc "t3" : !loop.buffer<[2, 6, 6], f32>
     loop.call @map_4(%w, %t3)

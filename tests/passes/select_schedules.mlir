@@ -475,6 +475,7 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
     "vectorize part.lane 16",
     "unroll k0u part.half",
     "stage part at i0 in register as acc",
+    "stage part.sum at i0 in register as halves",
     "stage out at i0 in register as total"
   ] attributes {flops = #ir.expr<774>} {
     loop.for "i0" %0 = 0 to 6 parallel {
