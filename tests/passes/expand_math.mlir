@@ -17,7 +17,7 @@ builtin.module {
   loop.kernel @map(%in0 "in0" : !loop.buffer<[N], f32>, %out "out" : !loop.buffer<[N], f32>) outputs 1 sizes ["N"] attributes {flops = #ir.expr<N>} {
     loop.for "i0" %0 = 0 to N parallel {
       %1 = loop.load %in0[%0]
-      %2 = arith.constant -1.040000e+02 : f32
+      %2 = arith.constant -1.760000e+02 : f32
       %3 = arith.cmpf ogt, %2, %1 : f32
       %4 = arith.select %3, %2, %1 : f32
       %5 = arith.constant 8.900000e+01 : f32
