@@ -1,9 +1,8 @@
-"""Compute in the order in which the operands lie, and move the result instead.
+"""Compute in the order in which the operands lie, and read the result in another order instead.
 
-    e[i, j] = f(x[j, i], y[j, i])   →   e'[j, i] = f(x[j, i], y[j, i]);  e[i, j] = e'[j, i]
+    e[i, j] = f(x[j, i], y[j, i]);  ... e[k, l] ...   →   e'[j, i] = f(x[j, i], y[j, i]);  ... e'[l, k] ...
 
-What is moved is a movement again, and `fuse-elementwise` puts it into the readers of e: permutations wander down the
-program until they cancel or end at an output.
+Readers are looked at after what they read: permutations wander down the program until they cancel or end at an output.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.tensor import Compute, Constant, Read
 from ..ir.expr import ONE, Expr
 from ..ir.passes import Pass
-from ._computes import computes_in, formula_of, is_contraction, movement, own_indices, rebuilt
+from ._computes import computes_in, is_contraction, own_indices, rebuilt
 
 
 @dataclass(frozen=True)
 class PropagateLayouts(Pass):
-    """Where most full reads of a compute have the parallel dims in another order than the result, compute in that order
-    and leave a permutation. Only where other computes read the result: an output has to be moved anyway. Contractions
-    choose their own order."""
+    """Where most full reads of a compute have the parallel dims in another order than the result, compute in that
+    order, and let readers name its dims so. Only where computes read the result: an output has to be moved anyway.
+    Contractions choose their own order."""
 
     name = "propagate-layouts"
 
@@ -44,10 +43,12 @@ def propagate(op: Compute) -> bool:
     hints = [*(op.indices[d].name_hint for d in order), *(a.name_hint for a in op.indices[rank:])]
     new = rebuilt(op, extents, rank, indices, hints)
     new.result.name_hint = op.result.name_hint
-    moved = movement(new.result, op.sizes[:rank], [Expr.dim(d) for d in order])
     place.insert_op_before(new, op)
-    place.insert_op_before(moved, op)
-    op.result.replace_all_uses_with(moved.result)
+    for use in list(op.result.uses):
+        read = use.operation
+        assert isinstance(read, Read)
+        read.set_indices([read.exprs[d] for d in order], list(read.indices))
+        read.operands[use.index] = new.result
     op.detach()
     op.erase()
     return True
@@ -60,7 +61,7 @@ def in_compute(op: object) -> bool:
 
 def better_order(op: Compute) -> list[int] | None:
     """The order of the parallel dims in which most reads are plain, None if that is the one it has."""
-    if op.rank < 2 or is_contraction(op) or is_permutation(op):
+    if op.rank < 2 or is_contraction(op):
         return None
     votes: Counter[tuple[int, ...]] = Counter()
     for read in op.reads:
@@ -71,15 +72,6 @@ def better_order(op: Compute) -> list[int] | None:
     plain = tuple(range(op.rank))
     best = max(votes, key=lambda order: (votes[order], order == plain, order))
     return list(best) if votes[best] > votes[plain] else None
-
-
-def is_permutation(op: Compute) -> bool:
-    """Whether a compute is what this pass leaves: a movement that only changes the order of dims."""
-    if op.is_reduction or op.finish.blocks or not formula_of(op).movement:
-        return False
-    (read,) = op.reads
-    plain = all(e.constant is not None or e in [Expr.dim(d) for d in e.dims] for e in read.exprs)
-    return read.otherwise is None and plain
 
 
 def order_of(read: Read, op: Compute) -> tuple[int, ...] | None:

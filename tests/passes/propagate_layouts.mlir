@@ -32,16 +32,12 @@ builtin.module {
       %3 = math.exp %2 : f32
       tensor.yield %3 : f32
     }
-    %a_1 = tensor.compute [%i0 : N, %i1 : M] : !graph.tensor<[N, M], f32> {
-      %0 = tensor.read %a[%i1, %i0]
-      tensor.yield %0 : f32
-    }
     %s = tensor.compute [%i : N] add [%j : M] : !graph.tensor<[N], f32> {
-      %0 = tensor.read %a_1[%i, %j]
+      %0 = tensor.read %a[%j, %i]
       tensor.yield %0 : f32
     }
     %b = tensor.compute [%i : N, %j : M] : !graph.tensor<[N, M], f32> {
-      %0 = tensor.read %a_1[%i, %j]
+      %0 = tensor.read %a[%j, %i]
       %1 = tensor.read %s[%i]
       %2 = arith.divf %0, %1 : f32
       tensor.yield %2 : f32
@@ -72,12 +68,8 @@ builtin.module {
       %0 = tensor.read %x[%n, 2 * %h + %k, %c]
       tensor.yield %0 : f32
     }
-    %p_1 = tensor.compute [%i0 : N, %i1 : 3, %i2 : 4] : !graph.tensor<[N, 3, 4], f32> {
-      %0 = tensor.read %p[%i0, %i2, %i1]
-      tensor.yield %0 : f32
-    }
     %s = tensor.compute [%n : N, %c : 3] add [%h : 4] : !graph.tensor<[N, 3], f32> {
-      %0 = tensor.read %p_1[%n, %c, %h]
+      %0 = tensor.read %p[%n, %h, %c]
       tensor.yield %0 : f32
     }
     func.return %s : !graph.tensor<[N, 3], f32>
@@ -108,7 +100,7 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, 8, 3], f32>) -> !graph.tensor<[N, 4, 10], f32> {
-    %p = tensor.compute [%n : N, %c : 3, %h : 8] : !graph.tensor<[N, 3, 8], f32> {
+    %p = tensor.compute [%n : N, %h : 8, %c : 3] : !graph.tensor<[N, 8, 3], f32> {
       %0 = tensor.read %x[%n, %h, %c]
       tensor.yield %0 : f32
     }
@@ -116,14 +108,10 @@ builtin.module {
       %0 = tensor.read %x[%n, %h + 4, %c]
       tensor.yield %0 : f32
     }
-    %s_1 = tensor.compute [%i0 : N, %i1 : 3, %i2 : 4] : !graph.tensor<[N, 3, 4], f32> {
-      %0 = tensor.read %s[%i0, %i2, %i1]
-      tensor.yield %0 : f32
-    }
     %j = tensor.compute [%n : N, %h : 4, %c : 10] : !graph.tensor<[N, 4, 10], f32> {
       %zero = arith.constant 0.000000e+00 : f32
-      %0 = tensor.read %s_1[%n, %c, %h] else %zero
-      %1 = tensor.read %p[%n, %c - 3, 2 * %h] else %0
+      %0 = tensor.read %s[%n, %h, %c] else %zero
+      %1 = tensor.read %p[%n, 2 * %h, %c - 3] else %0
       tensor.yield %1 : f32
     }
     func.return %j : !graph.tensor<[N, 4, 10], f32>
