@@ -40,6 +40,9 @@ def reduced(
     which are kept."""
     sizes = sizes_of(x)
     kept = [i for i in range(len(sizes)) if i not in axes]
+    if sizes and not kept and not keepdims:  # a scalar has no loop that a schedule could work with
+        found = reduced(emit, x, axes, combine, element, body, finish, others=others)
+        return emit.move([], found, lambda: [0] * len(sizes))
     shape = [ONE if i in axes else s for i, s in enumerate(sizes)] if keepdims else [sizes[i] for i in kept]
 
     def inner(b: Body, *dims: Expr) -> Scalar:

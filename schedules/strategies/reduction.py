@@ -20,7 +20,7 @@ class Reduction(Strategy):
         nest = case.nest
         single = singles(nest)
         reduction = [d for d in nest.reduction if d not in single]
-        if not reduction or case.lanes < 2 or not [d for d in nest.parallel if d not in single]:
+        if not reduction or case.lanes < 2 or not nest.parallel:
             return None
         last = reduction[-1]
         varying = [r for r in nest.reads if last in r.dims]
@@ -29,22 +29,25 @@ class Reduction(Strategy):
         size = nest.dims[last].size
         if size is not None and size < SHORTEST * case.lanes:
             return None
-        options = [case.lanes * n for n in (4, 2, 1)]
+        options = [case.lanes * n for n in (4, 2, 1) if size is None or case.lanes * n <= size]
         if size is None:
             partial = options[1]
         else:  # as many as leave the fewest over
-            partial = min((n for n in options if n <= size), key=lambda n: (size % n, -n))
+            partial = min(options, key=lambda n: (size % n, -n))
         return {"partial": Choice(partial, tuple(sorted(options)))}
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         single = singles(nest)
-        parallel = [nest.dims[d].label for d in nest.parallel if d not in single]
+        around = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]  # one loop at least, to stage at
+        parallel = [nest.dims[d].label for d in around]
         k = [nest.dims[d].label for d in nest.reduction if d not in single]
         count, lanes = values["partial"], case.lanes
         size = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
         rest = "" if size is not None and size % count == 0 else "|1"
         lines = begin(nest)
+        if around[-1] in single:
+            lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
         if (first := share(case)) is not None:  # as elementwise kernels do, so that rows of both can meet
             order = [nest.dims[first].label, *(x for x in parallel if x != nest.dims[first].label)]
             lines += reordered(parallel, order)

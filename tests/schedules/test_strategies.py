@@ -76,6 +76,17 @@ def rows(n: ExprLike, k: ExprLike, combine: str, element: Attribute = f32, **sym
     return program([t(n, k, element=element)], make, **symbols)
 
 
+def planes(n: int, m: int, k: int) -> Drawn:
+    def make(x: Any) -> Compute:
+        return compute([n, m], lambda b, i, j, z: b.read(x, i, j, z), f32, reduce=[k], combine="add")
+
+    return program([t(n, m, k)], make)
+
+
+def lines(n: int, m: int) -> Drawn:
+    return program([t(n, m)], lambda x: compute([n, m], lambda b, i, j: b.read(x, i, j) + 1, f32))
+
+
 def columns(n: int, k: ExprLike, m: ExprLike, **symbols: int) -> Drawn:
     def make(x: Any) -> Compute:
         return compute([n, m], lambda b, i, j, z: b.read(x, i, z, j), f32, reduce=[k], combine="max")
@@ -114,6 +125,10 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "rows": (lambda: rows(4, 100, "add"), "reduction"),
     "rows of any length": (lambda: rows(M, K, "max", M=3, K=45), "reduction"),
     "rows of doubles": (lambda: rows(4, 33, "mul", f64), "reduction"),
+    "all there is": (lambda: rows(1, 100, "add"), "reduction"),
+    "many rows, several a chunk": (lambda: rows(66, 150, "max"), "reduction"),
+    "rows in two dims, the longer one outside": (lambda: planes(2, 9, 40), "reduction"),
+    "many lines, several a chunk": (lambda: lines(66, 150), "elementwise"),
     "short rows": (lambda: rows(4, 5, "add"), "strided"),
     "transposition": (lambda: transposed(20, 33), "transposition"),
     "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "transposition"),
