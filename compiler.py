@@ -32,7 +32,7 @@ from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import digest, import_model
 from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
-from .ir.cache import ENGINES, compiler_identity, key_of, limit
+from .ir.cache import ENGINES, compiler_identity, key_of, limit, shrink
 from .ir.check_each import CheckEach, TooLarge
 from .ir.nodes import nodes_of
 from .ir.operands import walk
@@ -268,6 +268,7 @@ class Compilation:
         took = time.perf_counter() - start
         if key is not None and not layout and took > WORTH_KEEPING and key == self.key(model):  # it may have changed
             ENGINES.put(key, lambda path: write_engine(artifact, path))
+            shrink(limit())
         return artifact, layout
 
     def finish(self, module: ModuleOp) -> Artifact:

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.status import Status
-from xdsl.dialects.builtin import ModuleOp
-
 from .. import Engine
 from ..compiler import Compilation, Model, evaluate
 from ..dialects.reference import inputs_of
@@ -21,6 +18,7 @@ from ..ir.check_each import CheckEach
 from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
 from ..ir.passes import find_pass
 from ..ir.pipeline import Instrument, Step
+from ..ir.progress import report
 from . import console
 
 SUFFIXES = {"engine": ".engine", "obj": ".o"}  # what is not text goes to a file
@@ -67,8 +65,8 @@ def compiling(args: Namespace) -> Generator[Compilation]:
         passes=args.passes,
     )
     quiet = any(isinstance(i, PrintAfter) for i in chosen)  # both would write to the terminal
-    with console.progress("reading the model", show=not quiet) as status:
-        yield replace(way, instruments=(*chosen, Progress(status)))
+    with console.progress("reading the model", show=not quiet):
+        yield replace(way, instruments=(*chosen, Progress()))
     report_times(chosen)
 
 
@@ -96,20 +94,13 @@ def _beside(model: str, suffix: str) -> Path:
 # ---- instruments
 
 
-@dataclass
 class Progress(Instrument):
-    """Shows which pass is running, on a terminal."""
+    """Says which pass is running."""
 
     optional = True
-    status: Status | None
 
     def before(self, step: Step) -> None:
-        if self.status is not None:
-            self.status.update(f"{step}")
-
-    def end(self, module: ModuleOp) -> None:
-        if self.status is not None:
-            self.status.update("making code")
+        report(str(step))
 
 
 @dataclass

@@ -8,8 +8,9 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
+
+from ..ir.progress import reported_to
 
 WIDE = 200  # columns where nobody looks: a table in a file is not folded
 
@@ -39,13 +40,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
 
 
 @contextmanager
-def progress(text: str, *, show: bool = True) -> Generator[Status | None]:
-    """A spinner on stderr that says what is going on, where stderr is a terminal."""
+def progress(text: str, *, show: bool = True) -> Generator[None]:
+    """A spinner on stderr, where that is a terminal, that says what is going on: `text`, then what is reported."""
     if not (show and sys.stderr.isatty()):
-        yield None
+        yield
         return
-    with console(stderr=True).status(text) as status:
-        yield status
+    with console(stderr=True).status(text) as status, reported_to(status.update):
+        yield
 
 
 def seconds(value: float) -> str:

@@ -32,8 +32,8 @@ def run(args: Namespace) -> int:
     module = read_text(text, name=args.model, folder=path.parent if path else None)
     pipeline = Pipeline.parse(args.passes)
     chosen = instruments(args, seed=seed_of(text) or 0)
-    with console.progress("reading the text") as status:
-        run_passes(pipeline, module, [*chosen, Progress(status)])
+    with console.progress("reading the text"):
+        run_passes(pipeline, module, [*chosen, Progress()])
         printed = write_text(module, inline=args.inline_weights)
     write(printed, args.output)
     report_times(chosen)

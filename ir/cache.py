@@ -79,10 +79,12 @@ def key_of(*parts: Hashable) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """One kind of files, by key."""
+    """One kind of files, by key. `checked`: they hold a hash of all that is in them, so that a crash of the machine
+    need not be thought of."""
 
     kind: str
     suffix: str
+    checked: bool
 
     @property
     def folder(self) -> Path:
@@ -105,15 +107,14 @@ class Store:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write(partial)
-                with open(partial, "rb") as file:
-                    os.fsync(file.fileno())  # else a crash may leave a file of the right length that is empty
+                if not self.checked:
+                    with open(partial, "rb") as file:
+                        os.fsync(file.fileno())  # else a crash may leave a file of the right length that is empty
                 os.replace(partial, target)
             finally:
                 partial.unlink(missing_ok=True)
         except OSError as error:
             log.info("nothing is kept in %s: %s", self.folder, error.strerror or error)
-        else:
-            shrink(limit())
 
     def drop(self, key: str) -> None:
         """Remove a file that is not what it should be."""
@@ -121,8 +122,8 @@ class Store:
             self.path(key).unlink(missing_ok=True)
 
 
-ENGINES = Store("engines", ".engine")
-KERNELS = Store("kernels", ".o")
+ENGINES = Store("engines", ".engine", checked=False)
+KERNELS = Store("kernels", ".o", checked=True)
 
 
 def shrink(most: int) -> None:

@@ -14,6 +14,7 @@ from ..ir.expr import Expr
 from ..ir.nodes import nodes_of
 from ..ir.operands import walk
 from ..ir.passes import Pass
+from ..ir.progress import report
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
 from ..schedules.nest import nest_of
@@ -36,9 +37,11 @@ class ApplySchedules(Pass):
 
     def run(self, module: ModuleOp) -> bool:
         changed = False
-        for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
+        kernels = [op for op in module.body.ops if isinstance(op, Kernel)]
+        for count, kernel in enumerate(kernels, 1):
             if kernel.schedule is None:
                 continue
+            report(f"applying schedules: kernel {count} of {len(kernels)}")
             self.apply_to(kernel, kernel.schedule.data)
             changed = True
         if changed:

@@ -12,8 +12,9 @@ import onnx.parser
 import pytest
 
 from ircc import compiler
+from ircc.codegen.cpu import build
 from ircc.compiler import Compilation
-from ircc.ir.cache import ENGINES
+from ircc.ir.cache import ENGINES, KERNELS
 from ircc.ir.instruments import TimePasses
 from ircc.ir.pipeline import Instrument, Pipeline
 
@@ -143,6 +144,21 @@ def test_what_shows_the_passes_runs_them(file: Path) -> None:
     times = TimePasses()
     Compilation(instruments=(times,)).build(file)
     assert times.seconds
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_at_any_number_of_processes_it_is_the_same_file(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """With kernels that are compiled, and with kernels that are found."""
+    monkeypatch.setattr(compiler, "WORTH_KEEPING", 1000.0)
+    expected = Compilation().build(file).object
+    monkeypatch.setattr(build, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(build, "WORTH_KEEPING", 0)
+    monkeypatch.setattr(build.threads, "available", lambda: processes)
+    assert Compilation().build(file).object == expected
+    assert list(KERNELS.folder.iterdir())
+    assert Compilation().build(file).object == expected
 
 
 def test_quick_compilations_are_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
@@ -11,6 +11,7 @@ from ...dialects.loop import Constant, Kernel, Program
 from ...errors import BackendError
 from ...ir.expr import Expr
 from ...ir.nodes import nodes_of
+from ...ir.progress import report
 from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
 from ...passes._overlaps import in_place
@@ -18,11 +19,15 @@ from ...runtime.artifact import Artifact, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
 from . import llvm, pool
+from .build import Builder
 from .emit import emit_kernel, kernel_symbol
 from .host import calls_of, emit_host, laid_out, sizes_text
+from .link import link
 from .machine import host_target
 from .scalars import ScalarEmitter
-from .text import SUPPORT, quoted
+from .text import DIVISION, SUPPORT, ZEROS_ELSEWHERE, quoted
+
+POOL = "declare void @ircc_pool_run(ptr, ptr, ptr, i64)\n"  # what a kernel calls that is not its own
 
 
 class CpuBackend(Backend):
@@ -45,18 +50,24 @@ class CpuBackend(Backend):
 
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         compiled = _Module(module)
-        machine = llvm.Machine(compiled.target.triple, compiled.target.cpu, compiled.target.features)
         match kind:
             case "llvm-ir":
-                return compiled.text
+                return compiled.text()
             case "asm":
-                return llvm.compile_assembly(compiled.text, machine)
+                return llvm.compile_assembly(compiled.text(), compiled.machine)
             case "obj":
-                return llvm.compile_object(compiled.text, machine)
+                return compiled.object()
             case "artifact":
-                return compiled.artifact(llvm.compile_object(compiled.text, machine))
+                return compiled.artifact(compiled.object())
             case _:
                 raise BackendError(f"the cpu backend does not make {kind}")
+
+
+class Emitted(NamedTuple):
+    """A kernel as LLVM text, and what that needs declared."""
+
+    text: str
+    declarations: set[str]
 
 
 class _Module:
@@ -69,18 +80,43 @@ class _Module:
             raise BackendError("the module has no loop.program", hint="run the pass tensor-to-loop")
         self.program = programs[0]
         self.kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
+        self.machine = llvm.Machine(self.target.triple, self.target.cpu, self.target.features)
         self.weights = WeightsBuilder()
         self.placed: dict[Any, int] = {}
-        scalars = ScalarEmitter()
-        parts = [emit_kernel(k, scalars) for k in self.kernels.values()]
-        host = emit_host(self.program, self.place)
-        self.calls, self.host = host.calls, host
+        self.host = emit_host(self.program, self.place)
+        self.calls = self.host.calls
+
+    def text(self) -> str:
+        """All of it as one LLVM module."""
+        kernels = list(self.emitted())
+        declarations = set().union(*(k.declarations for k in kernels))
+        return "\n".join([self.head(), *(k.text for k in kernels), *sorted(declarations), ""])
+
+    def object(self) -> bytes:
+        """All of it as one object: kernels are compiled apart where they can be put together again."""
+        if not self.machine.links:
+            return llvm.compile_object(self.text(), self.machine)
+        with Builder(self.machine) as builder:
+            names = {c.callee: f"declare void @{quoted(kernel_symbol(c.callee))}(ptr, ptr)" for c in self.calls}
+            builder.add("\n".join([self.head(), *names.values(), ""]))
+            for kernel in self.emitted():
+                support = ZEROS_ELSEWHERE + (DIVISION if "@ircc.s" in kernel.text else "")
+                builder.add("\n".join([support, POOL, kernel.text, *sorted(kernel.declarations), ""]))
+            return link(builder.finish())
+
+    def emitted(self) -> Iterator[Emitted]:
+        """The kernels, one after the other."""
+        for number, kernel in enumerate(self.kernels.values(), 1):
+            report(f"making code: kernel {number} of {len(self.kernels)}")
+            scalars = ScalarEmitter()
+            yield Emitted(emit_kernel(kernel, scalars), scalars.declarations)
+
+    def head(self) -> str:
+        """What there is beside the kernels."""
         table = ", ".join(f"ptr @{quoted(kernel_symbol(c.callee))}" for c in self.calls)
         count = len(self.calls)
-        head = f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
-        self.text = "\n".join(
-            [head, SUPPORT, *parts, host.text, pool.text(self.target.triple), *sorted(scalars.declarations), ""]
-        )
+        kernels = f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
+        return "\n".join([kernels, SUPPORT, self.host.text, pool.text(self.target.triple)])
 
     def place(self, op: Constant) -> int:
         """Byte offset of a constant among the weights; equal constants in equal layouts share one."""

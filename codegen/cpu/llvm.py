@@ -32,6 +32,11 @@ class Machine:
         """The features that the code may use: those with a plus."""
         return frozenset(f[1:] for f in self.features.split(",") if f.startswith("+"))
 
+    @property
+    def links(self) -> bool:
+        """Whether its objects are of the format that link.py knows."""
+        return self.architecture in ("x86_64", "aarch64") and "linux" in self.triple
+
 
 @cache
 def host() -> Machine:

@@ -206,9 +206,11 @@ def quoted(name: str) -> str:
     return f'"{"".join(safe)}"'
 
 
-SUPPORT = """
-@ircc.zeros = internal constant [512 x i8] zeroinitializer, align 64
+# what a load that is not made points to; the part of the object with the kernels' host has it
+ZEROS = "@ircc.zeros = hidden constant [512 x i8] zeroinitializer, align 64\n"
+ZEROS_ELSEWHERE = "@ircc.zeros = external hidden constant [512 x i8], align 64\n"
 
+DIVISION = """
 ; a floordiv b and a mod b, rounding down; 0 for b = 0
 define internal i64 @ircc.sdiv(i64 %a, i64 %b) alwaysinline nounwind {
   %zero = icmp eq i64 %b, 0
@@ -232,7 +234,9 @@ define internal i64 @ircc.srem(i64 %a, i64 %b) alwaysinline nounwind {
   %result = select i1 %zero, i64 0, i64 %r
   ret i64 %result
 }
+"""
 
+CONVERSIONS = """
 ; Conversions that LLVM calls by these names where a target has no instruction: not every process has them.
 define weak hidden float @__extendhfsf2(half %x) nounwind {
   %short = bitcast half %x to i16
@@ -311,3 +315,5 @@ define weak hidden half @__truncdfhf2(double %x) nounwind {
   ret half %result
 }
 """
+
+SUPPORT = ZEROS + DIVISION + CONVERSIONS

@@ -29,6 +29,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 
 from ...errors import Error, Issue, ModelError, NeedsPython, UnsupportedError, location
 from ...ir.expr import Expr
+from ...ir.progress import report
 from ...ir.types import TensorType, element_of, is_float
 from .bodies import Body
 from .builder import Builder, ConstraintError, Held, Value, ValueList, check_size, constant, hint
@@ -229,7 +230,10 @@ class Importer:
         return {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
 
     def _nodes(self, scope: Scope, nodes: Iterable[NodeProto], outputs: Iterable[str]) -> None:
-        for index, node, wanted in live(list(nodes), set(outputs)):
+        found = live(list(nodes), set(outputs))
+        for done, (index, node, wanted) in enumerate(found):
+            if not scope.prefix:
+                report(f"importing: node {done + 1} of {len(found)}")
             self._node(scope, node, index, wanted)
 
     def _node(self, scope: Scope, proto: NodeProto, index: int, wanted: Sequence[str]) -> None:

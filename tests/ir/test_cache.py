@@ -66,6 +66,7 @@ def test_what_was_not_used_for_long_goes_first() -> None:
         os.utime(store.path(key), (1000 - age, 1000 - age))
     ENGINES.used("oldest")
     KERNELS.put("new", lambda path: path.write_bytes(bytes(400)))
+    shrink(limit())
     assert ENGINES.path("oldest").exists() and KERNELS.path("new").exists()
     assert not KERNELS.path("older").exists() and not ENGINES.path("old").exists()
     shrink(0)

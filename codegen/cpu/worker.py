@@ -1,0 +1,86 @@
+"""A process that compiles LLVM text, as long as its stdin is open.
+
+It imports llvmlite and nothing of the compiler, so that it is there in a quarter of a second. A message is its length
+in 8 bytes and a pickle: in, the arguments of `compile_object`; out, object code, or the error's text.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Literal, TypeAlias, cast
+
+from ...errors import BackendError
+from .llvm import Machine, compile_object
+
+LENGTH = struct.Struct("<Q")
+Answer: TypeAlias = "tuple[Literal[True], bytes] | tuple[Literal[False], str]"
+
+
+class Worker:
+    """Such a process, seen from outside."""
+
+    def __init__(self) -> None:
+        """Raises OSError where none can be started."""
+        if not sys.executable:
+            raise OSError("it is not known which Python this is")
+        package = Path(__file__).resolve().parents[2]
+        code = f"import sys; sys.path[:] = {[str(package.parent), *sys.path]!r}; from {__name__} import main; main()"
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def compile(self, text: str, machine: Machine) -> bytes:
+        """Its `compile_object`. Raises OSError or EOFError where the process is gone."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        _send(self.process.stdin, (text, machine))
+        done, found = cast(Answer, _receive(self.process.stdout))
+        if not done:
+            raise BackendError(str(found))
+        return bytes(found)  # pyright: ignore[reportArgumentType]
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+        self.process.wait()
+
+
+def _send(stream: IO[bytes], message: object) -> None:
+    data = pickle.dumps(message)
+    stream.write(LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> object:
+    (length,) = LENGTH.unpack(_read(stream, LENGTH.size))
+    return pickle.loads(_read(stream, length))
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def main() -> None:
+    """Answer until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who ask
+    out, sys.stdout = sys.stdout.buffer, sys.stderr
+    while True:
+        try:
+            text, machine = cast("tuple[str, Machine]", _receive(sys.stdin.buffer))
+        except EOFError:
+            return
+        try:
+            answer: Answer = (True, compile_object(text, machine))
+        except BackendError as error:
+            answer = (False, error.message)
+        _send(out, answer)
