@@ -18,7 +18,7 @@ from ..ir.check_each import CheckEach
 from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
 from ..ir.passes import find_pass
 from ..ir.pipeline import Instrument, Step
-from ..ir.progress import report
+from ..progress import report
 from . import console
 
 SUFFIXES = {"engine": ".engine", "obj": ".o"}  # what is not text goes to a file

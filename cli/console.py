@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from ..ir.progress import reported_to
+from ..progress import reported_to
 
 WIDE = 200  # columns where nobody looks: a table in a file is not folded
 

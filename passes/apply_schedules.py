@@ -14,9 +14,9 @@ from ..ir.expr import Expr
 from ..ir.nodes import nodes_of
 from ..ir.operands import walk
 from ..ir.passes import Pass
-from ..ir.progress import report
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
+from ..progress import report
 from ..schedules.nest import nest_of
 from ..schedules.script import Schedule
 from ..schedules.strategy import Case, select

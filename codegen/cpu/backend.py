@@ -11,10 +11,10 @@ from ...dialects.loop import Constant, Kernel, Program
 from ...errors import BackendError
 from ...ir.expr import Expr
 from ...ir.nodes import nodes_of
-from ...ir.progress import report
 from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
 from ...passes._overlaps import in_place
+from ...progress import report
 from ...runtime.artifact import Artifact, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend

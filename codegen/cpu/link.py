@@ -24,7 +24,7 @@ _MAGIC = b"\x7fELF\x02\x01"
 _SYMBOLS, _STRINGS, _ADDENDS, _NO_BITS = 2, 3, 4, 8  # types of sections
 _CONTENTS = {1, 7, _NO_BITS, 0x70000001}  # the program's bytes, a note, zeros, how to unwind
 _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
-_IS_SECTION, _IS_FILE = 3, 4  # types of symbols
+_IS_FUNCTION, _IS_SECTION, _IS_FILE = 2, 3, 4  # types of symbols
 _INFO_LINK = 0x40  # of a section: what `info` says is a section
 _RESERVED = 0xFF00  # section numbers from here on are no sections
 
@@ -126,21 +126,25 @@ class _Link:
             raise BackendError("a symbol lies in a section that is not taken over")
         if info & 15 == _IS_FILE or found == (0, 0, 0, 0, 0, 0):
             return 0, 0
-        if info & 15 == _IS_SECTION:
-            if section not in self.section_symbols:
-                self.section_symbols[section] = len(self.locals)
-                self.locals.append(_Symbol(b"", info, other, section, 0, 0))
-            return self.section_symbols[section], moved
-        name = _text(code, strings + name_at)
         if number >= _RESERVED:
-            raise BackendError(f"symbol {name.decode(errors='replace')} is absolute or common")
+            raise BackendError("a symbol is absolute or common")
+        name = _text(code, strings + name_at)
+        if info >> 4 == _LOCAL:
+            if info & 15 == _IS_FUNCTION:  # for debuggers and perf
+                self.locals.append(_Symbol(name, info, other, section, value + moved, size))
+            return self.section_symbol(section), value + moved
         symbol = _Symbol(name, info, other, section, value + moved, size)
-        if symbol.binding == _LOCAL:
-            self.locals.append(symbol)
-            return len(self.locals) - 1, 0
         known = self.globals.get(name)
         self.globals[name] = symbol if known is None else _resolved(known, symbol)
         return -1 - self.numbers.setdefault(name, len(self.numbers)), 0
+
+    def section_symbol(self, section: int) -> int:
+        """The number of the symbol that stands for a section's start. What is local is told by it and a distance:
+        names such as `.LCPI0_0` are in every object, and linkers exist that take them for one."""
+        if section not in self.section_symbols:
+            self.section_symbols[section] = len(self.locals)
+            self.locals.append(_Symbol(b"", _IS_SECTION, 0, section, 0, 0))
+        return self.section_symbols[section]
 
     def result(self) -> bytes:
         """The object."""

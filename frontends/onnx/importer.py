@@ -29,8 +29,8 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 
 from ...errors import Error, Issue, ModelError, NeedsPython, UnsupportedError, location
 from ...ir.expr import Expr
-from ...ir.progress import report
 from ...ir.types import TensorType, element_of, is_float
+from ...progress import report
 from .bodies import Body
 from .builder import Builder, ConstraintError, Held, Value, ValueList, check_size, constant, hint
 from .check import inferred_types

@@ -1,6 +1,7 @@
 """Objects put together: sections, symbols by name, relocations; checked by running the code and by what refuses."""
 
 import ctypes
+import struct
 from collections.abc import Sequence
 
 import pytest
@@ -129,3 +130,27 @@ def test_a_weak_definition_gives_way() -> None:
 def test_another_format_is_refused() -> None:
     with pytest.raises(BackendError, match="no ELF object of 64 bits"):
         link(objects(llvm.Machine("x86_64-apple-darwin"), part("first", 5), part("second", 7)))
+
+
+VECTORS = """
+define <16 x i8> @NAME(<16 x i8> %x) nounwind {
+  %y = xor <16 x i8> %x, <i8 NUMBER, i8 2, REST>
+  ret <16 x i8> %y
+}
+""".replace("REST", ", ".join(f"i8 {i}" for i in range(14)))
+
+
+@pytest.mark.parametrize("machine", LINUX, ids=str)
+def test_no_relocation_names_what_is_local(machine: llvm.Machine) -> None:
+    """`.LCPI0_0` is a constant in each of the parts; the linker in this process takes them for one."""
+    texts = [VECTORS.replace("NAME", name).replace("NUMBER", str(n)) for n, name in enumerate(("first", "second"))]
+    code = link(objects(machine, *texts))
+    start, count = struct.unpack_from("<Q", code, 40)[0], struct.unpack_from("<H", code, 60)[0]
+    sections = [struct.unpack_from("<IIQQQQIIQQ", code, start + 64 * i) for i in range(count)]
+    (table,) = [code[s[4] : s[4] + s[5]] for s in sections if s[1] == 2]
+    symbols = list(struct.iter_unpack("<IBBHQQ", table))
+    relocations = [r for s in sections if s[1] == 4 for r in struct.iter_unpack("<QQq", code[s[4] : s[4] + s[5]])]
+    used = [symbols[info >> 32] for _, info, _ in relocations]
+    assert len(used) >= 2
+    assert all(name == 0 or info >> 4 == 1 for name, info, *_ in used)
+    assert len({(symbol[3], addend) for symbol, (_, _, addend) in zip(used, relocations, strict=True)}) >= 2
