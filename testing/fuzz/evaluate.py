@@ -20,7 +20,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from ... import compile as ircc_compile
 from ...errors import Error, NeedsPython, UnsupportedError
 from .draw import Array, is_float
-from .operators import FLOATS
+from .operators import FLOATS, SMOOTH
 from .peers import by_onnxruntime, finish, info, reads, run_node
 
 # operators whose results on floats are the same bits in every implementation
@@ -62,10 +62,11 @@ def eps_of(dtype: Any) -> float:
 
 
 def moved(
-    array: Array, rng: np.random.Generator, ulps: float = ULPS, *, largest: bool = False, least: float = 0.0
-) -> Array:
-    """Floats moved by some units in the last place, each by its own, or by those of the largest; a unit is at least
-    so much of the element."""
+    array: Array, rng: np.random.Generator, ulps: float = ULPS, *, largest: bool = False, least: float = 0.0,
+    beside: Array | None = None,
+) -> Array:  # fmt: skip
+    """Floats moved by some units in the last place, each by its own, or by those of the largest, or of what is beside
+    it; a unit is at least so much of the element."""
     eps = max(eps_of(array.dtype), least if is_float(array.dtype) else 0.0)
     if not eps or not array.size:
         return array
@@ -74,7 +75,19 @@ def moved(
         wide = array.astype(np.float64)
         most = np.where(np.isfinite(wide), np.abs(wide), 0).max()
         found = wide + most * off if largest else wide * (1 + off)
+        if beside is not None:
+            found = found + beside * off
         return np.asarray(found).astype(array.dtype)
+
+
+def beside(shape: tuple[int, ...], inputs: Sequence[Array]) -> Array:
+    """How large elements may be on their way through a body: as those of the inputs at their place, or about 1."""
+    found = np.ones(shape)
+    for array in inputs:
+        if array.shape == shape and is_float(array.dtype):
+            wide = np.abs(array.astype(np.float64))
+            found = np.maximum(found, np.where(np.isfinite(wide), wide, 0))
+    return found
 
 
 def rounds(node: NodeProto, inputs: Sequence[Array], outputs: Sequence[Array]) -> bool:
@@ -146,7 +159,11 @@ class Tracks:
             if node.op_type in SUMS.split() and any(huge(a) for a in inputs):
                 results = [overflown(r, k) for r in results]
             least = EPS["float32"] if narrow else 0.0
-            results = [moved(r, rng, largest=whole, least=least) if wobbly else r for r in results]
+            floors = [beside(r.shape, inputs) if node.op_type in SMOOTH.split() else None for r in results]
+            results = [
+                moved(r, rng, largest=whole, least=least, beside=floor) if wobbly else r
+                for r, floor in zip(results, floors, strict=True)
+            ]
             copy.update(zip(names, results, strict=True))
         given = {name: self.values[name] for name in reads(node)}
         self.values.update(zip(names, found, strict=True))

@@ -95,6 +95,8 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "it mixes the groups"
         case "ConvInteger" | "QLinearConv" if any(a.s.startswith(b"SAME") for a in node.attribute):
             return "its padding to the same size forgets strides and dilations"
+        case "QuantizeLinear" if not moderate([x]):
+            return "what is beyond 32 bits comes out at the wrong end"
         case "RoiAlign" if opset < 16:
             return "it takes half pixels off"
         case "LSTM" | "GRU" | "RNN" if len(node.input) > 4 and node.input[4]:
