@@ -29,6 +29,9 @@ def softmax(op: GraphOp, emit: Emitter) -> SSAValue:
     element = wide(out.element_type)
     greatest = reduced(emit, x, axes, "max", element)
     exponentials = emit.elementwise(out.sizes, out.element_type, lambda x, m: (x - m).math(math.ExpOp), x, greatest)
+    if element != out.element_type:  # ONNX rounds the sum and the quotient, where roundings are coarse
+        total = emit.cast(reduced(emit, exponentials, axes, "add", element), out.element_type)
+        return emit.elementwise(out.sizes, out.element_type, lambda e, t: e / t, exponentials, total)
     # one division per line: the sum is at least 1, so nothing is lost but a rounding
     share = reduced(emit, exponentials, axes, "add", element, lambda e: e, lambda total: 1.0 / total)
     return emit.elementwise(out.sizes, out.element_type, lambda e, s: e * s, exponentials, share)
