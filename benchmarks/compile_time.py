@@ -2,13 +2,14 @@
 
     python benchmarks/compile_time.py [KIND ...] [--nodes 250,500,1000] [--passes]
 
-KIND: elementwise, matmul, cnn, attention, reshapes. A pass whose time grows faster than the model is the one to look
-at: --passes lists the times of all of them.
+KIND: elementwise, matmul, cnn, attention, reshapes, qdq. A pass whose time grows faster than the model is the one to
+look at: --passes lists the times of all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -113,15 +114,31 @@ def reshapes(nodes: int) -> ModelProto:
     return chain.model()
 
 
+def qdq(nodes: int) -> ModelProto:
+    """MatMuls as a quantiser writes them, each with scales of its own."""
+    chain = Chain(["N", 32])
+
+    def quantised(x: str) -> str:
+        scale, zero = f"s{len(chain.weights)}", f"z{len(chain.weights)}"
+        number = np.float32(chain.random.uniform(0.01, 0.1))
+        chain.weights.append(numpy_helper.from_array(number, scale))
+        chain.weights.append(numpy_helper.from_array(np.int8(0), zero))
+        return chain.node("DequantizeLinear", chain.node("QuantizeLinear", x, scale, zero), scale, zero)
+
+    while len(chain.nodes) < nodes:
+        chain.x = chain.node("MatMul", quantised(chain.x), quantised(chain.weight(32, 32)))
+    return chain.model()
+
+
 KINDS: Mapping[str, Callable[[int], ModelProto]] = {
     "elementwise": elementwise, "matmul": matmul, "cnn": cnn, "attention": attention,
-    "reshapes": reshapes,
+    "reshapes": reshapes, "qdq": qdq,
 }  # fmt: skip
 
 
 def measure(model: ModelProto, passes: bool) -> dict[str, float]:
-    """Seconds of the processor for import, passes, code generation and loading; with `passes`, of each pass by the
-    clock on the wall."""
+    """Seconds of this process for import, passes, code generation and loading; with `passes`, of each pass by the
+    clock on the wall. Other processes may compile kernels meanwhile."""
     times = TimePasses()
     way = Compilation(instruments=(times,))
     start = time.process_time()
@@ -146,6 +163,7 @@ def main() -> None:
     parser.add_argument("--nodes", default="250,500,1000")
     parser.add_argument("--passes", action="store_true")
     args = parser.parse_args()
+    os.environ["IRCC_CACHE_SIZE"] = "0"  # what is found takes no time
     for kind in args.kinds:
         lengths = [int(n) for n in args.nodes.split(",")]
         columns = [measure(KINDS[kind](n), args.passes) for n in lengths]
