@@ -120,9 +120,9 @@ def qdq(nodes: int) -> ModelProto:
 
     def quantised(x: str) -> str:
         scale, zero = f"s{len(chain.weights)}", f"z{len(chain.weights)}"
-        number = np.float32(chain.random.uniform(0.01, 0.1))
+        number = np.array(chain.random.uniform(0.01, 0.1), np.float32)
         chain.weights.append(numpy_helper.from_array(number, scale))
-        chain.weights.append(numpy_helper.from_array(np.int8(0), zero))
+        chain.weights.append(numpy_helper.from_array(np.array(0, np.int8), zero))
         return chain.node("DequantizeLinear", chain.node("QuantizeLinear", x, scale, zero), scale, zero)
 
     while len(chain.nodes) < nodes:
