@@ -36,6 +36,7 @@ from .ir.cache import ENGINES, compiler_identity, key_of, limit, shrink
 from .ir.check_each import CheckEach, TooLarge
 from .ir.nodes import nodes_of
 from .ir.operands import walk
+from .ir.passes import find_pass
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
 from .ir.target import ATTRIBUTE
 from .passes.expand_math import ExpandMath
@@ -83,6 +84,7 @@ TENSOR = """
 
 # When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
 LOOP = """
+    winograd,
     tensor-to-loop,
     expand-math,
     select-schedules,
@@ -107,15 +109,17 @@ def compile(
     shapes: Shapes | None = None,
     precision: str = "f32",
     passes: str | Pipeline | None = None,
+    without: Sequence[str] = (),
     instruments: Iterable[Instrument] = (),
 ) -> Engine:
     """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
 
     `model`: path of an ONNX file or of textual IR of any level, the bytes of one, an onnx.ModelProto, or a module.
     `target`: `cpu` (this machine), `cpu:x86-64-v3` ...; None takes $IRCC_TARGET. `shapes` fixes sizes, by input
-    (`{"x": (1, 3, 224, 224)}`) or by symbol (`{"N": 8}`). `passes` replaces every pass from the level of the model on.
+    (`{"x": (1, 3, 224, 224)}`) or by symbol (`{"N": 8}`). `passes` replaces every pass from the level of the model on,
+    `without` leaves some out of those that there are, by name: `without=["winograd"]`.
     Raises Error: ModelError, UnsupportedError with all obstacles, IRError, PassError, BackendError, InputError."""
-    way = Compilation(target, shapes or {}, {}, precision, passes, tuple(instruments))
+    way = Compilation(target, shapes or {}, {}, precision, passes, tuple(without), tuple(instruments))
     return way.engine(model, threads)
 
 
@@ -126,6 +130,7 @@ def lower(
     target: str | None = None,
     shapes: Shapes | None = None,
     passes: str | Pipeline | None = None,
+    without: Sequence[str] = (),
     instruments: Iterable[Instrument] = (),
 ) -> ModuleOp:
     """The module of a model at a stage: `graph-ir`, `tensor-ir` or `loop-ir`. A module given is left as it is.
@@ -133,7 +138,7 @@ def lower(
     Raises what `compile` raises; InputError for a stage that has no module."""
     if to not in STAGES:
         raise InputError(f"no module at stage {to!r}", hint=f"lower goes to {', '.join(STAGES)}; emit() to the others")
-    way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
+    way = Compilation(target, shapes or {}, passes=passes, without=tuple(without), instruments=tuple(instruments))
     return way.lower(model, to)
 
 
@@ -144,13 +149,14 @@ def emit(
     target: str | None = None,
     shapes: Shapes | None = None,
     passes: str | Pipeline | None = None,
+    without: Sequence[str] = (),
     instruments: Iterable[Instrument] = (),
     inline_weights: bool = False,
 ) -> str | bytes:
     """What `ircc MODEL --emit=TO` writes: the text of a stage, or what the backend makes of it (obj: bytes, else text).
 
     Raises what `compile` raises; InputError for an unknown stage."""
-    way = Compilation(target=target, shapes=shapes or {}, passes=passes, instruments=tuple(instruments))
+    way = Compilation(target, shapes or {}, passes=passes, without=tuple(without), instruments=tuple(instruments))
     return way.emit(model, to, inline_weights=inline_weights)
 
 
@@ -186,6 +192,7 @@ class Compilation:
     ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, Any])  # least, typical, most
     precision: str = "f32"
     passes: str | Pipeline | None = None
+    without: Sequence[str] = ()  # names of passes
     instruments: Sequence[Instrument] = ()
 
     def __post_init__(self) -> None:
@@ -193,6 +200,8 @@ class Compilation:
             raise InputError(
                 f"precision {self.precision!r} is not there yet", hint="f32 computes float32 as the model says"
             )
+        for name in self.without:
+            find_pass(name)
 
     # ---- steps
 
@@ -252,7 +261,7 @@ class Compilation:
         if limit() == 0 or (identity := compiler_identity()) is None or _text_of(model) is not None:
             return None
         backend = self.backend()
-        choices = (sorted(self.shapes.items()), sorted(self.ranges.items()), self.precision)
+        choices = (sorted(self.shapes.items()), sorted(self.ranges.items()), self.precision, sorted(self.without))
         passes = str(Pipeline.parse(self.passes)) if isinstance(self.passes, str) else str(self.passes)
         content = digest(model)
         made_for = (backend.name, backend.describe(self._target))
@@ -317,7 +326,8 @@ class Compilation:
         if self.passes is not None:
             return self.passes if isinstance(self.passes, Pipeline) else Pipeline.parse(self.passes)
         stages = self.backend().pipeline(STAGES)
-        parsed = [Pipeline.parse(stages[name]).passes for name in names[: names.index(to) + 1]]
+        every = [Pipeline.parse(stages[name]).passes for name in names[: names.index(to) + 1]]
+        parsed = [[p for p in stage if p.name not in self.without] for stage in every]
         everything = [p for passes in parsed for p in passes]
         seen = remembered(module)
         if seen and [text_of(p) for p in everything[: len(seen)]] == seen:

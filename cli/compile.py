@@ -63,6 +63,7 @@ def compiling(args: Namespace) -> Generator[Compilation]:
         ranges=dict(getattr(args, "shape_range", ())),
         precision=getattr(args, "precision", "f32"),
         passes=args.passes,
+        without=tuple(args.without),
     )
     quiet = any(isinstance(i, PrintAfter) for i in chosen)  # both would write to the terminal
     with console.progress("reading the model", show=not quiet):

@@ -204,6 +204,9 @@ def _choices(group: Any) -> None:
     group.add_argument(
         "--passes", metavar="PIPELINE", help="replaces every pass from the level of MODEL to the stage: 'a,b{size=64}'"
     )
+    group.add_argument(
+        "--without", action="append", default=[], metavar="PASS", help="leaves a pass out: winograd, say"
+    )
 
 
 def _shape(group: Any) -> None:

@@ -29,7 +29,8 @@ from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import TensorType
 from ..ir.weights import Weight
-from ._computes import computes_in, own_indices, splice
+from ._computes import computes_in, formula_of, own_indices, splice
+from .eliminate_dead_code import erase_dead
 
 Array = np.ndarray[Any, Any]
 
@@ -67,6 +68,8 @@ class Winograd(Pass):
             if layer is not None and plan is not None:
                 rewrite(layer, plan if not self.block else replace(plan, block=self.block))
                 changed = True
+        if changed:
+            erase_dead(module.body)  # borders that nobody else reads
         return changed
 
 
@@ -150,7 +153,20 @@ def layer_of(op: Compute) -> Layer | None:
     if sorted(map(str, of)) != sorted(map(str, map(Expr.dim, order))):
         return None
     weights = w.tensor.owner.array.transpose([of.index(Expr.dim(d)) for d in order])
-    return Layer(op, x, tuple(at), batch, (h, w_), (windows[0], windows[1]), channel, weights)
+    return Layer(op, *unpadded(x, at), batch, (h, w_), (windows[0], windows[1]), channel, weights)
+
+
+def unpadded(read: Read, index: Sequence[Expr]) -> tuple[Read, tuple[Expr, ...]]:
+    """The read that makes what `read` takes from a tensor and a border around it, and the index there: a border costs
+    the transforms less than a copy of the tensor."""
+    source = read.tensor.owner
+    if isinstance(source, Compute) and read.otherwise is None and formula_of(source).movement:
+        (inner,) = source.reads
+        at, other = own_indices(inner, source) or [ZERO], inner.otherwise
+        same = at[-1] == Expr.dim(source.rank - 1)  # channels side by side as before
+        if same and other is not None and isinstance(other.owner, arith.ConstantOp):
+            return inner, tuple(e.substitute(dict(enumerate(index))) for e in at)
+    return read, tuple(index)
 
 
 # ---- where it wins

@@ -144,6 +144,15 @@ def test_passes_replace_all_of_them(file: Path) -> None:
         lower(file, "tensor-ir", passes="eliminate-dead-code")
 
 
+def test_a_pass_can_be_left_out(model: onnx.ModelProto) -> None:
+    module = lower(model, "tensor-ir")
+    names = [p.name for p in Compilation().pipeline(module, "loop-ir")]
+    left = [p.name for p in Compilation(without=["winograd"]).pipeline(module, "loop-ir")]
+    assert "winograd" in names and left == [name for name in names if name != "winograd"]
+    with pytest.raises(PassError, match="unknown pass 'winogrd'"):
+        compile(model, without=["winogrd"])
+
+
 def test_there_is_no_way_up(file: Path) -> None:
     with pytest.raises(PassError, match="no way up"):
         lower(lower(file, "tensor-ir"), "graph-ir")

@@ -143,3 +143,27 @@ def test_it_has_three_steps_and_is_done_once() -> None:
     steps = [op for op in module.walk() if isinstance(op, Compute | Update)]
     assert [type(op) for op in steps] == [Update, Compute, Update]
     assert [p.run(module) for p in winograd] == [False]
+
+
+def test_borders_are_read_and_not_copied() -> None:
+    weights = drawn((1, 1, 1, 64), 64)[2]
+    padded = TensorType.of([1, 22, 22, 64], f32)
+    main = FuncOp("main", ([TensorType.of([1, 20, 20, 64], f32)], []))
+    (x,) = main.body.block.args
+    constant = Constant(Weight.of(weights), TensorType.of(weights.shape, f32))
+    border = compute(padded.sizes, lambda b, n, h, w, c: b.read(x, n, h - 1, w - 1, c, otherwise=0), f32)
+
+    def body(b: Any, n: Expr, h: Expr, w: Expr, o: Expr, i: Expr, j: Expr, c: Expr) -> Any:
+        return b.read(border.result, n, h + i, w + j, c) * b.read(constant.result, i, j, c, o)
+
+    op = compute([1, 20, 20, 64], body, f32, reduce=[3, 3, 64], combine="add")
+    main.body.block.add_ops([constant, border, op, ReturnOp(op)])
+    main.function_type = FunctionType.from_lists([x.type], [op.result.type])
+    module = ModuleOp([main])
+    image, _, _ = drawn((1, 20, 20, 64), 64)
+    (plain,) = ircc.compile(module, without=["winograd"], threads=1).run({"input_0": image}).values()
+    assert all(p.run(module) for p in ircc.Pipeline.parse("winograd"))
+    module.verify()
+    assert [type(op) for op in module.walk() if isinstance(op, Compute | Update)] == [Update, Compute, Update]
+    (y,) = ircc.compile(module, threads=1).run({"input_0": image}).values()
+    assert np.abs(y - plain).max() < 3e-6 * np.abs(plain).max()
