@@ -160,7 +160,8 @@ def unpadded(read: Read, index: Sequence[Expr]) -> tuple[Read, tuple[Expr, ...]]
     """The read that makes what `read` takes from a tensor and a border around it, and the index there: a border costs
     the transforms less than a copy of the tensor."""
     source = read.tensor.owner
-    if isinstance(source, Compute) and read.otherwise is None and formula_of(source).movement:
+    plain = isinstance(source, Compute) and not source.is_reduction and not source.finish.blocks
+    if isinstance(source, Compute) and plain and read.otherwise is None and formula_of(source).movement:
         (inner,) = source.reads
         at, other = own_indices(inner, source) or [ZERO], inner.otherwise
         same = at[-1] == Expr.dim(source.rank - 1)  # channels side by side as before
