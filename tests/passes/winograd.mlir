@@ -23,7 +23,6 @@ builtin.module {
 // =====
 builtin.module {
   func.func @main(%x: !graph.tensor<[N, 4, 4, 2], f32>) -> !graph.tensor<[N, 4, 4, 3], f32> {
-    %w = tensor.constant #ir.weight<[1.0, 2.0, 3.0, -1.0, 0.5, 2.0, 1.0, 0.0, 1.0, 2.0, 2.0, 1.0, 1.5, 3.0, 0.25, 1.0, 2.0, 1.0, 1.0, 2.0, 3.0, -1.0, 0.5, 2.0, 1.0, 0.0, 1.0, 2.0, 2.0, 1.0, 1.5, 3.0, 0.25, 1.0, 2.0, 1.0, 1.0, 2.0, 3.0, -1.0, 0.5, 2.0, 1.0, 0.0, 1.0, 2.0, 2.0, 1.0, 1.5, 3.0, 0.25, 1.0, 2.0, 1.0]> : !graph.tensor<[3, 3, 2, 3], f32>
     %b = tensor.constant #ir.weight<[0.5, 1.0, -1.0]> : !graph.tensor<[3], f32>
     %0 = tensor.empty {nodes = ["conv"]} : !graph.tensor<[16, 4 * N, 2], f32>
     %1 = tensor.update %0 as %now [%i0 : 4 * N, %i1 : 2] in order [%k0 : 1] {nodes = ["conv"]} : !graph.tensor<[16, 4 * N, 2], f32> {
