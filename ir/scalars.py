@@ -20,6 +20,10 @@ from .types import dtype_of
 
 Value = Any
 
+# An attribute of additions and products of floats: the result is rounded before it is used. Without it, a product that
+# is added to something may become one instruction with the sum, which rounds once.
+ROUNDED = "rounded"
+
 
 def held_dtype(type_: Attribute) -> np.dtype[Any]:
     """The dtype that holds values of a scalar (or vector) type: `index` is int64."""

@@ -7,9 +7,10 @@ import math as _math
 from typing import Any
 
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IndexType, IntegerAttr, IntegerType
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IndexType, IntegerAttr, IntegerType, UnitAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from ..ir.scalars import ROUNDED
 from ._rewrite import Rule, Rules, enter
 
 SCALAR_RULES: Rules = {}
@@ -135,6 +136,13 @@ def multiply_one(op: arith.MulfOp) -> SSAValue | None:
     return either(op, 1.0)
 
 
+def product(a: SSAValue, b: SSAValue) -> Operation:
+    """A product that is rounded, as what it stands for is."""
+    found = arith.MulfOp(a, b)
+    found.attributes[ROUNDED] = UnitAttr()
+    return found
+
+
 # x / 1.0 → x; x / c → x * (1 / c) for c a power of two: both round the same real number
 @on(arith.DivfOp)
 def divide_floats(op: arith.DivfOp) -> SSAValue | Operation | None:
@@ -151,7 +159,7 @@ def divide_floats(op: arith.DivfOp) -> SSAValue | Operation | None:
     assert block is not None
     reciprocal = arith.ConstantOp(FloatAttr(1 / divisor, op.result.type))
     block.insert_op_before(reciprocal, op)
-    return arith.MulfOp(op.lhs, reciprocal.result)
+    return product(op.lhs, reciprocal.result)
 
 
 # -(-x) → x
@@ -177,7 +185,7 @@ def power(op: math.PowFOp) -> SSAValue | Operation | None:
         case 1.0:
             return op.lhs
         case 2.0:
-            return arith.MulfOp(op.lhs, op.lhs)
+            return product(op.lhs, op.lhs)
         case _:
             return None
 

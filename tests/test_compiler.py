@@ -416,3 +416,24 @@ def test_main_of_needs_one() -> None:
     with pytest.raises(IRError, match="computes nothing"):
         main_of(ModuleOp([]))
     assert len(Pipeline.parse("")) == 0
+
+
+def test_each_node_rounds() -> None:
+    """A product of one node and the sum of the next are two roundings, as in ONNX: no fused instruction, which would
+    leave something of what cancels."""
+    text = """<ir_version: 9, opset_import: ["": 20]>
+        chain (float[N] x, float[N] y) => (float[N] a, float[N] b, float[N] c)
+        {
+            two = Constant<value_float = 2.0>()  eight = Constant<value_float = 8.0>()
+            p = Mul(x, y)  q = Mul(y, y)  a = Sub(p, q)
+            r = Pow(x, two)  s = Add(r, q)  t = Div(s, eight)  b = Add(t, p)
+            u = Mul(s, x)  v = Sum(u, p, q)  w = Neg(v)  c = Sub(w, u)
+        }"""
+    random = np.random.default_rng(3)
+    x = random.standard_normal(1000).astype(np.float32)
+    y = np.nextafter(x, np.float32(9))  # so that the differences are all rounding
+    found = compile(onnx.parser.parse_model(text), threads=1).run({"x": x, "y": y})
+    p, q, s = x * y, y * y, x * x + y * y
+    assert found["a"].tobytes() == (p - q).tobytes()
+    assert found["b"].tobytes() == (s / 8 + p).tobytes()
+    assert found["c"].tobytes() == (-(s * x + p + q) - s * x).tobytes()

@@ -1,7 +1,8 @@
 """arith, math and vector.broadcast operations as LLVM instructions, on scalars and vectors alike.
 
-Floating-point arithmetic carries the one fast-math flag `contract` (a multiply and an add may become one instruction);
-the greater of 0 and -0 may be either, as in NumPy (`nsz`), because telling them apart takes more than all the rest.
+Floating-point arithmetic carries the one fast-math flag `contract` (a multiply and an add may become one instruction),
+but for what is `rounded`; the greater of 0 and -0 may be either, as in NumPy (`nsz`), because telling them apart takes
+more than all the rest.
 Where LLVM leaves a result undefined (division by zero, shifts too far, conversions out of range), the code gives what
 the reference meaning in ir/scalars.py gives.
 """
@@ -30,6 +31,7 @@ from xdsl.ir import Attribute, Operation
 
 from ...dialects.loop import Lanewise
 from ...errors import BackendError
+from ...ir.scalars import ROUNDED
 from ...ir.types import dtype_of
 
 Put = Callable[[str], str]  # an instruction's text → the value that holds its result
@@ -40,10 +42,11 @@ _FLOATS: dict[type[Attribute], str] = {
 _INFINITY = {"": (0x7FF << 52, (1 << 63) - 1), "H": (0x7C00, 0x7FFF), "R": (0x7F80, 0x7FFF)}  # bits, and but the sign
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
 _BINARY: dict[type[Operation], str] = {
-    arith.AddfOp: "fadd contract", arith.SubfOp: "fsub contract", arith.MulfOp: "fmul contract",
-    arith.DivfOp: "fdiv contract", arith.AddiOp: "add", arith.SubiOp: "sub", arith.MuliOp: "mul",
+    arith.AddfOp: "fadd", arith.SubfOp: "fsub", arith.MulfOp: "fmul", arith.DivfOp: "fdiv",
+    arith.AddiOp: "add", arith.SubiOp: "sub", arith.MuliOp: "mul",
     arith.AndIOp: "and", arith.OrIOp: "or", arith.XOrIOp: "xor",
 }  # fmt: skip
+_CONTRACTED = ("fadd", "fsub", "fmul")
 _INTRINSIC: dict[type[Operation], str] = {
     arith.MaximumfOp: "maximum", arith.MinimumfOp: "minimum", arith.MaxnumfOp: "maxnum", arith.MinnumfOp: "minnum",
     arith.MaxSIOp: "smax", arith.MinSIOp: "smin", arith.MaxUIOp: "umax", arith.MinUIOp: "umin",
@@ -137,7 +140,8 @@ class ScalarEmitter:
             op = op.scalar
         t = llvm_type(type_)
         if (word := _BINARY.get(type(op))) is not None:
-            return put(f"{word} {t} {args[0]}, {args[1]}")
+            free = word in _CONTRACTED and ROUNDED not in op.attributes
+            return put(f"{word}{' contract' * free} {t} {args[0]}, {args[1]}")
         match op:
             case arith.ConstantOp():
                 return self._constant(op)

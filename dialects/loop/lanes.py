@@ -114,4 +114,4 @@ def lifted(op: Operation, operands: Sequence[SSAValue], lanes: int) -> Operation
     type_ = vector_of(op.results[0].type, lanes)
     if isinstance(op, SCALAR_ONLY):
         return Lanewise(op.name, operands, type_, op.properties.get("predicate"))
-    return type(op).create(operands=operands, result_types=[type_], properties=op.properties)
+    return type(op).create(operands=operands, result_types=[type_], properties=op.properties, attributes=op.attributes)

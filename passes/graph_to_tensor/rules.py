@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from xdsl.dialects.builtin import f32
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import UnitAttr, f32
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ...dialects.graph.base import GraphOp
 from ...dialects.tensor import Constant
 from ...dialects.tensor.builder import Body, Place, Scalar, compute, update
 from ...ir.expr import ONE, ZERO, Expr, ExprLike, minimum
 from ...ir.nodes import nodes_of, set_nodes
+from ...ir.scalars import ROUNDED
 from ...ir.types import TensorType, element_of, is_float
 from ...ir.weights import Weight
 
@@ -122,13 +124,25 @@ class Emitter:
         self, shape: Sequence[Expr], element: Attribute, body: Callable[..., Scalar], *sources: SSAValue | None
     ) -> SSAValue:
         """`body` of the elements of sources that broadcast to `shape`; None for an absent source. Short floats come as
-        f32, and the value is cast to `element`."""
+        f32, and the value is cast to `element`. A formula in which nothing is to be contracted rounds, as ONNX says of
+        a node: no product of one node becomes one instruction with the sum of the next."""
 
         def inner(b: Body, *dims: Expr) -> Scalar:
             elements = [None if s is None else widened(broadcast_read(b, s, dims, shape)) for s in sources]
-            return body(*elements).cast(element)
+            found = body(*elements).cast(element)
+            round_what_is_not_contracted(b.builder.insertion_point.block)
+            return found
 
         return self.compute(shape, inner, element)
+
+
+def round_what_is_not_contracted(body: Block) -> None:
+    """Mark what a formula adds and multiplies, unless it does both."""
+    products = [op for op in body.ops if isinstance(op, arith.MulfOp)]
+    sums = [op for op in body.ops if isinstance(op, arith.AddfOp | arith.SubfOp)]
+    if not (products and sums):
+        for op in (*products, *sums):
+            op.attributes[ROUNDED] = UnitAttr()
 
 
 # ---- types

@@ -82,7 +82,7 @@ builtin.module {
       %two = tensor.index %i floordiv 2
       %0 = tensor.read %x[%i floordiv 4, %i mod 4]
       %1 = arith.constant 1.250000e-01 : f32
-      %2 = arith.mulf %0, %1 : f32
+      %2 = arith.mulf %0, %1 {rounded} : f32
       tensor.yield %2 : f32
     }
     func.return %a : !graph.tensor<[4 * M], f32>

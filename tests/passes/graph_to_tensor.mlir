@@ -52,7 +52,7 @@ builtin.module {
     %z = tensor.compute [%i0 : min(1, M, N) * max(M, N), %i1 : 4] {nodes = ["Add_0"]} : !graph.tensor<[min(1, M, N) * max(M, N), 4], f32> {
       %0 = tensor.read %x[%i0 * min(1, N - 1), %i1]
       %1 = tensor.read %y[%i0 * min(1, M - 1), 0]
-      %2 = arith.addf %0, %1 : f32
+      %2 = arith.addf %0, %1 {rounded} : f32
       tensor.yield %2 : f32
     }
     func.return %z : !graph.tensor<[min(1, M, N) * max(M, N), 4], f32>
@@ -96,7 +96,7 @@ builtin.module {
     %1 = tensor.compute [%i0 : N, %i1 : K] : !graph.tensor<[N, K], f32> {
       %2 = tensor.read %x[%i0, %i1]
       %3 = tensor.read %0[%i0, 0]
-      %4 = arith.subf %2, %3 : f32
+      %4 = arith.subf %2, %3 {rounded} : f32
       %5 = math.exp %4 : f32
       tensor.yield %5 : f32
     }
