@@ -89,6 +89,7 @@ LOOP = """
     expand-math,
     select-schedules,
     apply-schedules,
+    hoist-invariants,
     fuse-rows,
     plan-memory,
 """

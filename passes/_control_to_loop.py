@@ -32,7 +32,7 @@ class Kernels:
 
 @dataclass
 class HostBuilder:
-    """Operations of functions as operations of the host program. `checks` collects the conditions of bodies."""
+    """Operations of functions as operations of the host program. `checks` collects their conditions."""
 
     kernels: Kernels
     checks: dict[Check, None] = field(default_factory=dict[Check, None])
@@ -52,7 +52,7 @@ class HostBuilder:
             if isinstance(op, tensor.Update) and op.result in target and starts_in_place(op):
                 target[op.init] = target[op.result]
         checks = function.attributes.get("ircc.checks")
-        if ran != ONE and isinstance(checks, ArrayAttr):
+        if isinstance(checks, ArrayAttr):
             for check in checks:
                 assert isinstance(check, Check)
                 self.checks.setdefault(Check.of(check.expr.data * ran, check.message.data))

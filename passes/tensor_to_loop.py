@@ -76,8 +76,7 @@ class _Lowering(Kernels):
         for value, place in zip(last.arguments, places, strict=True):
             if env[value] is not place:
                 self.copy(block, env[value], place)
-        checks: Any = main.attributes.get("ircc.checks") or ()
-        program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), [*checks, *host.checks])
+        program = loop.Program(main.sym_name.data, names, len(outputs), Region(block), host.checks)
         program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
         return program
 

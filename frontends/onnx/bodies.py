@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, FunctionType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...ir.types import TensorType
 from .builder import Builder, Held, Value, ValueList, hint
@@ -63,7 +63,11 @@ class Body:
     @property
     def captured(self) -> list[Value]:
         """The caller's values behind the arguments, in their order."""
-        return [outer for outer, inner in self._captured.values() if inner.known is None]
+        return [outer for outer, inner in self._captured.values() if isinstance(inner.ssa, BlockArgument)]
+
+    def is_captured(self, value: SSAValue) -> bool:
+        """Whether a value of the body is one of the caller's, the same each time that the body runs."""
+        return any(inner.ssa is value for _, inner in self._captured.values())
 
     def emit(self, operator: str, *operands: Value | None, **properties: object) -> Value:
         """The one result of a graph operator in the body."""

@@ -117,6 +117,22 @@ def local_symbols(body: Body) -> set[str]:
     return found
 
 
+def varying_symbols(body: Body) -> set[str]:
+    """Those that are made of data which may be another each time that the body runs."""
+    found: set[str] = set()
+    for op in body.function.body.block.ops:
+        match op:
+            case ReadSizes() if not body.is_captured(op.source):
+                found.update(op.symbols)
+            case SetSizes():
+                found.update(s for s, e in zip(op.symbols, op.exprs, strict=True) if e.symbols & found)
+            case If() | Loop():
+                found.update(op.sizes)
+            case _:
+                continue
+    return found
+
+
 # ---- what Loop, Scan and the recurrent operators share
 
 
@@ -245,6 +261,8 @@ class Steps:
         for a, b in zip(new.sizes, old.sizes, strict=True):
             difference = a - b
             if (difference - 1).nonnegative() or (-difference - 1).nonnegative() or self.symbol in b.symbols:
+                raise changing
+            if difference.symbols & varying_symbols(self.body):
                 raise changing
             place = self.body.builder if self.local & difference.symbols else self.n.builder
             place.same(a, b, f"a state of size {b} would become one of size {a} (node '{self.n.name}')")

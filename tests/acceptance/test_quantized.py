@@ -4,7 +4,7 @@ Integers are equal, but where ONNX Runtime rounds in another order: there they a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime import quantization
 
 import ircc
 from ircc.ir.types import SMALL_DTYPES
@@ -266,107 +265,3 @@ def test_groups_have_packed_zero_points_too() -> None:
         model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
         found += ircc.compile(model, threads=1).run(feeds).values()
     np.testing.assert_array_equal(found[0], found[1])
-
-
-# ---- models that ONNX Runtime's own quantiser wrote
-
-
-def small_net() -> onnx.ModelProto:
-    """Convolutions with a branch, pools and matrix products."""
-    rng = np.random.default_rng(1)
-
-    def weight(name: str, *shape: int) -> TensorProto:
-        array = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-        return numpy_helper.from_array(array.astype(np.float32), name)
-
-    body = """
-        <ir_version: 10, opset_import: ["" : 17]>
-        net (float[N, 3, 16, 16] x) => (float[N, 10] y) {
-            a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
-            r = Relu (a)
-            p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (r)
-            c = Conv <pads = [1, 1, 1, 1], group = 8> (p, w2, b1)
-            s = Sigmoid (c)
-            m = Mul (c, s)
-            d = Add (m, p)
-            e = Conv (d, w3, b3)
-            l = LeakyRelu <alpha = 0.1> (e)
-            g = GlobalAveragePool (l)
-            f = Flatten (g)
-            h = Gemm <transB = 1> (f, w4, b4)
-            y = MatMul (h, w5)
-        }
-    """
-    model = onnx.parser.parse_model(body)
-    model.graph.initializer.extend([
-        weight("w1", 8, 3, 3, 3), weight("b1", 8), weight("w2", 8, 1, 3, 3), weight("w3", 12, 8, 1, 1),
-        weight("b3", 12),
-        weight("w4", 20, 12), weight("b4", 20), weight("w5", 20, 10),
-    ])  # fmt: skip
-    return model
-
-
-class Reader(quantization.CalibrationDataReader):
-    """A few images to calibrate with."""
-
-    def __init__(self) -> None:
-        self.left: Iterator[dict[str, Array]] = iter([{"x": image(seed)} for seed in range(4)])
-
-    def get_next(self) -> dict[str, Array] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return next(self.left, None)
-
-
-def image(seed: int) -> Array:
-    return np.random.default_rng(seed).standard_normal((2, 3, 16, 16)).astype(np.float32)
-
-
-FORMATS: dict[str, dict[str, Any]] = {
-    "qdq": {"quant_format": quantization.QuantFormat.QDQ},
-    "qdq-per-channel": {"quant_format": quantization.QuantFormat.QDQ, "per_channel": True},
-    "qdq-int8": {
-        "quant_format": quantization.QuantFormat.QDQ,
-        "activation_type": quantization.QuantType.QInt8,
-    },
-    "qdq-uint16": {
-        "quant_format": quantization.QuantFormat.QDQ,
-        "activation_type": quantization.QuantType.QUInt16,
-    },
-    "qoperator": {"quant_format": quantization.QuantFormat.QOperator},
-    "qoperator-per-channel": {"quant_format": quantization.QuantFormat.QOperator, "per_channel": True},
-}
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("quantized") / "plain.onnx"
-    onnx.save(onnx.shape_inference.infer_shapes(small_net()), path)
-    return path
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_static_quantisation(name: str, plain: Path, tmp_path: Path) -> None:
-    path = tmp_path / "static.onnx"
-    quantization.quantize_static(plain, path, Reader(), **FORMATS[name])
-    feeds = {"x": image(9)}
-    (expected,) = runtime(path, feeds)
-    (found,) = ircc.compile(path, threads=1).run(feeds).values()
-    step = last_scale(onnx.load(path))
-    assert np.abs(expected).max() > 5 * step  # the result is more than a few steps
-    assert np.abs(found - expected).max() <= 1.001 * step
-
-
-def test_dynamic_quantisation(plain: Path, tmp_path: Path) -> None:
-    path = tmp_path / "dynamic.onnx"
-    quantization.quantize_dynamic(plain, path, op_types_to_quantize=["MatMul", "Gemm", "Conv"])
-    feeds = {"x": image(9)}
-    (expected,) = runtime(path, feeds)
-    (found,) = ircc.compile(path, threads=1).run(feeds).values()
-    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
-
-
-def last_scale(model: onnx.ModelProto) -> float:
-    """The scale of the model's last DequantizeLinear."""
-    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    (last,) = (n for n in model.graph.node if n.output[0] == model.graph.output[0].name)
-    assert last.op_type == "DequantizeLinear"
-    return float(arrays[last.input[1]])

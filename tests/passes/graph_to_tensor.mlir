@@ -112,7 +112,7 @@ builtin.module {
     %y = tensor.compute [%i0 : N, %i1 : K] : !graph.tensor<[N, K], f32> {
       %3 = tensor.read %1[%i0, %i1]
       %4 = tensor.read %2[%i0, 0]
-      %5 = arith.mulf %3, %4 : f32
+      %5 = arith.mulf %3, %4 {rounded} : f32
       tensor.yield %5 : f32
     }
     func.return %y : !graph.tensor<[N, K], f32>

@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 import ircc
 from ircc.compiler import lower
 from ircc.dialects.reference import evaluate as interpreted
-from ircc.errors import NeedsPython
+from ircc.errors import InputError, NeedsPython
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, info, graph = helper.make_node, helper.make_tensor_value_info, helper.make_graph
@@ -244,6 +244,9 @@ NEEDS_PYTHON = {
          node("ReduceMax", ["m"], ["top"], keepdims=0), node("Less", ["k", "five"], ["few"]),
          node("Less", ["top", "zero"], ["below"]), node("Or", ["few", "below"], ["go1"])], trips="",
     ),
+    r"from .*\[4\].* to .*count": loop_of(
+        [node("Greater", ["s", "zero"], ["m"]), node("Compress", ["s", "m"], ["s1"]), node("Identity", ["go"], ["go1"])]
+    ),
     "depends on data in it": model_of(
         [node("If", ["c"], ["p"], **branches(
             [node("Greater", ["x", "zero"], ["m"]), node("Compress", ["x", "m"], ["y"])], [node("Neg", ["x"], ["y"])],
@@ -268,6 +271,34 @@ def test_sizes_that_nothing_native_can_hold(why: str, taken: bool) -> None:
     wanted: Any = session.run(None, {i.name: feeds[i.name] for i in session.get_inputs()})[0]
     found = ircc.compile(model, threads=1).run(feeds)["p"]
     assert found.shape == wanted.shape and np.allclose(found, wanted)
+
+
+@pytest.mark.parametrize("trips", [0, 3])
+def test_what_is_the_same_in_each_iteration_is_computed_once(trips: int) -> None:
+    nodes = [node("Transpose", ["w"], ["t"], perm=[1, 0]), node("MatMul", ["t", "w"], ["v"]),
+             node("MatMul", ["s", "v"], ["m"]), node("Tanh", ["m"], ["s1"]),
+             node("Identity", ["go"], ["go1"])]  # fmt: skip
+    made = body(nodes, [info("s", FLOAT, [3, 4])], [info("s1", FLOAT, [3, 4])], "go1")
+    model = model_of(
+        [node("Loop", ["n", "", "x"], ["p"], body=made)],
+        [info("x", FLOAT, [3, 4]), info("w", FLOAT, [4, 4]), info("n", INT, [])], [info("p", FLOAT, [3, 4])],
+    )  # fmt: skip
+    before, within = str(lower(model, "loop-ir")).split("loop.program")[1].split("loop.while")
+    assert "MatMul_2" in within
+    assert "MatMul_1" in before and "MatMul_1" not in within
+    agrees(model, x=ROWS, w=ROWS.T @ ROWS, n=np.array(trips))
+
+
+def test_a_size_that_comes_from_around_a_loop_is_taken_to_stay() -> None:
+    """It is data, but the same in each iteration: that it is the state's size is checked."""
+    nodes = [node("Neg", ["s"], ["m"]), node("Reshape", ["m", "k"], ["s1"]), node("Identity", ["go"], ["go1"])]
+    model = loop_of(nodes)
+    model.graph.input.append(info("k", INT, [1]))
+    assert ircc.compile(model, threads=1).native
+    feeds = {"x": ROWS[0], "c": np.array(True)}
+    agrees(model, **feeds, k=np.array([-1]))
+    with pytest.raises(InputError, match=r"sizes 4 and .* differ"):
+        ircc.compile(model, threads=1).run({**feeds, "k": np.array([3])})
 
 
 def test_a_trip_count_and_slices_that_are_data() -> None:
