@@ -33,6 +33,7 @@ from .tensor_to_loop import kernel_name
 ROWS = "rows"  # the strategy of kernels that are made here
 ROWS_AT_ONCE = 4  # iterations of each part that run one behind the other where they are short
 SHORT = 512  # elements that an iteration touches
+LONGEST = 800  # operations of a kernel that is made here: each that joins it is copied once more
 FITS = 4  # the part of the L2 cache that rows between two kernels may fill: one in so many
 
 
@@ -112,6 +113,8 @@ class _Fusion:
         one, two = self.kernels[first.callee], self.kernels[second.callee]
         a, b = top_loop(one), top_loop(two)
         if a is None or b is None or not alike(a, b, top=True) or not self.may_meet(first, second):
+            return None
+        if sum(sum(1 for _ in walk(kernel)) for kernel in (one, two)) > LONGEST:
             return None
         values = list(dict.fromkeys((*first.buffers, *second.buffers)))
         key = (first.callee, second.callee, self.binding(first, second, values))
