@@ -108,7 +108,7 @@ def crossed(accesses: Sequence[Read], lane: int, across: int) -> tuple[str, ...]
         steps, lanes = access.step(across), access.step(lane)
         if steps is None or lanes is None or not access.contiguous(across):
             return None
-        if any(s and t for s, t in zip(steps, lanes, strict=True)) or not access.constant:
+        if any(s and t for s, t in zip(steps, lanes, strict=True)) or not access.constant or access.data:
             return None
         names.append(access.buffer)
     alone = all(sum(a.buffer == name for a in accesses) == 1 for name in names)
