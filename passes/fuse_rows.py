@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
 from xdsl.ir import Block, Region, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, For, Kernel, Program, root_of
+from ..dialects.loop.host import defined_symbols
 from ..dialects.loop.ops import loops_around
 from ..dialects.loop.program import kernel_block
 from ..errors import ScheduleError
@@ -28,6 +29,7 @@ from ..ir.types import BufferType, ExprAttr
 from ..schedules.analysis import accesses, stores_conflict
 from ..schedules.rewrite import before, erase, move_body
 from ..schedules.stage import move_inside
+from .hoist_invariants import symbols
 from .tensor_to_loop import kernel_name
 
 ROWS = "rows"  # the strategy of kernels that are made here
@@ -153,9 +155,12 @@ class _Fusion:
         if len({root_of(v) for v in values}) != len(values) or not {*writes}.isdisjoint(first.buffers):
             return False
         read, written = {root_of(v) for v in reads}, {root_of(v) for v in writes}
+        needed = symbols(second)
         op = first.next_op
         while op is not second:
             assert op is not None
+            if not needed.isdisjoint(defined_symbols(op)):  # a size of the second call is not known before
+                return False
             if not isinstance(op, Alloc | Constant):
                 used = {root_of(v) for o in walk(op) for v in o.operands if isinstance(v.type, BufferType)}
                 changed = {root_of(v) for v in self.split(op)[1]} if isinstance(op, Call) else used
