@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
 
 from ..dialects.tensor import Compute, Constant, Read
 from ..ir.expr import ONE, Expr
@@ -54,9 +55,10 @@ def propagate(op: Compute) -> bool:
     return True
 
 
-def in_compute(op: object) -> bool:
-    """Whether a use of a tensor is a read."""
-    return isinstance(op, Read)
+def in_compute(op: Operation) -> bool:
+    """Whether a use of a tensor is a read that may go in any order: a contraction's has been chosen."""
+    parent = op.parent_op()
+    return isinstance(op, Read) and not (isinstance(parent, Compute) and is_contraction(parent))
 
 
 def better_order(op: Compute) -> list[int] | None:
