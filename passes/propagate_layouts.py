@@ -34,7 +34,7 @@ class PropagateLayouts(Pass):
 def propagate(op: Compute) -> bool:
     """Reorder one compute if that makes its reads plain. True if it did."""
     order = better_order(op)
-    if order is None or not all(in_compute(u.operation) for u in op.result.uses):
+    if order is None or not all(any_order(u.operation) for u in op.result.uses):
         return False
     rank, place = op.rank, op.parent
     assert place is not None
@@ -55,8 +55,8 @@ def propagate(op: Compute) -> bool:
     return True
 
 
-def in_compute(op: Operation) -> bool:
-    """Whether a use of a tensor is a read that may go in any order: a contraction's has been chosen."""
+def any_order(op: Operation) -> bool:
+    """Whether a use of a tensor is a read that may go in any order: the ones of a contraction are as it chose them."""
     parent = op.parent_op()
     return isinstance(op, Read) and not (isinstance(parent, Compute) and is_contraction(parent))
 

@@ -84,7 +84,10 @@ def winners(emit: Emitter, sizes: Sequence[Expr], axis: int, order: Order, count
     ranks = emit.compute([*lead, blocks, width, *trail], precedes, i32, reduce=[width], combine="add")
     none = emit.compute([*lead, blocks, count, *trail], lambda b, *dims: b.constant(-1, i64), i64)
     found = emit.update(none, [*lead, blocks, *trail], [width], write)
-    split = lambda *d: [*d[:axis], d[axis] // count, d[axis] % count, *d[axis + 1 :]]  # noqa: E731
+
+    def split(*d: Expr) -> list[Expr]:
+        return [*d[:axis], d[axis] // count, d[axis] % count, *d[axis + 1 :]]
+
     return emit.move([*lead, blocks * count, *trail], found, split)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy, sizes
-from ..tile import alignment, begin, columns, singles, vector_width
+from ..tile import ENOUGH, alignment, begin, columns, singles, vector_width
 
 PAGE = 4096  # bytes: rows this far apart lie in different pages, so a narrow column would touch a page per element
 SHORTEST = 32  # rows
 PIECE = 512  # elements of a row that one chunk takes, where there are few other chunks
-ENOUGH = 8  # chunks
 
 
 class Columns(Strategy):

@@ -13,14 +13,13 @@ from itertools import product as product_of
 from ...ir.expr import Expr, ceildiv, product
 from ..nest import Read, at_least
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import Tile, alignment, begin, singles, tile_lines, vector_width
+from ..tile import ENOUGH, Tile, alignment, begin, singles, tile_lines, vector_width
 
 PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is worth it
 MOST_ROWS = 14  # of a tile: each is a stream of its own
 LATENCY = 4  # cycles from a multiply-add to the next one on the same accumulator
 L2_BYTES = 22  # bytes that come from the L2 cache in a cycle
 LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
-ENOUGH = 8  # chunks that threads can share well
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
 
 
