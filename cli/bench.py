@@ -30,10 +30,13 @@ def run(args: Namespace) -> int:
 
 
 def report(engine: Any, arrays: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """The measurements as JSON has them. Times are seconds, medians over the rounds; a kernel's are per run."""
+    """The measurements as JSON has them. Times are seconds, medians over the rounds; a kernel's are per run.
+
+    `peak_percent`: how near to the limits of the machine; a kernel's by the operations that it does, the whole run's by
+    those that the model asks for, so that an algorithm that does with fewer may be over 100."""
     measured = profile(engine, arrays, rounds)
     total = statistics.median(measured.runs)
-    limit = sum(measured.limit(kernel) for kernel in measured.kernels)
+    limit = sum(measured.limit(kernel, nominal=True) for kernel in measured.kernels)
     spent = sum(kernel.median for kernel in measured.kernels)
     return {
         "backend": engine.artifact.backend,
@@ -57,6 +60,7 @@ def report(engine: Any, arrays: dict[str, Any], rounds: int) -> dict[str, Any]:
                 "share_percent": 100 * kernel.median / spent if spent else None,
                 "peak_percent": measured.peak_percent(kernel),
                 "flops": kernel.flops,
+                "nominal_flops": kernel.flops if kernel.nominal is None else kernel.nominal,
                 "bytes": kernel.bytes,
             }
             for kernel in measured.kernels
@@ -85,7 +89,7 @@ def show(found: dict[str, Any]) -> None:
     console.say("")
     console.say(
         f"one run takes {console.seconds(found['seconds'])} on {found['threads']} threads, "
-        f"{percent(found['peak_percent'])} of this machine's limit"
+        f"{percent(found['peak_percent'])} of this machine's limit for what the model asks"
     )
     if limits["flops_per_second"]:
         console.say(f"limits: {limits['flops_per_second'] / 1e9:.0f} GFLOP/s, reading {reads}")

@@ -12,11 +12,11 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 
 from ..dialects.tensor import Compute, Index, Read, WithBody, Yield
 from ..dialects.tensor.body import body_block
-from ..ir.expr import ONE, OPERATIONS, ZERO, Atom, Expr, Range, product
+from ..ir.expr import ONE, OPERATIONS, ZERO, Atom, Expr, Range, maximum, product
 from ..ir.indexed import Indexed
 from ..ir.nodes import nodes_of
 from ..ir.operands import walk
-from ..ir.types import TensorType
+from ..ir.types import TensorType, is_float
 
 # Scalar operations that take an order of magnitude longer than an addition.
 EXPENSIVE: tuple[type[Operation], ...] = (
@@ -346,3 +346,27 @@ def without_mod(e: Expr) -> Expr:
     return sum(
         (reduce(lambda p, a: p * plain(a), monomial, Expr.const(c)) for monomial, c in e.terms.items()), start=ZERO
     )
+
+
+def positive(size: Expr) -> Expr:
+    """An extent as the end of a loop, which may be cut in parts: not negative."""
+    return size if size.nonnegative() else maximum(size, 0)
+
+
+def flops(op: WithBody) -> Expr:
+    """Floating-point operations of a compute or update: of its body, of each step of its reduction, of its finish."""
+
+    def count(block: Block) -> int:
+        return sum(
+            1
+            for o in block.ops
+            if o.name.startswith(("arith.", "math.")) and o.name != "arith.constant" and is_float(o.results[0].type)
+        )
+
+    steps = count(op.body.block)
+    if isinstance(op, Compute) and op.is_reduction and is_float(op.yielded.type):
+        steps += 1
+    total = product(map(positive, op.sizes)) * steps
+    if isinstance(op, Compute) and op.finish.blocks:
+        total = total + product(op.sizes[: op.rank]) * count(op.finish.block)
+    return total

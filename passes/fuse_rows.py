@@ -269,9 +269,10 @@ def joined(one: Kernel, two: Kernel, binding: Binding, limit: int) -> Joined | N
     kernel = Kernel(
         "rows", names, len(order) - reads, Region(block), strategy=ROWS, applied=applied, nodes=merged(one, two)
     )
-    work = [a.data for k in (one, two) if isinstance(a := k.attributes.get("flops"), ExprAttr)]
-    if work:
-        kernel.attributes["flops"] = ExprAttr(sum(work, Expr.const(0)))
+    for name in ("flops", "nominal"):
+        work = [a for k in (one, two) if isinstance(a := k.attributes.get(name, k.attributes.get("flops")), ExprAttr)]
+        if any(name in k.attributes for k in (one, two)):
+            kernel.attributes[name] = ExprAttr(sum((a.data for a in work), Expr.const(0)))
     return Joined(kernel, tuple(order))
 
 

@@ -18,11 +18,11 @@ from ..dialects import loop, tensor
 from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
-from ..ir.expr import ONE, Expr, maximum, product
+from ..ir.expr import ONE, Expr
 from ..ir.nodes import nodes_of, set_nodes
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
-from ._computes import limits_of, within
+from ._computes import flops, limits_of, positive, within
 from ._control_to_loop import HostBuilder, Kernels, buffer_of
 
 
@@ -217,8 +217,7 @@ def compute_kernel(op: tensor.Compute, reads: Sequence[SSAValue]) -> loop.Kernel
         nest(rank, lambda at, variables: store(at, value_of(at, variables), variables))
     kind = "reduction" if op.is_reduction else "map"
     kernel = loop.Kernel(kernel_name(nodes_of(op), kind), names, 1, Region(block), nodes=nodes_of(op))
-    if (work := flops(op)) != 0:
-        kernel.attributes["flops"] = ExprAttr(work)
+    set_work(kernel, op)
     return kernel
 
 
@@ -267,8 +266,7 @@ def update_kernel(op: tensor.Update, reads: Sequence[SSAValue]) -> loop.Kernel:
         else:
             inner.add_op(new)
     kernel = loop.Kernel(kernel_name(nodes_of(op), "update"), names, 1, Region(block), nodes=nodes_of(op))
-    if (work := flops(op)) != 0:
-        kernel.attributes["flops"] = ExprAttr(work)
+    set_work(kernel, op)
     return kernel
 
 
@@ -279,28 +277,12 @@ def apart(places: Sequence[Sequence[Expr]]) -> bool:
     return len(forms) == 1 and len(set(constants)) == len(places)
 
 
-def positive(size: Expr) -> Expr:
-    """An extent as the end of a loop, which may be cut in parts: not negative."""
-    return size if size.nonnegative() else maximum(size, 0)
-
-
-def flops(op: tensor.WithBody) -> Expr:
-    """Floating-point operations of a compute or update: of its body, of each step of its reduction, of its finish."""
-
-    def count(block: Block) -> int:
-        return sum(
-            1
-            for o in block.ops
-            if o.name.startswith(("arith.", "math.")) and o.name != "arith.constant" and is_float(o.results[0].type)
-        )
-
-    steps = count(op.body.block)
-    if isinstance(op, tensor.Compute) and op.is_reduction and is_float(op.yielded.type):
-        steps += 1
-    total = product(map(positive, op.sizes)) * steps
-    if isinstance(op, tensor.Compute) and op.finish.blocks:
-        total = total + product(op.sizes[: op.rank]) * count(op.finish.block)
-    return total
+def set_work(kernel: loop.Kernel, op: tensor.WithBody) -> None:
+    """Note the operations of a kernel, and what stands for them where an algorithm does with fewer."""
+    if (work := flops(op)) != 0:
+        kernel.attributes["flops"] = ExprAttr(work)
+    if (nominal := op.attributes.get("nominal")) is not None:
+        kernel.attributes["nominal"] = nominal
 
 
 def copy_kernel(type_: BufferType, target: BufferType | None = None) -> loop.Kernel:

@@ -27,9 +27,9 @@ from ..ir.expr import ONE, ZERO, Expr, ceildiv, product
 from ..ir.nodes import nodes_of, set_nodes
 from ..ir.passes import Pass
 from ..ir.target import Target
-from ..ir.types import TensorType
+from ..ir.types import ExprAttr, TensorType
 from ..ir.weights import Weight
-from ._computes import computes_in, formula_of, own_indices, splice
+from ._computes import computes_in, flops, formula_of, own_indices, splice
 from .eliminate_dead_code import erase_dead
 
 Array = np.ndarray[Any, Any]
@@ -366,6 +366,8 @@ def rewrite(layer: Layer, plan: Plan) -> None:
     y = put(compute([*blocks, count, tiles, results], product_of, f32, reduce=[channels], combine="add"))
     outer = [*blocks, tiles] if block else grid
     new = put(update(empty(sizes[: op.rank]), [*outer, results], [ONE], out_of))
+    for step, nominal in ((v, ZERO), (y, flops(op)), (new, ZERO)):
+        step.owner.attributes["nominal"] = ExprAttr(nominal)  # pyright: ignore[reportAttributeAccessIssue]
     new.name_hint = op.result.name_hint
     op.result.replace_all_uses_with(new)
     op.detach()

@@ -65,6 +65,7 @@ class Kernel:
     strategy: str = ""
     flops: str = "0"  # an expression over `symbols`: floating-point operations (a multiply-add is 2)
     bytes: str = "0"  # what it must at least read and write
+    nominal: str = ""  # the operations that its nodes ask for, where an algorithm does with other ones
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def to_header(artifact: Artifact) -> dict[str, Any]:
         "checks": list(artifact.checks),
         "kernels": [
             {"name": k.name, "nodes": list(k.nodes), "strategy": k.strategy, "flops": k.flops, "bytes": k.bytes}
+            | ({"nominal": k.nominal} if k.nominal else {})
             for k in artifact.kernels
         ],
         "provenance": dict(artifact.provenance),
@@ -200,7 +202,8 @@ def _port_from_json(value: Any) -> Port:
 def _kernel_from_json(value: Any) -> Kernel:
     value = _typed(value, dict, "a kernel")
     text = {key: _get(value, key, str) for key in ("name", "strategy", "flops", "bytes")}
-    return Kernel(nodes=_strings(value, "nodes"), **text)
+    nominal = _get(value, "nominal", str) if "nominal" in value else ""
+    return Kernel(nodes=_strings(value, "nodes"), nominal=nominal, **text)
 
 
 def _strings(header: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class KernelTime:
     seconds: tuple[float, ...]
     flops: int  # of all calls in a run
     bytes: int
+    nominal: int | None = None  # what the nodes ask for, where an algorithm as Winograd's does with other operations
 
     @property
     def median(self) -> float:
@@ -56,9 +57,11 @@ class Profile:
     peak_flops: float
     peak_bytes: Mapping[int, float]
 
-    def limit(self, kernel: KernelTime) -> float:
-        """The least seconds that the kernel could take: by arithmetic or by memory traffic, whichever is more."""
-        arithmetic = kernel.flops / self.peak_flops if self.peak_flops else 0.0
+    def limit(self, kernel: KernelTime, nominal: bool = False) -> float:
+        """The least seconds that the kernel could take: by arithmetic or by memory traffic, whichever is more.
+        `nominal`: by the arithmetic that its nodes ask for, were it done as it stands."""
+        flops = kernel.nominal if nominal and kernel.nominal is not None else kernel.flops
+        arithmetic = flops / self.peak_flops if self.peak_flops else 0.0
         each = kernel.bytes / max(kernel.calls, 1)
         # the smallest measured working set that holds what a call touches
         rates = [rate for size, rate in sorted(self.peak_bytes.items()) if size >= each] or [
@@ -125,6 +128,7 @@ def _profile(engine: Engine, inputs: Mapping[str, NDArray[Any]], rounds: int, pe
             seconds=tuple(float(s[i, 0]) * 1e-9 for s in samples),
             flops=evaluate(kernel.flops, symbols) * int(calls[i]),
             bytes=evaluate(kernel.bytes, symbols) * int(calls[i]),
+            nominal=evaluate(kernel.nominal, symbols) * int(calls[i]) if kernel.nominal else None,
         )
         for i, kernel in enumerate(engine.kernels)
     ]

@@ -154,10 +154,15 @@ class _Module:
         kernel = self.kernels[call.callee]
         values = call.bound(kernel)
         moved = sum((t.type.bytes for t in call.buffers), Expr.const(0))
-        flops = kernel.attributes.get("flops")
-        work = flops.data.substitute(symbols=values) if isinstance(flops, ExprAttr) else Expr.const(0)
         strategy = kernel.strategy.data if kernel.strategy else ""
-        return KernelInfo(call.callee, nodes_of(call), strategy, str(work), str(moved))
+
+        def work(name: str) -> str:
+            found = kernel.attributes.get(name)
+            return str(found.data.substitute(symbols=values)) if isinstance(found, ExprAttr) else ""
+
+        return KernelInfo(
+            call.callee, nodes_of(call), strategy, work("flops") or "0", str(moved), nominal=work("nominal")
+        )
 
 
 def backend() -> Backend:

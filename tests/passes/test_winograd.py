@@ -75,6 +75,15 @@ def test_the_error_is_some_units_of_float32(tile: int, bound: float) -> None:
     assert error(run(engine, x, r), x, r, weights) < bound
 
 
+@pytest.mark.parametrize("options", ["tile=4", "tile=4 block=2"])
+def test_the_operations_asked_for_are_those_of_the_sum_as_it_is(options: str) -> None:
+    module = convolution(1, 8, 16, drawn((1, 1, 1, 16), 32)[2])
+    (direct,) = (k for k in ircc.compile(module, passes=LOWER).kernels if k.flops != "0")
+    kernels = ircc.compile(module, passes=f"winograd{{{options}}},fuse-rows,{LOWER}").kernels
+    assert sum(int(k.nominal) for k in kernels if k.nominal) == int(direct.flops) == 8 * 16 * 32 * (2 * 9 * 16 + 2)
+    assert sum(int(k.flops) for k in kernels) < int(direct.flops)
+
+
 SIZES: list[tuple[ExprLike, ExprLike, ExprLike, int, int, str]] = [
     (1, 8, 8, 16, 16, "tile=4"),
     (2, 7, 9, 5, 19, "tile=4"),  # tiles go beyond the image

@@ -25,7 +25,7 @@ builtin.module {
   func.func @main(%x: !graph.tensor<[N, 4, 4, 2], f32>) -> !graph.tensor<[N, 4, 4, 3], f32> {
     %b = tensor.constant #ir.weight<[0.5, 1.0, -1.0]> : !graph.tensor<[3], f32>
     %0 = tensor.empty {nodes = ["conv"]} : !graph.tensor<[16, 4 * N, 2], f32>
-    %1 = tensor.update %0 as %now [%i0 : 4 * N, %i1 : 2] in order [%k0 : 1] {nodes = ["conv"]} : !graph.tensor<[16, 4 * N, 2], f32> {
+    %1 = tensor.update %0 as %now [%i0 : 4 * N, %i1 : 2] in order [%k0 : 1] {nodes = ["conv"], nominal = #ir.expr<0>} : !graph.tensor<[16, 4 * N, 2], f32> {
       %2 = arith.constant 0.000000e+00 : f32
       %3 = tensor.read %x[%i0 floordiv 4, 2 * ((%i0 floordiv 2) mod 2) - 1, 2 * (%i0 mod 2) - 1, %i1] else %2
       %4 = tensor.read %x[%i0 floordiv 4, 2 * ((%i0 floordiv 2) mod 2) - 1, 2 * (%i0 mod 2), %i1] else %2
@@ -78,14 +78,14 @@ builtin.module {
       tensor.put %35 at [0, %i0, %i1], %36 at [1, %i0, %i1], %37 at [2, %i0, %i1], %38 at [3, %i0, %i1], %39 at [4, %i0, %i1], %40 at [5, %i0, %i1], %41 at [6, %i0, %i1], %42 at [7, %i0, %i1], %43 at [8, %i0, %i1], %44 at [9, %i0, %i1], %45 at [10, %i0, %i1], %46 at [11, %i0, %i1], %47 at [12, %i0, %i1], %48 at [13, %i0, %i1], %49 at [14, %i0, %i1], %50 at [15, %i0, %i1]
     }
     %2 = tensor.constant #ir.weight<"", "", "e4b243d44ca97cd5244e67839fcfff7f13cb36a83fb5262fee642440c1f35beb"> {nodes = ["conv"]} : !graph.tensor<[16, 2, 3], f32>
-    %3 = tensor.compute [%i0 : 16, %i1 : 4 * N, %i2 : 3] add [%k0 : 2] {nodes = ["conv"]} : !graph.tensor<[16, 4 * N, 3], f32> {
+    %3 = tensor.compute [%i0 : 16, %i1 : 4 * N, %i2 : 3] add [%k0 : 2] {nodes = ["conv"], nominal = #ir.expr<1776 * N>} : !graph.tensor<[16, 4 * N, 3], f32> {
       %4 = tensor.read %1[%i0, %i1, %k0]
       %5 = tensor.read %2[%i0, %k0, %i2]
       %6 = arith.mulf %4, %5 : f32
       tensor.yield %6 : f32
     }
     %4 = tensor.empty {nodes = ["conv"]} : !graph.tensor<[N, 4, 4, 3], f32>
-    %y = tensor.update %4 as %now [%i0 : N, %i1 : 2, %i2 : 2, %i3 : 3] in order [%k0 : 1] {nodes = ["conv"]} : !graph.tensor<[N, 4, 4, 3], f32> {
+    %y = tensor.update %4 as %now [%i0 : N, %i1 : 2, %i2 : 2, %i3 : 3] in order [%k0 : 1] {nodes = ["conv"], nominal = #ir.expr<0>} : !graph.tensor<[N, 4, 4, 3], f32> {
       %5 = arith.constant 0.000000e+00 : f32
       %6 = tensor.read %3[0, 4 * %i0 + 2 * %i1 + %i2, %i3]
       %7 = tensor.read %3[1, 4 * %i0 + 2 * %i1 + %i2, %i3]

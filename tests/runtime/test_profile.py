@@ -44,6 +44,10 @@ def test_limits() -> None:
     assert found.limit(kernel(20, 1, 100)) == 2.0  # 20 calls of 5 bytes each: the faster memory
     assert found.limit(kernel(1, 0, 5000)) == 1000.0  # larger than what was measured
     assert found.peak_percent(kernel(1, 300, 1)) == 75.0
+    less = replace(kernel(1, 300, 1), nominal=900)  # an algorithm that does with a third
+    assert found.limit(less) == 3.0
+    assert found.limit(less, nominal=True) == 9.0
+    assert found.peak_percent(less) == 75.0
     assert found.peak_percent(kernel(1, 0, 0)) is None
 
 
