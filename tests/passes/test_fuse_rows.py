@@ -1,8 +1,10 @@
 """Kernels that work on the same rows run together: what is joined, and that nothing changes but where values lie."""
 
 import random
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,10 +14,12 @@ from xdsl.parser import Parser
 from ircc import compiler
 from ircc.dialects import context
 from ircc.dialects.loop import Alloc, Call, Kernel, Program
+from ircc.dialects.loop.host import defined_symbols
 from ircc.dialects.reference import evaluate
 from ircc.ir.operands import walk
 from ircc.ir.pipeline import Pipeline
 from ircc.passes.fuse_rows import FuseRows
+from ircc.passes.hoist_invariants import symbols
 from ircc.testing.graph_programs import random_inputs
 from ircc.testing.tensor_programs import programs, random_program
 
@@ -82,3 +86,36 @@ def test_rows_of_unknown_length_lie_in_memory() -> None:
 def test_rows_longer_than_the_cache_lie_in_memory() -> None:
     kernels, allocs = lowered("graph.softmax", "16, 1000000")
     assert kernels == 1 and len(allocs) == 1
+
+
+LATE = """
+    <ir_version: 9, opset_import: ["" : 18]>
+    late (float[64, 100] x, int64[1] end) => (float[64, K] y) <int64[1] zero = {0}, int64[1] one = {1}> {
+        r = Softmax <axis = -1> (x)
+        head = Slice (r, zero, end, one)
+        y = Softmax <axis = -1> (head)
+    }
+"""
+
+
+def test_sizes_known_only_behind_the_first_kernel_keep_the_second_there() -> None:
+    """Both softmaxes are loops over the same rows, and the second reads what the first wrote; but how long its rows are
+    is read from `end` between them."""
+    model = onnx.parser.parse_model(LATE)
+    module = compiler.lower(model, to="loop-ir")
+    program = next(op for op in module.body.ops if isinstance(op, Program))
+    known: set[str] = set()
+    for op in program.body.block.ops:
+        assert not isinstance(op, Call) or symbols(op) <= known
+        known |= set(defined_symbols(op))
+    assert sum(isinstance(op, Call) for op in program.body.block.ops) == 2
+    engine = compiler.compile(model, threads=1)
+    x = np.random.default_rng(0).standard_normal((64, 100)).astype(np.float32)
+
+    def softmax(v: Any) -> Any:
+        e = np.exp(v)
+        return e / e.sum(-1, keepdims=True)
+
+    for end in (70, 1, -30, 400):
+        found = engine.run({"x": x, "end": np.array([end])})["y"]
+        np.testing.assert_allclose(found, softmax(softmax(x)[:, :end]), rtol=1e-5)
