@@ -287,8 +287,9 @@ def meet(a: For, b: For) -> For | None:
     """Let two loops, neighbours and alike, become one, and so on with the loops that are all of their bodies; the
     innermost one that they have in common. None where an iteration would meet what another one of the other writes."""
     x, y = sole(a.body.block), sole(b.body.block)
-    inner = (x, y) if x is not None and y is not None and alike(x, y) else None
     rows = max(a.stride, b.stride)
+    apart = a.stride != b.stride  # one gets a loop over its rows, with what is below in it
+    inner = (x, y) if not apart and x is not None and y is not None and alike(x, y) else None
     if rows == 1 and inner is None and (a.upper - a.lower) % ROWS_AT_ONCE == 0 and is_short(a) and is_short(b):
         rows = ROWS_AT_ONCE
     a, b = (loop if loop.stride == rows else by_rows(loop, rows) for loop in (a, b))

@@ -13,7 +13,7 @@ from xdsl.parser import Parser
 
 from ircc import compiler
 from ircc.dialects import context
-from ircc.dialects.loop import Alloc, Call, Kernel, Program
+from ircc.dialects.loop import Alloc, Call, For, Kernel, Program
 from ircc.dialects.loop.host import defined_symbols
 from ircc.dialects.reference import evaluate
 from ircc.ir.operands import walk
@@ -119,3 +119,52 @@ def test_sizes_known_only_behind_the_first_kernel_keep_the_second_there() -> Non
     for end in (70, 1, -30, 400):
         found = engine.run({"x": x, "end": np.array([end])})["y"]
         np.testing.assert_allclose(found, softmax(softmax(x)[:, :end]), rtol=1e-5)
+
+
+STEPS = """
+builtin.module {
+  loop.kernel @a(%in0 "in0" : !loop.buffer<[4, 6, 5], f32>, %out0 "out0" : !loop.buffer<[4, 6, 5], f32>) outputs 1 {
+    loop.for "i0" %i0 = 0 to 4 parallel concurrent {
+      loop.for "i1" %i1 = 0 to 6 step 3 parallel {
+        loop.for "i2" %i2 = 0 to 5 parallel {
+          loop.for "t" %t = 0 to 3 parallel unrolled {
+            %0 = loop.load %in0[%i0, %i1 + %t, %i2]
+            %1 = arith.addf %0, %0 : f32
+            loop.store %1, %out0[%i0, %i1 + %t, %i2]
+          }
+        }
+      }
+    }
+  }
+  loop.kernel @b(%in0 "in0" : !loop.buffer<[4, 6, 5], f32>, %out0 "out0" : !loop.buffer<[4, 6, 5], f32>) outputs 1 {
+    loop.for "i0" %i0 = 0 to 4 parallel concurrent {
+      loop.for "i1" %i1 = 0 to 6 parallel {
+        loop.for "i2" %i2 = 0 to 5 parallel {
+          %0 = loop.load %in0[%i0, %i1, %i2]
+          %1 = arith.mulf %0, %0 : f32
+          loop.store %1, %out0[%i0, %i1, %i2]
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[4, 6, 5], f32>, %y "y" : !loop.buffer<[4, 6, 5], f32>) outputs 1 {
+    %t = loop.alloc "t" : !loop.buffer<[4, 6, 5], f32>
+    loop.call @FIRST(%x, %t)
+    loop.call @SECOND(%t, %y)
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), ["ab", "ba", "aa", "bb"])
+def test_loops_below_one_that_goes_several_at_a_time_stay_in_it(first: str, second: str) -> None:
+    """One kernel takes three rows at a time, with the loop over what is in a row outside of that over the three; the
+    other takes them one by one. Such loops over the rows meet, what is below them does not."""
+    module = Parser(context(), STEPS.replace("FIRST", first).replace("SECOND", second)).parse_module()
+    inputs = {"x": np.random.default_rng(0).standard_normal((4, 6, 5)).astype(np.float32)}
+    before = evaluate(module, inputs)
+    assert FuseRows().run(module)
+    module.verify()
+    assert same_bits(before, evaluate(module, inputs)) is None
+    (call,) = [op for op in walk(module) if isinstance(op, Call)]
+    assert sum(isinstance(op, For) and op.label.data == "i2" for op in walk(call.find())) == 1 + (first != second)
