@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument(
         "--timeout", type=float, default=90.0, help="seconds that a pack, or a case alone, may take (90)"
     )
-    parser.add_argument("--pack", type=int, default=1, help="cases compiled together; those that fail, alone too (1)")
+    parser.add_argument("--pack", type=int, default=16, help="cases compiled together; those that fail, alone too (16)")
     parser.add_argument("--show", action="store_true", help="list what is unsupported too")
     parser.add_argument("--case", type=int, help="one case by its number, and nothing else")
     parser.add_argument("--judge", type=Path, help="judge one written model, and nothing else")

@@ -58,7 +58,7 @@ def open_question(operator: str, operands: Operands, opset: int, attributes: Map
             return "the reference computes it in floats, which round to 1 what is less, and no kernel else has it"
         case "MaxPool" | "GlobalMaxPool" | "MaxUnpool" | "MaxRoiPool" | "ArgMax" | "ArgMin" | "Hardmax" if nan:
             return "no order is given to NaN"
-        case "Sign" | "Unique" | "TopK" if nan:
+        case "Unique" | "TopK" if nan:
             return "no order is given to NaN"
         case "DynamicQuantizeLinear" if not (np.abs(x.astype(np.float64)) < 1e37).all():
             return "its range is infinite"

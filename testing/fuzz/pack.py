@@ -53,7 +53,7 @@ def packed(cases: Sequence[Case]) -> Case:
     return Case(cases[0].seed, model, inputs, tracks)
 
 
-def judge_all(cases: Sequence[Case], at_once: int = 12) -> list[Verdict]:
+def judge_all(cases: Sequence[Case], at_once: int = 8) -> list[Verdict]:
     """The verdict on each case. Cases that agree with the reference together need no look of their own."""
     found: dict[int, Verdict] = {}
     groups: dict[int, list[int]] = {}

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ from ircc.testing.fuzz.operators import DEAR, EXCLUDED, FLOATS, WITHIN
 from ircc.testing.fuzz.pack import judge_all, renamed
 from ircc.testing.fuzz.peers import by_onnxruntime, finish, graphs, info, reads, run_node
 from ircc.testing.fuzz.recipes import RECIPES
-from ircc.testing.fuzz.shards import Child, has_failed, shards
+from ircc.testing.fuzz.shards import Child, Judges, has_failed, shards
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.onnx"))
-SHARDS, EACH = 10, 50
+SHARDS, EACH = 64, 8
 RANDOM = ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
 
 
@@ -38,17 +39,21 @@ def fuzz_seed() -> int:
     return int(head.stdout[:8], 16) if head.returncode == 0 else date.today().toordinal()
 
 
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judges]:
+    """A process that judges what it is given: started once, and again where a case ends it."""
+    with Judges(1, (), tmp_path_factory.mktemp("fuzz")) as found:
+        yield found
+
+
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_fresh_models(shard: int, tmp_path: Path) -> None:
-    """Models that no run has seen. What fails is named by its number, from which `--case` makes it again. Not part of
-    every run yet: about one model in five hundred still finds something."""
-    if "FUZZ_SEED" not in os.environ:
-        pytest.skip("FUZZ_SEED=new, or a number, asks for it")
+def test_fresh_models(shard: int, judges: Judges) -> None:
+    """Models that no run has seen. What fails is named by its number, from which `--case` makes it again."""
     first = (1 << 40) + fuzz_seed() * SHARDS * EACH + shard * EACH
-    rows = list(shards(range(first, first + EACH), 1, 300.0, (), tmp_path, pack=25))
+    rows = list(judges.rows(range(first, first + EACH), 300.0, EACH))
     failed = {row["case"]: f"{row['status']}: {row.get('small', row['reason'])}" for row in rows if has_failed(row)}
     assert not failed, f"python -m ircc.testing.fuzz --case NUMBER writes them down: {failed}"
-    assert len(rows) == EACH and sum(row["status"] == "pass" for row in rows) > EACH * 0.9
+    assert len(rows) == EACH and sum(row["status"] == "pass" for row in rows) > EACH / 2
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
