@@ -97,6 +97,8 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "its padding to the same size forgets strides and dilations"
         case "QuantizeLinear" if not moderate([x]):
             return "what is beyond 32 bits comes out at the wrong end"
+        case "AveragePool" | "LpPool" if is_float(x.dtype) and np.isnan(x.astype(np.float64)).any():
+            return "its own padding is NaN, so that it leaves out any"
         case "RoiAlign" if opset < 16:
             return "it takes half pixels off"
         case "LSTM" | "GRU" | "RNN" if len(node.input) > 4 and node.input[4]:
