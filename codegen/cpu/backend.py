@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
@@ -19,15 +20,16 @@ from ...runtime.artifact import Artifact, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
 from . import llvm, pool
-from .build import Builder
+from .build import WORTH_KEEPING, Builder
 from .emit import emit_kernel, kernel_symbol
 from .host import calls_of, emit_host, laid_out, sizes_text
 from .link import link
 from .machine import host_target
 from .scalars import ScalarEmitter
-from .text import DIVISION, SUPPORT, ZEROS_ELSEWHERE, quoted
+from .text import CONVERSIONS, DIVISION, SUPPORT, ZEROS, ZEROS_ELSEWHERE, quoted
 
 POOL = "declare void @ircc_pool_run(ptr, ptr, ptr, i64)\n"  # what a kernel calls that is not its own
+KERNELS = "@ircc_kernels = external constant [0 x ptr]\n"  # what the pool calls
 
 
 class CpuBackend(Backend):
@@ -70,6 +72,34 @@ class Emitted(NamedTuple):
     declarations: set[str]
 
 
+def together(kernels: Iterable[Emitted]) -> Iterator[list[Emitted]]:
+    """Kernels in their order, short ones side by side: LLVM takes longer to begin with a module than for one of them.
+    What is long stays alone, so that its code can be kept."""
+    gathered: list[Emitted] = []
+    for kernel in kernels:
+        if gathered and sum(len(k.text) for k in [*gathered, kernel]) >= WORTH_KEEPING:
+            yield gathered
+            gathered = []
+        gathered.append(kernel)
+    if gathered:
+        yield gathered
+
+
+def part(kernels: Sequence[Emitted]) -> str:
+    """Kernels as a module of their own."""
+    support = ZEROS_ELSEWHERE + (DIVISION if any("@ircc.s" in k.text for k in kernels) else "")
+    declarations = set().union(*(k.declarations for k in kernels))
+    return "\n".join([support, POOL, *(k.text for k in kernels), *sorted(declarations), ""])
+
+
+@cache
+def _common(machine: llvm.Machine) -> bytes:
+    """The object code of what all modules for a machine have: it is compiled once."""
+    with Builder(machine, processes=1) as builder:
+        builder.add("\n".join([ZEROS, CONVERSIONS, KERNELS, pool.text(machine.triple)]))
+        return builder.finish()[0]
+
+
 class _Module:
     """A loop module as LLVM text, with its weights laid out."""
 
@@ -98,11 +128,10 @@ class _Module:
             return llvm.compile_object(self.text(), self.machine)
         with Builder(self.machine) as builder:
             names = {c.callee: f"declare void @{quoted(kernel_symbol(c.callee))}(ptr, ptr)" for c in self.calls}
-            builder.add("\n".join([self.head(), *names.values(), ""]))
-            for kernel in self.emitted():
-                support = ZEROS_ELSEWHERE + (DIVISION if "@ircc.s" in kernel.text else "")
-                builder.add("\n".join([support, POOL, kernel.text, *sorted(kernel.declarations), ""]))
-            return link(builder.finish())
+            builder.add("\n".join([self.table(), ZEROS_ELSEWHERE, DIVISION, self.host.text, *names.values(), ""]))
+            for kernels in together(self.emitted()):
+                builder.add(part(kernels))
+            return link([_common(self.machine), *builder.finish()])
 
     def emitted(self) -> Iterator[Emitted]:
         """The kernels, one after the other."""
@@ -113,10 +142,13 @@ class _Module:
 
     def head(self) -> str:
         """What there is beside the kernels."""
+        return "\n".join([self.table(), SUPPORT, self.host.text, pool.text(self.target.triple)])
+
+    def table(self) -> str:
+        """The kernels by their numbers."""
         table = ", ".join(f"ptr @{quoted(kernel_symbol(c.callee))}" for c in self.calls)
         count = len(self.calls)
-        kernels = f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
-        return "\n".join([kernels, SUPPORT, self.host.text, pool.text(self.target.triple)])
+        return f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
 
     def place(self, op: Constant) -> int:
         """Byte offset of a constant among the weights; equal constants in equal layouts share one."""

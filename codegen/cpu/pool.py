@@ -66,8 +66,9 @@ PAUSE = {
 def text(triple: str) -> str:
     """The pool and the CPU device for `triple`, as LLVM text without target lines.
 
-    The module it is put into defines `@ircc_kernels`, an array of kernel pointers. It must not declare again what is
-    declared here: aligned_alloc, free, pthread_create, pthread_join, sched_yield, syscall and clock_gettime.
+    The module it is put into has `@ircc_kernels`, an array of kernel pointers, or says that it is elsewhere. It must
+    not declare again what is declared here: aligned_alloc, free, pthread_create, pthread_join, sched_yield, syscall
+    and clock_gettime.
     """
     architecture, _, system = triple.partition("-")
     linux = "linux" in system

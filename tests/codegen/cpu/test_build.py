@@ -5,10 +5,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
 
+import ircc
 from ircc.codegen.cpu import build, llvm
-from ircc.codegen.cpu.build import Builder
+from ircc.codegen.cpu.backend import Emitted, together
+from ircc.codegen.cpu.build import WORTH_KEEPING, Builder
 from ircc.codegen.cpu.worker import Worker
 from ircc.errors import BackendError
 from ircc.ir.cache import KERNELS
@@ -110,3 +114,31 @@ def test_code_is_found_and_damaged_code_is_not(monkeypatch: pytest.MonkeyPatch) 
         builder.add(TEXTS[0])
         assert builder.finish() == [llvm.compile_object(TEXTS[0], other)]
     assert len(made) == 3
+
+
+def test_short_kernels_are_compiled_together_and_long_ones_alone() -> None:
+    """All of them, in their order; what is long has a module of its own, of which the code can be kept."""
+    lengths = [10, 20, WORTH_KEEPING, 5, WORTH_KEEPING - 5, 10, 10]
+    kernels = [Emitted("k" * n, {f"declare {i}"}) for i, n in enumerate(lengths)]
+    found = list(together(kernels))
+    assert [k for part in found for k in part] == kernels
+    assert [[len(k.text) for k in part] for part in found] == [
+        [10, 20], [WORTH_KEEPING], [5], [WORTH_KEEPING - 5], [10, 10]
+    ]  # fmt: skip
+    assert list(together([])) == []
+
+
+def test_what_all_engines_have_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "WORTH_A_PROCESS", 1 << 30)
+    compiled: list[str] = []
+    of = llvm.compile_object
+    monkeypatch.setattr(build, "compile_object", lambda text, machine: compiled.append(text) or of(text, machine))
+    x = np.ones(3, np.float32)
+    for operator in ("Relu", "Neg"):
+        node = helper.make_node(operator, ["x"], ["y"])
+        info = [helper.make_tensor_value_info(name, 1, [3]) for name in ("x", "y")]
+        model = helper.make_model(helper.make_graph([node], "g", info[:1], info[1:]), ir_version=10)
+        found = ircc.compile(model).run({"x": x})["y"]
+        assert found.tolist() == ([1.0] * 3 if operator == "Relu" else [-1.0] * 3)
+    assert sum("@ircc_pool_create" in text for text in compiled) <= 1
+    assert sum("ircc_plan" in text for text in compiled) == 2
