@@ -10,6 +10,7 @@ from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from .layout import Layout
 from .loops import Block, Fuse, Inline, Parallel, Peel, Sink, Split, Unroll
+from .prefetch import Prefetch
 from .primitive import Primitive
 from .reassociate import Reassociate
 from .stage import Stage
@@ -17,7 +18,9 @@ from .vectorize import Vectorize
 
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
-    for cls in (Block, Fuse, Inline, Layout, Parallel, Peel, Reassociate, Sink, Split, Stage, Unroll, Vectorize)
+    for cls in (
+        Block, Fuse, Inline, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage, Unroll, Vectorize,
+    )
 }  # fmt: skip
 
 

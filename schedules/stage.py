@@ -12,8 +12,10 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.ops import For, Load, Store, loops_around, scalar_of
+from ..dialects.loop.prefetch import Prefetch
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
+from ..ir.operands import walk
 from ..ir.types import BufferType, is_float
 from .analysis import Access, Form, Numbering, accesses, buffer_of, form_of, loops_of, range_of, require, spread
 from .primitive import Primitive
@@ -71,6 +73,8 @@ def move_inside(loop: For, buffer: SSAValue, name: str, limit: int) -> int:
     size = window.type.bytes.constant
     require(size is not None and size <= limit, f"{name} is more than {limit} bytes")
     assert size is not None
+    for hint in [op for op in walk(loop) if isinstance(op, Prefetch) and op.buffer is buffer]:
+        erase(hint)  # what lies on the stack is in a cache
     window.stage()
     return size
 

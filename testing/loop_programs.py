@@ -245,6 +245,8 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
             return f"reassociate {x} {rng.choice((2, 4, 8))}{rng.choice(('', '|1', '|1'))} at {y} -> {n}a {n}b as {n}"
         case "layout":
             return _random_layout(rng, kernel)
+        case "prefetch":
+            return f"prefetch {rng.choice(buffers)} {first} at {' '.join(dict.fromkeys((x, y)))}"
         case "peel":
             return f"peel {x} as {n}"
         case _:
@@ -253,7 +255,7 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
 
 WEIGHTS = {
     "split": 5, "sink": 6, "fuse": 4, "vectorize": 4, "stage": 4, "unroll": 3, "block": 2, "reassociate": 2,
-    "layout": 1, "peel": 1, "inline": 1, "parallel": 1,
+    "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1,
 }  # fmt: skip
 assert set(WEIGHTS) == set(PRIMITIVES)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from xdsl.dialects.builtin import IndexType, VectorType
 from xdsl.ir import Operation, SSAValue
 
-from ...dialects.loop import Alloc, For, Index, Kernel, Load, Store
+from ...dialects.loop import Alloc, For, Index, Kernel, Load, Prefetch, Store
 from ...dialects.loop.ops import loop_of
 from ...errors import BackendError
 from ...ir.expr import Expr
@@ -134,6 +134,8 @@ class FunctionEmitter(Writer):
                 self.store(op)
             case Index():
                 self.index(op)
+            case Prefetch():
+                self.prefetch(op)
             case _:
                 if (ends := self.ends.get(op)) is None:  # an unrolled loop visits an op many times
                     ends = self.ends[op] = (tuple(op.operands), op.results[0])
@@ -341,6 +343,19 @@ class FunctionEmitter(Writer):
         for depth, step in sorted(steps, key=lambda s: s[0]):
             pointer = self.put(f"getelementptr i8, ptr {pointer}, i64 {step}", depth)
         return self.put(f"getelementptr i8, ptr {pointer}, i64 {constant * size}") if constant else pointer
+
+    def prefetch(self, op: Prefetch) -> None:
+        """A line of memory comes into a cache."""
+        plan = self.plans.get(op)
+        if plan is None:
+            index = [self.globalised(e, op.indices) for e in op.exprs]
+            offset = (op.type.offset.substitute(dict(enumerate(index[:-1]))) + index[-1]).simplify(self.ranges)
+            plan = self.plans[op] = Plan(
+                op.buffer, op.type, offset, Expr.const(0), len(self.values), [], offset.linear(), op.buffer, "", None,
+                1, 1, False,
+            )  # fmt: skip
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.run(f"call void @llvm.prefetch.p0(ptr {self.address(plan)}, i32 0, i32 {4 - op.level.data}, i32 1)")
 
     # ---- registers
 

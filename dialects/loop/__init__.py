@@ -7,12 +7,13 @@ from .alloc import Alloc
 from .host import Copy, If, View, While, defined_symbols, root_of
 from .lanes import Lanewise
 from .ops import For, Index, Load, Store
+from .prefetch import Prefetch
 from .program import ARENA, Call, Constant, Kernel, Program
 
 Loop = Dialect(
     "loop",
     [
-        *(Alloc, Call, Constant, Copy, For, If, Index, Kernel, Lanewise, Load, Program, Store, View, While),
+        *(Alloc, Call, Constant, Copy, For, If, Index, Kernel, Lanewise, Load, Prefetch, Program, Store, View, While),
     ],
     [BufferType],
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Lanewise",
     "Load",
     "Loop",
+    "Prefetch",
     "Program",
     "Store",
     "View",

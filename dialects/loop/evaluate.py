@@ -26,6 +26,7 @@ from .alloc import Alloc
 from .host import Copy, If, View, While
 from .lanes import Lanewise
 from .ops import For, Index, Load, Store, lanes_of
+from .prefetch import Prefetch
 from .program import Call, Constant, Kernel, Program
 
 Array = np.ndarray[Any, Any]
@@ -209,6 +210,8 @@ class _Run:
                 return lambda: self.values.__setitem__(op.buffer, held(unwritten(op.type, self.symbols)))
             case Index():
                 return self.index(op)
+            case Prefetch():
+                return lambda: None
             case _:
                 return self.scalar(op)
 

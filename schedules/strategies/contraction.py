@@ -19,6 +19,13 @@ PACKING_PAYS = 64  # rows that use a panel, from which on copying it first is wo
 MOST_ROWS = 14  # of a tile: each is a stream of its own
 LATENCY = 4  # cycles from a multiply-add to the next one on the same accumulator
 L2_BYTES = 22  # bytes that come from the L2 cache in a cycle
+LOAD = 0.35  # cycles that a load costs beside the multiplications
+FAR = 0.25  # cycles that waiting for the L2 cache costs, of one that it takes
+RESERVE = 10  # one register in so many stays free, for what is loaded early
+CROWD = 0.01  # of the time, for each line of a tile's rows beyond two in one set of the L1 cache
+LONG = 16  # accumulators of a tile whose steps keep the processor busy: two of them an iteration
+SOON = 4  # iterations that a panel is fetched before it is read, where it does not come from the L1 cache
+MANY_ROWS = 2048  # that use a panel: the time in which it comes from memory is a hundredth of the work
 LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
 
@@ -72,7 +79,7 @@ def distance(read: Read, dim: int) -> int:
 def tiles(case: Case, shape: Shape) -> Sequence[tuple[int, int, int]]:
     """Tiles that fit the registers: rows * vectors accumulators, a panel's vectors, a broadcast one, and what a
     multiplication needs that does not add."""
-    nest, spare = case.nest, 1 if case.target.fma else 5
+    nest, spare = case.nest, case.target.vector_registers // RESERVE + (0 if case.target.fma else 4)
     width = nest.dims[shape.lanes].size
     found: list[tuple[int, int, int]] = []
     for vectors in range(1, 5):
@@ -124,7 +131,8 @@ class Contraction(Strategy):
         width = nest.dims[shape.lanes].size
         block = self.block(case, shape, rows, None if width is None else -(-width // (vectors * case.lanes)))
         depth = nest.dims[shape.reduction[-1]].size
-        unroll = 4 if depth is None else min(4, depth)
+        steps = 2 if rows * second * vectors >= LONG else 4
+        unroll = steps if depth is None else min(steps, depth)
         return {
             "rows": Choice(rows, tuple(sorted({*range(1, 15), rows}))),
             "second": Choice(second, tuple(sorted({1, 2, 3, 4, second}))),
@@ -133,28 +141,28 @@ class Contraction(Strategy):
             "block": Choice(block, tuple(sorted({0, 64, 128, 256, block}))),
             "pack": Choice(int(bool(pack)), (0, 1)),
             "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
+            "prefetch": Choice(1, (0, 1)),
         }
 
     def tile(self, case: Case, shape: Shape) -> tuple[int, int, int]:
         """Vectors of a tile, its rows in the innermost row dim and in the next one: what takes the least time."""
-        least = min((self.time(case, shape, *tile), -tile[0], tile) for tile in tiles(case, shape))
+        least = min((self.time(case, shape, *tile), -tile[0] * tile[1], tile) for tile in tiles(case, shape))
         return least[2]
 
     def time(self, case: Case, shape: Shape, vectors: int, rows: int, second: int) -> float:
         """Cycles per vector of results and step of the sum, roughly, on a core that starts two operations and two loads
         in a cycle.
 
-        A tile waits for its accumulators (each for the one before it), for loads, and for the panel, where that comes
-        from the L2 cache. Rows that lie in the same set of the L1 cache evict each other if there are more than eight,
-        and leave little room for the panel before."""
+        A tile waits for its accumulators (each for the one before it); loads take slots of the processor, and waiting
+        for a panel that comes from the L2 cache is not quite hidden. Rows that lie in the same set of the L1 cache
+        evict each other if there are more than eight, and leave little room for the panel before."""
         nest = case.nest
         width, extent = nest.dims[shape.lanes].size, nest.dims[shape.rows[0]].size if shape.rows else 1
-        depth = product(nest.dims[d].extent for d in shape.reduction).constant or 1024
-        near = depth * vectors * case.lanes * nest.lane_bytes <= case.target.l1 // 2
+        near = self.near(case, shape, vectors)
 
         def tile(r: int, v: int) -> float:
             far = 0.0 if near else v * case.target.vector_bits / 8 / L2_BYTES
-            return max(r * v / 2, LATENCY, (r + v) / 2, far)
+            return max(r * v / 2, LATENCY, far) + LOAD * (r + v) + FAR * far
 
         columns = -(-width // case.lanes) if width is not None else vectors
         across = {vectors: columns // vectors, columns % vectors: 1}
@@ -162,7 +170,12 @@ class Contraction(Strategy):
         total = sum(tile(r, v) * m * n for r, m in down.items() for v, n in across.items() if r and v)
         done = columns * second * (extent if extent is not None else rows)
         crowd = max((crowded(read, shape.rows, rows, second) for read in shape.broadcast), default=1)
-        return total / done * (2 if crowd > WAYS else 1 + 0.02 * max(0, crowd - 2))
+        return total / done * (2 if crowd > WAYS else 1 + CROWD * max(0, crowd - 2))
+
+    def near(self, case: Case, shape: Shape, vectors: int) -> bool:
+        """Whether a panel stays in the L1 cache."""
+        depth = product(case.nest.dims[d].extent for d in shape.reduction).constant or 1024
+        return depth * vectors * case.lanes * case.nest.lane_bytes <= case.target.l1 // 2
 
     def block(self, case: Case, shape: Shape, rows: int, panels: int | None) -> int:
         """Rows that are multiplied with all panels before the next ones are; 0 for all of them.
@@ -174,7 +187,9 @@ class Contraction(Strategy):
         dim = case.nest.dims[shape.rows[0]]
         size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
         far = size is None or size > case.target.l2 // MOVED_BLOCK
-        if (far or dim.size is None) and (panels is None or panels >= ENOUGH):
+        if (far and (panels is None or panels >= ENOUGH // 2)) or (
+            dim.size is None and (panels is None or panels >= ENOUGH)
+        ):
             return 0
         depth = product(case.nest.dims[d].extent for d in shape.reduction if d in shape.broadcast[0].dims).constant
         row = (depth or 1024) * case.nest.lane_bytes
@@ -241,9 +256,33 @@ class Contraction(Strategy):
                     lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
         rows = tuple(zip(shape.rows, (values["rows"], values["second"]), strict=False))
         blocks = ((shape.rows[0], values["block"]),) if values["block"] and shape.rows else ()
-        return lines + tile_lines(
-            case, Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks, *deep)
-        )
+        tile = Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks, *deep)
+        return lines + tile_lines(case, tile) + (self.prefetch(case, shape, tile) if values["prefetch"] else [])
+
+    def prefetch(self, case: Case, shape: Shape, tile: Tile) -> list[str]:
+        """Lines that fetch what the tiles read before they do.
+
+        A panel that lies in the L2 cache comes into the first one a few steps ahead. One that is constant comes from
+        memory in each run: the next one is fetched while the rows are multiplied with this one, or the next part of a
+        long one. A core that waits for memory computes nothing; beside the arithmetic it costs nothing."""
+        nest = case.nest
+        reduction = [nest.dims[d].label for d in shape.reduction if d not in singles(nest)]
+        if len(shape.panels) != 1 or not reduction or not tile.unroll:
+            return []
+        read, v = shape.panels[0], nest.dims[shape.lanes].label
+        lines: list[str] = []
+        if not self.near(case, shape, tile.vectors):
+            lines.append(f"prefetch {read.buffer} {SOON} at {reduction[-1]}")
+        inside = tile.outer[tile.outer.index(v) + 1 :]
+        rows = product(nest.dims[d].extent for d in shape.rows).constant
+        several = rows is not None and bool(tile.rows) and tile.rows[0][1] < rows <= MANY_ROWS
+        if several and read.buffer in case.constants and all(nest.dims[d].label in inside for d in shape.rows):
+            if tile.cut:
+                reduction.insert(-1, f"{reduction[-1]}b")
+            parts = [v, *reduction]
+            outside = tile.deep + bool(tile.cut)
+            lines.append(f"prefetch {read.buffer} 1 at {' '.join([parts[outside], *inside, *parts[outside + 1 :]])}")
+        return lines
 
     def deep(self, case: Case, shape: Shape, values: Mapping[str, int]) -> tuple[int, int]:
         """How many of the outermost reductions stand outside of the rows, and by how much the next one is cut: where a
@@ -262,7 +301,9 @@ class Contraction(Strategy):
             depth //= sizes[outside - 1] or 1
             if depth <= room:
                 return outside, 0
-        return len(sizes) - 1, room // 2 // values["unroll"] * values["unroll"]
+        parts = ceildiv(sizes[-1] or 1, room // 2).constant or 1
+        even = -(-(sizes[-1] or 1) // parts)
+        return len(sizes) - 1, -(-even // values["unroll"]) * values["unroll"]
 
     def outer(self, case: Case, shape: Shape, values: Mapping[str, int]) -> list[str]:
         """The order of the loops around the tile: the innermost row loop last, so that a panel stays in the cache."""

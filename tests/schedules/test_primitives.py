@@ -8,7 +8,7 @@ import pytest
 from xdsl.parser import Parser
 
 from ircc.dialects import context
-from ircc.dialects.loop import Alloc, For, Kernel, Load, Store
+from ircc.dialects.loop import Alloc, For, Kernel, Load, Prefetch, Store
 from ircc.dialects.loop.evaluate import buffer_type, evaluate_kernel
 from ircc.errors import ScheduleError
 from ircc.ir.expr import Expr
@@ -314,6 +314,8 @@ REFUSED = [
     (matmul, "reassociate k 4|1 at j -> k kl as p", "j is no reduction"),
     (matmul, "layout b (d0, d1) -> d0 + d1", "elements of b may share a place"),
     (matmul, "layout b (d0) -> d0", "b has rank 2, not 1"),
+    (matmul, "fuse i\nfuse j\nstage b at k in stack as t\nprefetch t 1 at k", "t is private to the kernel"),
+    (matmul, "prefetch a 1 at z", "no loop is named z"),
     (matmul, "unroll z", "no loop is named z"),
     (matmul, "stage z at i in stack as t", "no buffer is named z"),
 ]
@@ -325,6 +327,48 @@ def test_refused(make: Callable[[], Kernel], text: str, reason: str) -> None:
         Schedule.parse(text).apply(make())
     assert reason in caught.value.message
     assert "schedule line" in caught.value.message
+
+
+# ---- prefetch
+
+PANELS = """
+layout b (d0, d1) -> 4 * d0 + 28 * (d1 floordiv 4) + d1 mod 4
+fuse i
+fuse j
+split j 4 -> j jt
+sink i past j
+sink jt past k
+"""
+
+
+def hints(kernel: Kernel) -> list[str]:
+    """What is fetched, and the label of the loop where."""
+    found = [op for op in kernel.walk() if isinstance(op, Prefetch)]
+    places = [op.parent_op() for op in found]
+    return [f"{x.tag}: {str(op).strip()}" for op, x in zip(found, places, strict=True) if isinstance(x, For)]
+
+
+def test_prefetch_of_the_next_panel_is_spread_over_the_loops_that_use_this_one(keeps: Keeps) -> None:
+    kernel = keeps(matmul(), f"{PANELS}prefetch b 1 at j i k")  # 28 elements, 2 lines, in 5 * 7 places
+    assert hints(kernel) == ["k: loop.prefetch %b[0, %j + 4] ahead 112 * %i + 16 * %k level 1"]
+
+
+def test_prefetch_of_several_lines_at_one_place(keeps: Keeps) -> None:
+    kernel = keeps(matmul(n=32), "fuse i\nfuse j\nsplit j 32 -> j jt\nsink jt past k\nprefetch b 2 at k")
+    assert hints(kernel) == [f"k: loop.prefetch %b[%k + 2, %j] ahead {n} level 1" for n in (0, 16)]
+
+
+def test_prefetch_of_much_goes_to_the_second_cache(keeps: Keeps) -> None:
+    text = "fuse i\nfuse j\nprefetch b {} at i k"
+    near, far = (keeps(matmul(n=40), text.format(ahead)) for ahead in (1, 8))
+    assert [{h[-1] for h in hints(k)} for k in (near, far)] == [{"1"}, {"2"}]  # 280 elements, or 8 times so many
+
+
+def test_prefetch_leaves_a_loop_alone_where_the_range_is_not_known(keeps: Keeps) -> None:
+    rows = "fuse i\nfuse j\nsink i past j\nprefetch {} 1 at j i"
+    assert hints(keeps(matmul(), rows.format("a")))
+    assert not hints(keeps(matmul("M"), rows.format("a")))  # M rows of a
+    assert not hints(keeps(matmul("M"), rows.format("b")))  # spread over M places
 
 
 SHIFTED = """

@@ -20,7 +20,8 @@ vectorize jl 16
 unroll it jt ku
 stage c at i in register as acc
 stage c at k in stack as sum combine
-parallel j"""
+parallel j
+prefetch b 1 at j i k"""
 
 
 def test_text_goes_round() -> None:
@@ -53,6 +54,7 @@ def test_primitives_are_data() -> None:
         ("split i 0 -> a b", "are no sizes"),
         ("sink i past", "cannot read 'sink i past'"),
         ("vectorize i 0", "no positive number"),
+        ("prefetch b 0 at j", "no positive number"),
         ("layout b d0 -> d0", "cannot read"),
         ("layout b (d1, d0) -> d0", "written (d0, d1, ...)"),
         ("layout b (d0) -> d0 +", "cannot read the offset"),

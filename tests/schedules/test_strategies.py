@@ -199,6 +199,23 @@ def test_long_panels_are_used_part_by_part(drawn: Drawn, line: str) -> None:
     check(drawn, text)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "lines"),
+    [
+        (matmul(64, 96, 400), ["prefetch in1 4 at k0", "prefetch in1 1 at i1 i0 k0"]),
+        (matmul(64, 96, 40), ["prefetch in1 1 at i1 i0 k0"]),  # a panel stays in the L1 cache
+        (matmul(1, 96, 400), ["prefetch in1 4 at k0"]),  # nothing to compute while the next panel comes
+        (matmul(4096, 96, 40), []),  # so much that waiting for it is nothing
+        (conv(9, 9, 16, 96), ["prefetch in1 4 at k2"]),  # all panels stay in the L2 cache
+        (conv(9, 9, 256, 96), ["prefetch in1 4 at k2", "prefetch in1 1 at i3 i1 i2 k0 k1 k2"]),
+    ],
+)
+def test_weights_are_fetched_before_they_are_read(drawn: Drawn, lines: list[str]) -> None:
+    text = find_strategy("contraction").schedule(case_of(drawn))
+    assert text is not None
+    assert [line for line in text.splitlines() if line.startswith("prefetch")] == lines
+
+
 def test_an_illegal_choice_is_refused() -> None:
     with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
         find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)

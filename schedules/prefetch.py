@@ -1,0 +1,133 @@
+"""The primitive prefetch: what a loop reads next comes into a cache while it still works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Self
+
+from xdsl.ir import BlockArgument, Operation, SSAValue
+
+from ..dialects.loop.ops import For, loops_around
+from ..dialects.loop.prefetch import Prefetch as Hint
+from ..dialects.loop.program import Kernel
+from ..ir.expr import ZERO, Expr
+from ..ir.operands import walk
+from ..ir.types import BufferType
+from .analysis import Access, Numbering, accesses, buffer_of, loops_of, require
+from .primitive import Primitive, number_of
+
+LINE = 64  # bytes that come from memory at once
+MOST = 16  # lines that one place fetches
+NEAR = 8 << 10  # bytes: more goes to the second cache, so that the first one keeps what is in use
+
+
+@dataclass(frozen=True)
+class Prefetch(Primitive):
+    """`for x {S; for y {T}}` → `for x {S; for y {fetch a part; T}}`: the parts are, together, what S and T read of a
+    buffer `ahead` iterations of x later.
+
+    `at` names x, and then the loops in it over which the parts are spread, the innermost one last (none: all is fetched
+    at the head of x); of several loops of one label the longest one. Always legal, for no value changes. A loop is left
+    alone where what an iteration touches is no one range of memory of a known length, or more than can be fetched in
+    so many parts."""
+
+    buffer: str
+    ahead: int
+    at: tuple[str, ...]
+    form: ClassVar[str] = "prefetch <buffer> <ahead> at <at...>"
+
+    @classmethod
+    def of(cls, values: dict[str, str | tuple[str, ...] | bool]) -> Self:
+        return cls(**(values | {"ahead": number_of(str(values["ahead"]), "prefetch")}))  # pyright: ignore
+
+    def apply(self, kernel: Kernel) -> None:
+        buffer = buffer_of(kernel, self.buffer)
+        require(isinstance(buffer, BlockArgument), f"prefetch: {self.buffer} is private to the kernel")
+        loops = loops_of(kernel, self.at[0])
+        require(any(accesses(x, buffer) for x in loops), f"prefetch: no loop {self.at[0]} reads {self.buffer}")
+        for loop in loops:
+            found = touched(loop, accesses(loop, buffer))
+            over = self.nest(loop)
+            if found is not None and over is not None:
+                self.fetch(loop, over, buffer, found)
+
+    def fetch(self, loop: For, over: Sequence[For], buffer: SSAValue, found: Range) -> None:
+        slots, slot = 1, ZERO
+        for i, x in enumerate(over):
+            slots *= x.trip or 1
+            slot = slot * (x.trip or 1) + (Expr.dim(i) - x.lower) // x.stride
+        assert isinstance(buffer.type, BufferType)
+        size = buffer.type.dtype.itemsize
+        line = max(1, LINE // size)
+        each = -(-found.elements // (line * slots))
+        if each > MOST:
+            return
+        numbering = Numbering()
+        for x in over:
+            numbering.number(x.iv)
+        later = {numbering.number(loop.iv): Expr.dim(numbering.number(loop.iv)) + self.ahead * loop.stride}
+        later |= {numbering.number(x.iv): x.lower for x in loops_around(found.first, loop)}
+        index = [e.substitute(later) for e in numbering.exprs(found.first)]
+        level = 1 if found.elements * size * self.ahead <= NEAR else 2
+        place = (over[-1] if over else loop).body.block
+        hints = [
+            Hint(buffer, (index, list(numbering.values)), (slot * each + n) * line, level) for n in range(each)
+        ]  # fmt: skip
+        assert place.first_op is not None
+        place.insert_ops_before(hints, place.first_op)
+
+    def nest(self, loop: For) -> list[For] | None:
+        """The loops in `loop` over which the parts are spread; None where how many there are is not known."""
+        found: list[For] = []
+        for label in self.at[1:]:
+            around = found[-1] if found else loop
+            inside = [x for x in walk(around) if isinstance(x, For) and x.tag == label]
+            if not any(x.trip for x in inside):
+                return None
+            found.append(max(inside, key=lambda x: x.trip or 0))
+        return found
+
+
+class Range(NamedTuple):
+    """What an iteration touches: from the first element of an access on, so many."""
+
+    first: Access
+    elements: int
+
+
+def touched(loop: For, ops: Sequence[Access]) -> Range | None:
+    """The one range of memory that an iteration of a loop touches by these accesses to one buffer; None where they
+    touch nothing, or that is not known."""
+    numbering = Numbering()
+    lows: list[Expr] = []
+    highs: list[Expr] = []
+    for op in ops:
+        if any(isinstance(v.owner, Operation) and loop.is_ancestor(v.owner) for v in op.indices):
+            return None
+        index = numbering.exprs(op)
+        inner = [numbering.number(x.iv) for x in loops_around(op, loop)]
+        around = [(numbering.number(x.iv), x) for x in loops_around(op)]
+        lane = len(numbering.values)
+        ranges = {lane: (ZERO, Expr.const(op.live - 1))}
+        counted: dict[int, Expr] = {}
+        for d, x in around:
+            if x.trip:
+                counted[d] = Expr.dim(d) * x.stride + x.lower
+                ranges[d] = (ZERO, Expr.const(x.trip - 1))
+        if any(d not in ranges for d in inner):
+            return None
+        moved = [e.substitute(counted) + Expr.dim(lane) * s for e, s in zip(index, op.steps, strict=True)]
+        low = high = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
+        for d in (lane, *inner):
+            step = (low.substitute({d: Expr.dim(d) + 1}) - low).constant
+            if step is None or step < 0:
+                return None
+            low, high = low.substitute({d: ZERO}), high.substitute({d: ranges[d][1]})
+        lows.append(low)
+        highs.append(high)
+    starts = [start for low in lows if (start := (low - lows[0]).constant) is not None]
+    ends = [end for high in highs if (end := (high - lows[0]).constant) is not None]
+    if not ops or len(starts) < len(ops) or len(ends) < len(ops):
+        return None
+    return Range(ops[starts.index(min(starts))], max(ends) - min(starts) + 1)
