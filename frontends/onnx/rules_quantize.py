@@ -47,8 +47,9 @@ def dynamically_quantized(n: Node, x: Value) -> tuple[Value, Value, Value]:
     # an empty x has the range 0 to 0
     low = n.emit("Min", [n.emit("ReduceMin", x, axes=list(range(x.rank)), keepdims=False), zero])
     high = n.emit("Max", [n.emit("ReduceMax", x, axes=list(range(x.rank)), keepdims=False), zero])
-    scale = n.emit("Div", n.emit("Sub", high, low), n.like(255, x))
-    # of a range of nothing x / scale is not a number, which rounds to 0
+    extent = n.emit("Sub", high, low)
+    # zeros alone have a range of nothing: their scale is 1, as ONNX Runtime has it, because what has it divides by it
+    scale = n.emit("Where", n.emit("Equal", extent, zero), n.like(1, x), n.emit("Div", extent, n.like(255, x)))
     point = n.emit("Div", n.emit("Sub", zero, low), scale)
     point = n.cast(n.emit("Round", n.emit("Clip", point, zero, n.like(255, x))), np.uint8)
     return quantized(n, x, scale, point, U8), scale, point

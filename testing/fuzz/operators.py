@@ -58,6 +58,8 @@ def open_question(operator: str, operands: Operands, opset: int, attributes: Map
             return "the reference computes it in floats, which round to 1 what is less, and no kernel else has it"
         case "MaxPool" | "GlobalMaxPool" | "MaxUnpool" | "MaxRoiPool" | "ArgMax" | "ArgMin" | "Hardmax" if nan:
             return "no order is given to NaN"
+        case "Normalizer" if nan and attributes.get("norm") == "MAX":
+            return "no order is given to NaN"
         case "Unique" | "TopK" if nan:
             return "no order is given to NaN"
         case "DynamicQuantizeLinear" if not (np.abs(x.astype(np.float64)) < 1e37).all():
