@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation, SSAValue
@@ -17,6 +19,7 @@ from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
 from ..progress import report
+from ..schedules.analysis import Access, accesses, interval, lane_span, value_range
 from ..schedules.nest import nest_of
 from ..schedules.script import Schedule
 from ..schedules.strategy import Case, select
@@ -66,6 +69,9 @@ class ApplySchedules(Pass):
         kernel.properties["applied"] = StringAttr(text)
 
 
+Window: TypeAlias = "tuple[tuple[Expr, Expr], ...]"  # of a buffer: per dim the first index, and how many
+
+
 @dataclass
 class _Packing:
     """Brings the operands of calls into the layouts of their kernels."""
@@ -74,7 +80,7 @@ class _Packing:
     constants: dict[tuple[Operation, BufferType], SSAValue] = field(
         default_factory=dict[tuple[Operation, BufferType], SSAValue]
     )
-    copies: dict[BufferType, str] = field(default_factory=dict[BufferType, str])
+    copies: dict[tuple[BufferType, Window], str] = field(default_factory=dict[tuple[BufferType, Window], str])
 
     def run(self) -> None:
         for call in [op for op in walk(self.module) if isinstance(op, Call)]:
@@ -99,7 +105,7 @@ class _Packing:
             new = (
                 self.constant(given.owner, wanted)
                 if isinstance(given.owner, Constant)
-                else self.packed(call, given, wanted)
+                else self.packed(call, given, wanted, window(kernel, arg))
             )
             call.operands = [new if i == position else v for i, v in enumerate(call.operands)]
 
@@ -115,18 +121,19 @@ class _Packing:
             self.constants[key] = new.buffer
         return self.constants[key]
 
-    def packed(self, call: Call, given: SSAValue, wanted: BufferType) -> SSAValue:
-        """A copy of a buffer in another layout, made before the call."""
+    def packed(self, call: Call, given: SSAValue, wanted: BufferType, read: Window) -> SSAValue:
+        """A copy of what is read of a buffer in another layout, made before the call."""
         assert isinstance(given.type, BufferType) and call.parent is not None
-        name = self.copies.get(wanted) or self.copies.setdefault(wanted, self.copy(given.type, wanted))
+        name = self.copies.get((wanted, read)) or self.copy(given.type, wanted, read)
+        self.copies[wanted, read] = name
         alloc = Alloc(f"{given.name_hint or 'buffer'}.packed", wanted)
         sizes = [Expr.symbol(s) for s in self.kernel(name).sizes]
         call.parent.insert_ops_before([alloc, Call(name, [given, alloc.buffer], sizes, nodes_of(call))], call)
         return alloc.buffer
 
-    def copy(self, source: BufferType, target: BufferType) -> str:
+    def copy(self, source: BufferType, target: BufferType, read: Window) -> str:
         """The name of a new kernel that copies from one layout to another, scheduled."""
-        kernel = copy_kernel(source, target)
+        kernel = copy_kernel(source, target, read)
         taken = {op.sym_name.data for op in self.module.body.ops if isinstance(op, Kernel)}
         name, count = "pack", 1
         while name in taken:
@@ -145,6 +152,31 @@ class _Packing:
 
     def kernel(self, name: str) -> Kernel:
         return next(op for op in self.module.body.ops if isinstance(op, Kernel) and op.sym_name.data == name)
+
+
+def window(kernel: Kernel, arg: SSAValue) -> Window:
+    """What a kernel reads of a buffer: per dim the first index and how many; all where that is not known."""
+    type_ = arg.type
+    assert isinstance(type_, BufferType)
+    return tuple(_span(accesses(kernel, arg), dim, size) for dim, size in enumerate(type_.sizes))
+
+
+def _span(ops: Sequence[Access], dim: int, size: Expr) -> tuple[Expr, Expr]:
+    """The first index of accesses in a dim, and how many there are up to the last one."""
+    all_of_it = Expr.const(0), size
+    most = size.constant
+    if most is None:
+        return all_of_it
+    low, high = most, 0
+    for op in ops:
+        operands = list(op.indices)
+        first, last = interval(op.exprs[dim], lambda d, v=operands: value_range(v[d]))
+        if first is None or last is None:
+            return all_of_it
+        near, far = lane_span(op, dim)
+        low, high = min(low, first + near), max(high, last + far + 1)
+    low, high = max(low, 0), min(high, most)
+    return (Expr.const(low), Expr.const(high - low)) if low < high else all_of_it
 
 
 def expected(arg: SSAValue, values: dict[str, Expr]) -> BufferType:

@@ -285,15 +285,19 @@ def set_work(kernel: loop.Kernel, op: tensor.WithBody) -> None:
         kernel.attributes["nominal"] = nominal
 
 
-def copy_kernel(type_: BufferType, target: BufferType | None = None) -> loop.Kernel:
-    """out = in0, for buffers of this shape; `target` may be in another layout."""
+def copy_kernel(
+    type_: BufferType, target: BufferType | None = None, window: Sequence[tuple[Expr, Expr]] | None = None
+) -> loop.Kernel:
+    """out = in0, for buffers of this shape; `target` may be in another layout. `window`: per dim the first index that
+    is copied, and how many are; all without."""
     block = kernel_block([type_, target or BufferType.of(type_.sizes, type_.element_type)], ["in0", "out"])
     inner, variables = block, []
-    for i, size in enumerate(type_.sizes):
+    starts, sizes = zip(*window, strict=True) if window else ([Expr.const(0)] * type_.rank, type_.sizes)
+    for i, size in enumerate(sizes):
         loop_op = block_add(inner, loop.For((0, size), f"i{i}", "parallel"))
         inner = loop_op.body.block
         variables.append(loop_op.iv)
-    at = ([Expr.dim(i) for i in range(type_.rank)], variables)
+    at = ([Expr.dim(i) + start for i, start in enumerate(starts)], variables)
     value = block_add(inner, loop.Load(block.args[0], at))
     inner.add_op(loop.Store(value.value, block.args[1], at))
     return loop.Kernel("copy", ["in0", "out"], 1, Region(block))

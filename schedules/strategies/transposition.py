@@ -19,18 +19,18 @@ class Transposition(Strategy):
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        if nest.reduction or case.lanes < 2 or turned(nest) is None:
-            return None
         lanes = min(case.lanes, WIDEST)
+        if nest.reduction or case.lanes < 2 or turned(nest, lanes) is None:
+            return None
         return {"block": Choice(lanes, tuple(n for n in (2, 4, 8, 16) if n <= lanes))}
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest, block = case.nest, values["block"]
-        found = turned(nest)
+        found = turned(nest, min(case.lanes, WIDEST))
         assert found is not None
         lane, across, buffers = found
         v, u = nest.dims[lane].label, nest.dims[across].label
-        outside, inside = around(nest, lane, across)
+        outside, inside = around(nest, lane, across, block)
         order = [*outside, u, *inside, v]
         lines = [f"inline {d.label}" for d in nest.dims if d.size == 1]
         current = [d.label for d in nest.dims if d.size != 1]
@@ -59,14 +59,15 @@ class Transposition(Strategy):
         return lines
 
 
-def in_rows(access: Read, lane: int, across: int) -> bool:
-    """Whether elements lie side by side in `lane`, in a row for each index of `across`; not by way of data."""
-    return access.contiguous(lane) and any(across in e.dims for e in access.index)
+def in_rows(access: Read, lane: int, across: int, block: int) -> bool:
+    """Whether elements lie side by side in `lane`, within whole blocks, in a row for each index of `across`; not by
+    way of data."""
+    return access.contiguous(lane, block) and any(across in e.dims for e in access.index)
 
 
-def around(nest: Nest, lane: int, across: int) -> tuple[list[str], list[str]]:
+def around(nest: Nest, lane: int, across: int, block: int) -> tuple[list[str], list[str]]:
     """The other loops: those outside of the one over blocks of rows, and those inside, in which the rows go on."""
-    access = next(a for a in (nest.store, *nest.reads) if in_rows(a, lane, across))
+    access = next(a for a in (nest.store, *nest.reads) if in_rows(a, lane, across, block))
     row = min(i for i, e in enumerate(access.index) if across in e.dims)
     goes_on = frozenset[int]().union(*(e.dims for e in access.index[row:]))
     others = [i for i, d in enumerate(nest.dims) if d.size != 1 and i not in (lane, across)]
@@ -82,7 +83,7 @@ def shared(nest: Nest, outside: Sequence[str], rows: str, inside: Sequence[str],
     return next(iter([*long, *(x for x in (*outside, *inside, rows) if size[x] is None)]), None)
 
 
-def turned(nest: Nest) -> tuple[int, int, tuple[str, ...]] | None:
+def turned(nest: Nest, block: int) -> tuple[int, int, tuple[str, ...]] | None:
     """The dim that vectors go along, the one that those of other buffers go along, and the names of these buffers: of
     all ways that leave no access uneven, one that turns the fewest buffers and whose rows go on for the longest."""
     accesses = (*nest.reads, nest.store)
@@ -91,22 +92,22 @@ def turned(nest: Nest) -> tuple[int, int, tuple[str, ...]] | None:
         for across in nest.parallel:
             if lane == across or 1 in (nest.dims[lane].size, nest.dims[across].size):
                 continue
-            rows = any(in_rows(a, lane, across) for a in accesses)
-            if rows and (buffers := crossed(accesses, lane, across)):
-                goes_on = len(around(nest, lane, across)[1])
+            rows = any(in_rows(a, lane, across, block) for a in accesses)
+            if rows and (buffers := crossed(accesses, lane, across, block)):
+                goes_on = len(around(nest, lane, across, block)[1])
                 found.append((len(buffers), -goes_on, lane, across, buffers))
     return min(found)[2:] if found else None
 
 
-def crossed(accesses: Sequence[Read], lane: int, across: int) -> tuple[str, ...] | None:
+def crossed(accesses: Sequence[Read], lane: int, across: int, block: int) -> tuple[str, ...] | None:
     """The buffers whose elements lie side by side in `across` and not in `lane`; None where an access cannot be had
     with whole vectors along either."""
     names: list[str] = []
     for access in accesses:
-        if lane not in access.dims or access.contiguous(lane):
+        if lane not in access.dims or access.contiguous(lane, block):
             continue
         steps, lanes = access.step(across), access.step(lane)
-        if steps is None or lanes is None or not access.contiguous(across):
+        if steps is None or lanes is None or not access.contiguous(across, block):
             return None
         if any(s and t for s, t in zip(steps, lanes, strict=True)) or not access.constant or access.data:
             return None
