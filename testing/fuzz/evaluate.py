@@ -95,7 +95,8 @@ def rounds(node: NodeProto, inputs: Sequence[Array], outputs: Sequence[Array]) -
     floats = any(is_float(a.dtype) for a in (*inputs, *outputs))
     if node.op_type in ("Cast", "CastLike"):
         return False
-    return floats and node.op_type not in EXACT.split()
+    interpolates = any(a.s == b"linear" for a in node.attribute)  # Upsample, which else copies
+    return floats and (node.op_type not in EXACT.split() or interpolates)
 
 
 def huge(array: Array) -> bool:

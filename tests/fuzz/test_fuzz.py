@@ -122,6 +122,12 @@ def test_bounds_follow_the_operator() -> None:
     assert not tracks.bound("n").any() and "n" in tracks.exact
 
 
+def test_upsampling_rounds_where_it_interpolates() -> None:
+    x = [np.ones((1, 1, 2, 2), np.float32)]
+    assert evaluate.rounds(node("Upsample", ["x", "s"], mode="linear"), x, x)
+    assert not evaluate.rounds(node("Upsample", ["x", "s"], mode="nearest"), x, x)
+
+
 def test_agreement() -> None:
     a = np.array([1.0, np.nan, np.inf, 3e38], np.float32)
     near = np.array([1.001, np.nan, np.inf, np.inf], np.float32)
