@@ -57,9 +57,7 @@ def open_question(operator: str, operands: Operands, opset: int, attributes: Map
         case "Erf" if x.dtype.kind in "iu":
             return "the reference computes it in floats, which round to 1 what is less, and no kernel else has it"
         case "MaxPool" if nan:
-            return (
-                "ONNX Runtime skips NaN or not, by the rank; the reference does, and fails where a window has no else"
-            )
+            return "ONNX Runtime skips NaN or not, by the rank; the reference fails where a window has no other"
         case "GlobalMaxPool" | "MaxUnpool" | "MaxRoiPool" | "ArgMax" | "ArgMin" | "Hardmax" if nan:
             return "no order is given to NaN"
         case "Normalizer" if nan and attributes.get("norm") == "MAX":
