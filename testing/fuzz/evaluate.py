@@ -175,18 +175,20 @@ class Tracks:
         return names
 
     def differs(self, name: str, found: Array) -> str:
-        """Empty when the array is what the reference, or where the peers differ one of them, has; else in which way
-        it is not."""
-        bound = self.bound(name)
-        against, second = agree(found, self.values[name], bound), self.second.get(name)
+        """Empty when the array is what the reference, or where the peers differ one of them, has, element by element;
+        else in which way it is not."""
+        value, bound = self.values[name], self.bound(name)
+        against, second = agree(found, value, bound), self.second.get(name)
         if not against or second is None:
             return against
         with np.errstate(all="ignore"):
             wide = second.astype(np.float64)
             least = np.where(np.isfinite(wide), SLACK * LEAST * eps_of(second.dtype) * np.abs(wide), 0)
-        return (
-            agree(found, second, least + (bound if bound.shape == least.shape else 0)) and f"{against}, nor the other"
-        )
+        least = least + (bound if bound.shape == least.shape else 0)
+        alike = all(a.shape == value.shape and a.dtype == value.dtype for a in (found, second))
+        if alike and not (off(found, value, bound) & off(found, second, least)).any():
+            return ""
+        return agree(found, second, least) and f"{against}, nor the other"
 
     def bound(self, name: str) -> Array:
         """How much elements may be off; infinite where it is not known."""
@@ -204,23 +206,25 @@ class Tracks:
             return SLACK * off + LEAST * eps_of(value.dtype) * np.abs(np.where(np.isfinite(v), v, 0)) + 4 * tiny
 
 
+def off(a: Array, b: Array, bound: Array) -> Array:
+    """Which elements of two arrays of one shape and type differ by more than the bound."""
+    if not is_float(a.dtype):
+        return (a != b) & (bound < np.inf)
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        near = np.abs(x - y) <= bound
+    finite = [np.where(np.isfinite(z), np.abs(z), 0) for z in (x, y)]  # one overflows, the other is almost there
+    over = (np.isfinite(x) != np.isfinite(y)) & (np.maximum(*finite) + bound >= float(ml_dtypes.finfo(a.dtype).max))
+    return np.asarray(~((np.isnan(x) & np.isnan(y)) | (x == y) | near | np.isinf(bound) | over))
+
+
 def agree(a: Array, b: Array, bound: Array) -> str:
     """Empty when both are the same within the bound, else in which way they differ."""
     if a.shape != b.shape or bound.shape != a.shape:
         return f"shape {list(a.shape)} against {list(b.shape)}"
     if a.dtype != b.dtype:
         return f"type {a.dtype} against {b.dtype}"
-    if not a.size:
-        return ""
-    if not is_float(a.dtype):
-        wrong = (a != b) & (bound < np.inf)
-    else:
-        x, y = a.astype(np.float64), b.astype(np.float64)
-        with np.errstate(all="ignore"):
-            near = np.abs(x - y) <= bound
-        finite = [np.where(np.isfinite(z), np.abs(z), 0) for z in (x, y)]  # one overflows, the other is almost there
-        over = (np.isfinite(x) != np.isfinite(y)) & (np.maximum(*finite) + bound >= float(ml_dtypes.finfo(a.dtype).max))
-        wrong = ~((np.isnan(x) & np.isnan(y)) | (x == y) | near | np.isinf(bound) | over)
+    wrong = off(a, b, bound)
     if not wrong.any():
         return ""
     place = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -60,8 +60,6 @@ def open_question(operator: str, operands: Operands, opset: int, attributes: Map
             return "ONNX Runtime skips NaN or not, by the rank; the reference fails where a window has no other"
         case "GlobalMaxPool" | "MaxUnpool" | "MaxRoiPool" | "ArgMax" | "ArgMin" | "Hardmax" if nan:
             return "no order is given to NaN"
-        case "Normalizer" if nan and attributes.get("norm") == "MAX":
-            return "no order is given to NaN"
         case "Unique" | "TopK" if nan:
             return "no order is given to NaN"
         case "DynamicQuantizeLinear" if not (np.abs(x.astype(np.float64)) < 1e37).all():

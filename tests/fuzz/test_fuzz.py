@@ -128,6 +128,18 @@ def test_upsampling_rounds_where_it_interpolates() -> None:
     assert not evaluate.rounds(node("Upsample", ["x", "s"], mode="nearest"), x, x)
 
 
+def test_each_element_is_what_one_of_the_peers_has() -> None:
+    """One peer may be wrong about some elements, and the other about others."""
+    tracks = Tracks()
+    tracks.start({"y": np.array([1, 2, np.nan], np.float32)})
+    tracks.second["y"] = np.array([1, 5, 3], np.float32)
+    for right in ([1, 2, np.nan], [1, 5, 3], [1, 5, np.nan], [1, 2, 3]):
+        assert tracks.differs("y", np.array(right, np.float32)) == ""
+    for wrong in ([5, 2, np.nan], [1, 3, 3], [1, 5, 2]):
+        assert "nor the other" in tracks.differs("y", np.array(wrong, np.float32))
+    assert "shape" in tracks.differs("y", np.ones(2, np.float32))
+
+
 def test_agreement() -> None:
     a = np.array([1.0, np.nan, np.inf, 3e38], np.float32)
     near = np.array([1.001, np.nan, np.inf, np.inf], np.float32)
