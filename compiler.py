@@ -76,6 +76,7 @@ TENSOR = """
     fuse-epilogues,
     fuse-elementwise,
     propagate-layouts,
+    eliminate-identities,
     fuse-elementwise,
     canonicalize,
     eliminate-common-subexpressions,

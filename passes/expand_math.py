@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.builder import Builder
-from xdsl.dialects import math
-from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, ModuleOp, f32
-from xdsl.ir import Block, Operation
+from xdsl.dialects import arith, math
+from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, FloatAttr, ModuleOp, f32
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from ..dialects.loop import Kernel
 from ..dialects.tensor.builder import Body, Scalar
 from ..ir.operands import walk
 from ..ir.passes import Pass
-from ._functions import FUNCTIONS
+from ._functions import FUNCTIONS, erf_beside_one, exp_beside_one
 
 EXACT = (
     math.AbsFOp,
@@ -45,11 +46,29 @@ class ExpandMath(Pass):
         return changed
 
 
+def formula_for(op: Operation) -> Callable[[Scalar], Scalar] | None:
+    """What computes a function of f32; a cheaper one where it only meets the 1 of a sigmoid or of gelu."""
+    sums = [u.operation for u in op.results[0].uses]
+    ones = [v for s in sums if isinstance(s, arith.AddfOp) for v in s.operands if v is not op.results[0]]
+    if len(ones) == len(sums) and all(map(is_one, ones)):
+        if isinstance(op, math.ErfOp):
+            return erf_beside_one
+        below = (isinstance(u.operation, arith.DivfOp) and u.index == 1 for s in sums for u in s.results[0].uses)
+        if isinstance(op, math.ExpOp) and all(below):
+            return exp_beside_one
+    return FUNCTIONS.get(type(op))
+
+
+def is_one(value: SSAValue) -> bool:
+    constant = value.owner.value if isinstance(value.owner, arith.ConstantOp) else None
+    return isinstance(constant, FloatAttr) and constant.value.data == 1.0
+
+
 def expand(op: Operation) -> bool:
     """Replace one function of scalars; False where it stays."""
     element = op.results[0].type
     half = isinstance(element, Float16Type | BFloat16Type) and not isinstance(op, EXACT)
-    formula = FUNCTIONS.get(type(op))
+    formula = formula_for(op)
     if not half and (formula is None or not isinstance(element, Float32Type)):
         return False
     body = Body(Block(), 0)

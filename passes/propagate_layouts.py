@@ -23,7 +23,7 @@ from ._computes import computes_in, is_contraction, own_indices, rebuilt
 class PropagateLayouts(Pass):
     """Where most full reads of a compute have the parallel dims in another order than the result, compute in that
     order, and let readers name its dims so. Only where computes read the result: an output has to be moved anyway.
-    Contractions choose their own order."""
+    Products of matrices choose their own order."""
 
     name = "propagate-layouts"
 
@@ -58,12 +58,22 @@ def propagate(op: Compute) -> bool:
 def any_order(op: Operation) -> bool:
     """Whether a use of a tensor is a read that may go in any order: the ones of a contraction are as it chose them."""
     parent = op.parent_op()
-    return isinstance(op, Read) and not (isinstance(parent, Compute) and is_contraction(parent))
+    return isinstance(op, Read) and not (isinstance(parent, Compute) and orders_itself(parent))
+
+
+def orders_itself(op: Compute) -> bool:
+    """Whether a compute is a product of matrices, which has an order of its own: each factor has a dim that the other
+    lacks. A depthwise convolution is none."""
+    if not is_contraction(op):
+        return False
+    indices = [own_indices(r, op) for r in op.body.block.ops if isinstance(r, Read)]
+    dims = [{d for e in at or () for d in e.dims if d < op.rank} for at in indices]
+    return None in indices or not any(a <= b for a in dims for b in dims if a is not b)
 
 
 def better_order(op: Compute) -> list[int] | None:
     """The order of the parallel dims in which most reads are plain, None if that is the one it has."""
-    if op.rank < 2 or is_contraction(op):
+    if op.rank < 2 or orders_itself(op):
         return None
     votes: Counter[tuple[int, ...]] = Counter()
     for read in op.reads:

@@ -117,3 +117,61 @@ builtin.module {
     func.return %j : !graph.tensor<[N, 4, 10], f32>
   }
 }
+// -----
+// passes: propagate-layouts
+// So does a depthwise convolution, for which each channel stands alone; a product of matrices chooses for itself.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[3, 10], f32>, %w : !graph.tensor<[3, 3], f32>, %m : !graph.tensor<[3, 5], f32>) -> (!graph.tensor<[3, 8], f32>, !graph.tensor<[5, 10], f32>) {
+    %d = tensor.compute [%h : 8, %c : 3] add [%k : 3] : !graph.tensor<[8, 3], f32> {
+      %0 = tensor.read %x[%c, %h + %k]
+      %1 = tensor.read %w[%k, %c]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %r = tensor.compute [%c : 3, %h : 8] : !graph.tensor<[3, 8], f32> {
+      %0 = tensor.read %d[%h, %c]
+      %1 = math.absf %0 : f32
+      tensor.yield %1 : f32
+    }
+    %p = tensor.compute [%h : 10, %o : 5] add [%c : 3] : !graph.tensor<[10, 5], f32> {
+      %0 = tensor.read %x[%c, %h]
+      %1 = tensor.read %m[%c, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %q = tensor.compute [%o : 5, %h : 10] : !graph.tensor<[5, 10], f32> {
+      %0 = tensor.read %p[%h, %o]
+      %1 = math.absf %0 : f32
+      tensor.yield %1 : f32
+    }
+    func.return %r, %q : !graph.tensor<[3, 8], f32>, !graph.tensor<[5, 10], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[3, 10], f32>, %w: !graph.tensor<[3, 3], f32>, %m: !graph.tensor<[3, 5], f32>) -> (!graph.tensor<[3, 8], f32>, !graph.tensor<[5, 10], f32>) {
+    %d = tensor.compute [%c : 3, %h : 8] add [%k : 3] : !graph.tensor<[3, 8], f32> {
+      %0 = tensor.read %x[%c, %h + %k]
+      %1 = tensor.read %w[%k, %c]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %r = tensor.compute [%c : 3, %h : 8] : !graph.tensor<[3, 8], f32> {
+      %0 = tensor.read %d[%c, %h]
+      %1 = math.absf %0 : f32
+      tensor.yield %1 : f32
+    }
+    %p = tensor.compute [%h : 10, %o : 5] add [%c : 3] : !graph.tensor<[10, 5], f32> {
+      %0 = tensor.read %x[%c, %h]
+      %1 = tensor.read %m[%c, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %q = tensor.compute [%o : 5, %h : 10] : !graph.tensor<[5, 10], f32> {
+      %0 = tensor.read %p[%h, %o]
+      %1 = math.absf %0 : f32
+      tensor.yield %1 : f32
+    }
+    func.return %r, %q : !graph.tensor<[3, 8], f32>, !graph.tensor<[5, 10], f32>
+  }
+}
