@@ -110,7 +110,8 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
         size = nest.dims[dim].size
         whole = size is not None and size % block == 0
         lines.append(f"{'split' if whole else 'block'} {label[dim]} {block} -> {label[dim]}b {label[dim]}")
-        order.insert(order.index(label[dim]), f"{label[dim]}b")
+        if f"{label[dim]}b" not in order:
+            order.insert(order.index(label[dim]), f"{label[dim]}b")
         if not whole:
             cut.add(dim)
     width = nest.dims[tile.lanes].size

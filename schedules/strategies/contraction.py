@@ -24,6 +24,8 @@ FAR = 0.25  # cycles that waiting for the L2 cache costs, of one that it takes
 RESERVE = 10  # one register in so many stays free, for what is loaded early
 CROWD = 0.01  # of the time, for each line of a tile's rows beyond two in one set of the L1 cache
 LONG = 16  # accumulators of a tile whose steps keep the processor busy: two of them an iteration
+FEW_ROWS = 96  # multiplying so many with a panel takes about as long as fetching it
+GROUPS = (1, 2, 4)  # panels that one chunk of work has: who works on one fetches the next one
 SOON = 4  # iterations that a panel is fetched before it is read, where it does not come from the L1 cache
 MANY_ROWS = 2048  # that use a panel: the time in which it comes from memory is a hundredth of the work
 LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
@@ -142,6 +144,7 @@ class Contraction(Strategy):
             "pack": Choice(int(bool(pack)), (0, 1)),
             "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
             "prefetch": Choice(1, (0, 1)),
+            "panels": Choice(self.panels(case, shape, vectors * case.lanes), GROUPS),
         }
 
     def tile(self, case: Case, shape: Shape) -> tuple[int, int, int]:
@@ -207,6 +210,15 @@ class Contraction(Strategy):
             return True
         return size // (others or 1) > case.target.l2 // MOVED_BLOCK
 
+    def panels(self, case: Case, shape: Shape, wide: int) -> int:
+        """Panels of a chunk, where the loop over panels is shared: as many as leave enough chunks, all of one size,
+        where memory is about as fast as the arithmetic on so few rows; else one panel."""
+        rows = product(case.nest.dims[d].extent for d in shape.rows).constant
+        width = case.nest.dims[shape.lanes].size
+        if rows is None or rows > FEW_ROWS or width is None:
+            return 1
+        return max(n for n in GROUPS if n == 1 or (width % (n * wide) == 0 and width // (n * wide) >= ENOUGH))
+
     def stays_outside(self, case: Case, shape: Shape, row: int) -> bool:
         """Whether a row dim that stands outside of all batches in the nest stays there: where the panels of all batches
         stay in L2, so that each row finds them there, and what it makes as well."""
@@ -247,8 +259,12 @@ class Contraction(Strategy):
         deep = self.deep(case, shape, values)
         v = nest.dims[shape.lanes].label
         lines = begin(nest, outer, outer[: outer.index(v) + 1]) if any(deep) else begin(nest)
+        wide = values["vectors"] * vector_width(case, shape.lanes)
+        groups: tuple[tuple[int, int], ...] = ()
+        width, group = nest.dims[shape.lanes].size, values["panels"] * wide
+        if outer[0] == v and group > wide and width is not None and width % group == 0 and width > group:
+            groups, outer = ((shape.lanes, group),), [f"{v}b", *outer]
         if values["pack"]:
-            wide = values["vectors"] * vector_width(case, shape.lanes)
             for read in {r.buffer: r for r in shape.panels}.values():
                 offset = self.packing(case, shape, read, wide)
                 if offset is not None:
@@ -256,7 +272,7 @@ class Contraction(Strategy):
                     lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
         rows = tuple(zip(shape.rows, (values["rows"], values["second"]), strict=False))
         blocks = ((shape.rows[0], values["block"]),) if values["block"] and shape.rows else ()
-        tile = Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], blocks, *deep)
+        tile = Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], groups + blocks, *deep)
         return lines + tile_lines(case, tile) + (self.prefetch(case, shape, tile) if values["prefetch"] else [])
 
     def prefetch(self, case: Case, shape: Shape, tile: Tile) -> list[str]:
@@ -301,9 +317,10 @@ class Contraction(Strategy):
             depth //= sizes[outside - 1] or 1
             if depth <= room:
                 return outside, 0
-        parts = ceildiv(sizes[-1] or 1, room // 2).constant or 1
-        even = -(-(sizes[-1] or 1) // parts)
-        return len(sizes) - 1, -(-even // values["unroll"]) * values["unroll"]
+        size, unroll = sizes[-1] or 1, values["unroll"]
+        least = -(-size // max(1, room // 4))
+        parts = next((n for n in range(least, 2 * least) if size % (n * unroll) == 0), least)
+        return len(sizes) - 1, -(-size // (parts * unroll)) * unroll
 
     def outer(self, case: Case, shape: Shape, values: Mapping[str, int]) -> list[str]:
         """The order of the loops around the tile: the innermost row loop last, so that a panel stays in the cache."""

@@ -216,6 +216,17 @@ def test_weights_are_fetched_before_they_are_read(drawn: Drawn, lines: list[str]
     assert [line for line in text.splitlines() if line.startswith("prefetch")] == lines
 
 
+def test_a_chunk_has_several_panels_where_few_rows_use_them() -> None:
+    """So that who works on one fetches the next one for itself."""
+    strategy = find_strategy("contraction")
+    drawn = matmul(16, 1536, 20)
+    text = strategy.schedule(case_of(drawn))
+    assert text is not None and text.splitlines()[-2] == "parallel i1b" and "-> i1b i1" in text
+    check(drawn, text)
+    assert "-> i1b i1" not in (strategy.schedule(case_of(matmul(160, 1536, 20))) or "")
+    assert "-> i1b i1" not in (strategy.schedule(case_of(matmul(16, 240, 20))) or "")  # five panels
+
+
 def test_an_illegal_choice_is_refused() -> None:
     with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
         find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)
