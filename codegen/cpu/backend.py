@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
 from ...dialects.loop import Constant, Kernel, Program
+from ...dialects.loop.traffic import traffic
 from ...errors import BackendError
-from ...ir.expr import Expr
 from ...ir.nodes import nodes_of
 from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
@@ -185,7 +185,7 @@ class _Module:
     def info(self, call: Any) -> KernelInfo:
         kernel = self.kernels[call.callee]
         values = call.bound(kernel)
-        moved = sum((t.type.bytes for t in call.buffers), Expr.const(0))
+        moved = traffic(kernel).substitute(symbols=values)
         strategy = kernel.strategy.data if kernel.strategy else ""
 
         def work(name: str) -> str:

@@ -1,0 +1,53 @@
+"""What a kernel has to move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xdsl.ir import BlockArgument, SSAValue
+
+from ...ir.expr import Expr, minimum, product
+from ...ir.operands import walk
+from .ops import For, Load, Store
+from .program import Kernel
+
+
+def traffic(kernel: Kernel) -> Expr:
+    """Bytes that a launch must read or write at least, over the kernel's sizes: of each buffer all of it, or as much as
+    accesses can touch where that is less, as of a table of which data chooses some rows. What is read again, or read
+    where it was written, counts once."""
+    accesses: dict[SSAValue, list[Load | Store]] = {arg: [] for arg in kernel.args}
+    for op in walk(kernel):
+        if isinstance(op, Load | Store) and op.buf in accesses:
+            accesses[op.buf].append(op)
+    total = Expr.const(0)
+    for uses in accesses.values():
+        found = [points(op) for op in [op for op in uses if isinstance(op, Store)] or uses]
+        if found:
+            size, element = uses[0].type.bytes, uses[0].type.dtype.itemsize
+            touched = None if None in found else sum((n for n in found if n is not None), Expr.const(0)) * element
+            total = total + (size if touched is None else smaller(size, touched))
+    return total
+
+
+def points(op: Load | Store) -> Expr | None:
+    """Elements that an access touches, as often as the loops that its index depends on go round; None where that is
+    no number of the kernel's sizes."""
+    trips = [loop.trip_expr for loop in dict.fromkeys(loops_of([*op.indices]))]
+    return None if any(t.dims for t in trips) else product(trips) * op.live
+
+
+def loops_of(values: list[SSAValue]) -> Iterator[For]:
+    """The loops whose variables values are made of."""
+    for value in values:
+        if isinstance(value, BlockArgument):
+            loop = value.owner.parent_op()
+            if isinstance(loop, For):
+                yield loop
+        else:
+            yield from loops_of([*value.owner.operands])  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def smaller(a: Expr, b: Expr) -> Expr:
+    """The smaller one of two counts."""
+    return a if (b - a).nonnegative() else b if (a - b).nonnegative() else minimum(a, b)
