@@ -6,7 +6,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,32 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judges]:
         yield found
 
 
+def is_contested(row: Mapping[str, Any]) -> bool:
+    """Whether a mismatch is with one peer alone, or with two that differ from each other: it takes a person to say who
+    is right. `make fuzz` counts it, and whoever changes something else is only told."""
+    reason = row.get("small", row["reason"])
+    return row["status"] == "mismatch" and ("nor the other" in reason or not reason.endswith("(both)"))
+
+
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_fresh_models(shard: int, judges: Judges) -> None:
     """Models that no run has seen. What fails is named by its number, from which `--case` makes it again."""
     first = (1 << 40) + fuzz_seed() * SHARDS * EACH + shard * EACH
     rows = list(judges.rows(range(first, first + EACH), 300.0, EACH))
-    failed = {row["case"]: f"{row['status']}: {row.get('small', row['reason'])}" for row in rows if has_failed(row)}
-    assert not failed, f"python -m ircc.testing.fuzz --case NUMBER writes them down: {failed}"
+    found = {row["case"]: f"{row['status']}: {row.get('small', row['reason'])}" for row in rows if has_failed(row)}
+    contested = {row["case"]: found.pop(row["case"]) for row in rows if is_contested(row)}
+    if contested:
+        warnings.warn(f"ircc differs from one peer, or from two that differ: {contested}", stacklevel=1)
+    assert not found, f"python -m ircc.testing.fuzz --case NUMBER writes them down: {found}"
     assert len(rows) == EACH and sum(row["status"] == "pass" for row in rows) > EACH / 2
+
+
+def test_only_what_two_peers_agree_on_fails_those_who_change_something_else() -> None:
+    row = {"case": 1, "status": "mismatch", "reason": "1 of 2 elements, at [0] 1 against 2 (both)"}
+    assert not is_contested(row) and not is_contested(row | {"status": "refused"})
+    assert is_contested(row | {"small": "Add: 1 of 2 elements, at [0] 1 against 2 (reference)"})
+    assert is_contested(row | {"reason": "1 of 2 elements, at [0] 1 against 2, nor the other (both)"})
+    assert not is_contested({"case": 1, "status": "crash", "reason": "the process ended with -11"})
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
