@@ -18,7 +18,7 @@ from .analysis import Access, Numbering, accesses, buffer_of, loops_of, require
 from .primitive import Primitive, number_of
 
 LINE = 64  # bytes that come from memory at once
-MOST = 16  # lines that one place fetches
+MOST = 32  # lines that one place fetches
 NEAR = 8 << 10  # bytes: more goes to the second cache, so that the first one keeps what is in use
 
 
@@ -27,10 +27,11 @@ class Prefetch(Primitive):
     """`for x {S; for y {T}}` → `for x {S; for y {fetch a part; T}}`: the parts are, together, what S and T read of a
     buffer `ahead` iterations of x later.
 
-    `at` names x, and then the loops in it over which the parts are spread, the innermost one last (none: all is fetched
-    at the head of x); of several loops of one label the longest one. Always legal, for no value changes. A loop is left
-    alone where what an iteration touches is no one range of memory of a known length, or more than can be fetched in
-    so many parts."""
+    `at` names x, and then the loops in it over which the parts are spread, the innermost one last; of several loops of
+    one label the longest one. Where few lines are to be fetched, the first of them do, or x alone: more places than
+    lines would fetch what is read much later, in the place of what is in use. Always legal, for no value changes. A
+    loop is left alone where what an iteration touches is no one range of memory of a known length, or more than can be
+    fetched in so many parts."""
 
     buffer: str
     ahead: int
@@ -53,16 +54,19 @@ class Prefetch(Primitive):
                 self.fetch(loop, over, buffer, found)
 
     def fetch(self, loop: For, over: Sequence[For], buffer: SSAValue, found: Range) -> None:
-        slots, slot = 1, ZERO
-        for i, x in enumerate(over):
-            slots *= x.trip or 1
-            slot = slot * (x.trip or 1) + (Expr.dim(i) - x.lower) // x.stride
         assert isinstance(buffer.type, BufferType)
         size = buffer.type.dtype.itemsize
         line = max(1, LINE // size)
+        slots, slot, needed = 1, ZERO, 0
+        while found.elements > MOST * line * slots:
+            if needed == len(over):
+                return
+            x = over[needed]
+            slot = slot * (x.trip or 1) + (Expr.dim(needed) - x.lower) // x.stride
+            slots *= x.trip or 1
+            needed += 1
+        over = over[:needed]
         each = -(-found.elements // (line * slots))
-        if each > MOST:
-            return
         numbering = Numbering()
         for x in over:
             numbering.number(x.iv)

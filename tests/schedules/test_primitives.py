@@ -349,8 +349,16 @@ def hints(kernel: Kernel) -> list[str]:
 
 
 def test_prefetch_of_the_next_panel_is_spread_over_the_loops_that_use_this_one(keeps: Keeps) -> None:
-    kernel = keeps(matmul(), f"{PANELS}prefetch b 1 at j i k")  # 28 elements, 2 lines, in 5 * 7 places
-    assert hints(kernel) == ["k: loop.prefetch %b[0, %j + 4] ahead 112 * %i + 16 * %k level 1"]
+    spread = "fuse i\nfuse j\nsplit j 512 -> j jt\nsink i past j\nsink jt past k\nprefetch b 1 at j i k"
+    kernel = keeps(matmul(m=2, n=1024, k=2), spread)  # from one row of b into the next one: 96 lines in 2 * 2 places
+    assert {h.split(" ahead")[0] for h in hints(kernel)} == {"k: loop.prefetch %b[0, %j + 512]"}
+    ahead = [h.split("ahead ")[1] for h in hints(kernel)]
+    assert ahead[:2] == ["768 * %i + 384 * %k level 1", "768 * %i + 384 * %k + 16 level 1"] and len(ahead) == 24
+
+
+def test_prefetch_of_little_is_not_spread(keeps: Keeps) -> None:
+    kernel = keeps(matmul(), f"{PANELS}prefetch b 1 at j i k")  # 28 elements, 2 lines
+    assert hints(kernel) == [f"j: loop.prefetch %b[0, %j + 4] ahead {n} level 1" for n in (0, 16)]
 
 
 def test_prefetch_of_several_lines_at_one_place(keeps: Keeps) -> None:
