@@ -52,6 +52,8 @@ SUMS = """
     ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign STFT SVMClassifier SVMRegressor
     SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax SoftmaxCrossEntropyLoss Sum Upsample
 """
+# operators that take the logarithm of a probability, in the reference of one that was rounded: near 1 that is 0
+LOGARITHMS = "LogSoftmax SoftmaxCrossEntropyLoss"
 ULPS, TRACKS = 4.0, 2  # how far a copy is moved, and how many copies there are
 SLACK, LEAST = 16.0, 16.0  # bounds: times what copies are off, and units in the last place of the result
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -160,7 +162,8 @@ class Tracks:
             if node.op_type in SUMS.split() and any(huge(a) for a in inputs):
                 results = [overflown(r, k) for r in results]
             least = EPS["float32"] if narrow else 0.0
-            floors = [beside(r.shape, inputs) if node.op_type in SMOOTH.split() else None for r in results]
+            floored = node.op_type in (*SMOOTH.split(), *LOGARITHMS.split())
+            floors = [beside(r.shape, inputs) if floored else None for r in results]
             results = [
                 moved(r, rng, largest=whole, least=least, beside=floor) if wobbly else r
                 for r, floor in zip(results, floors, strict=True)
