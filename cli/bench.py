@@ -8,19 +8,27 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from .. import example_inputs, profile
+from .. import example_inputs, is_engine, profile
+from ..errors import InputError
 from . import console
 from .engines import open_engine
+from .peers import compare
 
 
 def run(args: Namespace) -> int:
     """Measure, and print a table or JSON."""
+    if args.against and (args.model == "-" or is_engine(args.model) or not args.model.endswith(".onnx")):
+        raise InputError(
+            "--against needs an ONNX file, which both can read", hint="ircc bench model.onnx --against ..."
+        )
     engine, shapes = open_engine(args)
     inputs = example_inputs(engine, shapes=shapes)
     for note in inputs.notes:
         console.say(note)
     with console.progress(f"measuring on {engine.threads} threads"):
         found = report(engine, inputs.arrays, args.rounds)
+        if args.against:
+            found["against"] = compare(engine, args.against, args.model, inputs.arrays, args.rounds)
     found["model"] = args.model
     if args.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
@@ -91,6 +99,15 @@ def show(found: dict[str, Any]) -> None:
         f"one run takes {console.seconds(found['seconds'])} on {found['threads']} threads, "
         f"{percent(found['peak_percent'])} of this machine's limit for what the model asks"
     )
+    if against := found.get("against"):
+        low, high = against["speed_quartiles"]
+        console.say(
+            f"{against['peer']} takes {console.seconds(against['peer_seconds'])} where ircc takes "
+            f"{console.seconds(against['seconds'])}, in turns: {against['speed']:.2f} times as fast "
+            f"(quartiles {low:.2f} to {high:.2f})"
+        )
+        if against["deviation"] is not None:
+            console.say(f"largest difference: {against['deviation']:.1e} of the largest result")
     if limits["flops_per_second"]:
         console.say(f"limits: {limits['flops_per_second'] / 1e9:.0f} GFLOP/s, reading {reads}")
 

@@ -336,6 +336,21 @@ def test_bench(run: Run) -> None:
     assert status == 0 and "of limit" in out
 
 
+def test_bench_against_a_peer(run: Run) -> None:
+    given = ("bench", "small.onnx", "--rounds", "2", "--shape", "N=8", "--threads", "1", "--against", "onnxruntime")
+    status, out, _ = run(*given, "--json")
+    found = json.loads(out)["against"]
+    assert status == 0 and found["peer"].startswith("ONNX Runtime")
+    low, high = found["speed_quartiles"]
+    assert 0 < low <= found["speed"] <= high
+    assert found["seconds"] > 0 and found["peer_seconds"] > 0 and found["deviation"] < 1e-5
+    status, out, _ = run(*given)
+    assert status == 0 and "ONNX Runtime" in out
+    run("small.onnx", "-o", "small.engine")
+    status, _, err = run("bench", "small.engine", "--against", "onnxruntime")
+    assert status == 1 and "needs an ONNX file" in err
+
+
 # ---- check and targets
 
 
