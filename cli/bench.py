@@ -18,9 +18,7 @@ from .peers import compare
 def run(args: Namespace) -> int:
     """Measure, and print a table or JSON."""
     if args.against and (args.model == "-" or is_engine(args.model) or not args.model.endswith(".onnx")):
-        raise InputError(
-            "--against needs an ONNX file, which both can read", hint="ircc bench model.onnx --against ..."
-        )
+        raise InputError("--against needs an ONNX file, which both can read", hint="name the file, not its engine")
     engine, shapes = open_engine(args)
     inputs = example_inputs(engine, shapes=shapes)
     for note in inputs.notes:
@@ -103,7 +101,7 @@ def show(found: dict[str, Any]) -> None:
         low, high = against["speed_quartiles"]
         console.say(
             f"{against['peer']} takes {console.seconds(against['peer_seconds'])} where ircc takes "
-            f"{console.seconds(against['seconds'])}, in turns: {against['speed']:.2f} times as fast "
+            f"{console.seconds(against['seconds'])}, in turns: ircc is {against['speed']:.2f} times as fast "
             f"(quartiles {low:.2f} to {high:.2f})"
         )
         if against["deviation"] is not None:
