@@ -21,7 +21,7 @@ def onnxruntime(model: str, threads: int) -> tuple[str, Callable[[Mapping[str, A
     try:
         import onnxruntime as runtime
     except ImportError:
-        raise InputError("ONNX Runtime is not installed", hint="pip install onnxruntime") from None
+        raise InputError("ONNX Runtime is not installed", hint="pip install 'ircc[peers]'") from None
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     try:

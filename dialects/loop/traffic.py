@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from ...ir.expr import Expr, minimum, product
 from ...ir.operands import walk
@@ -33,19 +33,23 @@ def traffic(kernel: Kernel) -> Expr:
 def points(op: Load | Store) -> Expr | None:
     """Elements that an access touches, as often as the loops that its index depends on go round; None where that is
     no number of the kernel's sizes."""
-    trips = [loop.trip_expr for loop in dict.fromkeys(loops_of([*op.indices]))]
+    trips = [loop.trip_expr for loop in loops_of(op.indices)]
     return None if any(t.dims for t in trips) else product(trips) * op.live
 
 
-def loops_of(values: list[SSAValue]) -> Iterator[For]:
+def loops_of(values: Sequence[SSAValue]) -> list[For]:
     """The loops whose variables values are made of."""
-    for value in values:
-        if isinstance(value, BlockArgument):
-            loop = value.owner.parent_op()
-            if isinstance(loop, For):
-                yield loop
-        else:
-            yield from loops_of([*value.owner.operands])  # pyright: ignore[reportAttributeAccessIssue]
+    found: list[For] = []
+    seen, waiting = set(values), list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value.owner, Operation):
+            new = [v for v in value.owner.operands if v not in seen]
+            seen.update(new)
+            waiting += new
+        elif isinstance(loop := value.owner.parent_op(), For):
+            found.append(loop)
+    return found
 
 
 def smaller(a: Expr, b: Expr) -> Expr:
