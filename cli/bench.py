@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from .. import example_inputs, is_engine, profile
+from .. import example_inputs, profile
 from ..errors import InputError
 from . import console
 from .engines import open_engine
@@ -17,7 +17,7 @@ from .peers import compare
 
 def run(args: Namespace) -> int:
     """Measure, and print a table or JSON."""
-    if args.against and (args.model == "-" or is_engine(args.model) or not args.model.endswith(".onnx")):
+    if args.against and not args.model.endswith(".onnx"):
         raise InputError("--against needs an ONNX file, which both can read", hint="name the file, not its engine")
     engine, shapes = open_engine(args)
     inputs = example_inputs(engine, shapes=shapes)

@@ -24,10 +24,7 @@ def onnxruntime(model: str, threads: int) -> tuple[str, Callable[[Mapping[str, A
         raise InputError("ONNX Runtime is not installed", hint="pip install 'ircc[peers]'") from None
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    try:
-        session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common class
-        raise InputError(f"ONNX Runtime cannot load {model}: {' '.join(str(error).split())[:200]}") from None
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return f"ONNX Runtime {runtime.__version__}", lambda x: dict(zip(names, session.run(names, dict(x)), strict=True))
 
@@ -38,11 +35,14 @@ PEERS = {"onnxruntime": onnxruntime}
 def compare(engine: Engine, peer: str, model: str, arrays: Mapping[str, Any], rounds: int) -> dict[str, Any]:
     """Both, in turns: medians of seconds, how many times faster the engine is (with quartiles over the rounds), and the
     largest difference of a float output, relative to its largest element (None without one)."""
-    name, theirs = PEERS[peer](model, engine.threads)
+    found = engine.run(dict(arrays))
     try:
-        found, expected = engine.run(dict(arrays)), theirs(arrays)
-    except Exception as error:
-        raise InputError(f"{name} cannot run {model}: {' '.join(str(error).split())[:200]}") from None
+        name, theirs = PEERS[peer](model, engine.threads)
+        expected = theirs(arrays)
+    except InputError:
+        raise
+    except Exception as error:  # a peer's errors have no common class
+        raise InputError(f"{peer} cannot run {model}: {' '.join(str(error).split())[:200]}") from None
     ours: list[list[float]] = []
     others: list[list[float]] = []
     for _ in range(rounds):

@@ -319,8 +319,10 @@ def rewrite(layer: Layer, plan: Plan) -> None:
     place = op.parent
     assert place is not None
 
-    def put(new: Any) -> SSAValue:
+    def put(new: Any, nominal: Expr | None = None) -> SSAValue:
         set_nodes(new, nodes_of(op))
+        if nominal is not None:
+            new.attributes["nominal"] = ExprAttr(nominal)
         place.insert_op_before(new, op)
         return new.results[0]
 
@@ -360,14 +362,12 @@ def rewrite(layer: Layer, plan: Plan) -> None:
         made = square(output_transform, [b.read(y, *at, Expr.const(k), tile, o) for k in range(n * n)], points)
         return [layer.result(b, x, pixel(where, *divmod(k, m)), o, outside) for k, x in enumerate(made)]
 
-    v = put(update(empty([*blocks, *element(count, pitch), channels]), [*blocks, tiles, channels], [ONE], into))
+    v = put(update(empty([*blocks, *element(count, pitch), channels]), [*blocks, tiles, channels], [ONE], into), ZERO)
     weights = weight_transform(layer.weights, points)
     u = put(Constant(Weight.of(weights), TensorType.of(weights.shape, f32)))
-    y = put(compute([*blocks, count, tiles, results], product_of, f32, reduce=[channels], combine="add"))
+    y = put(compute([*blocks, count, tiles, results], product_of, f32, reduce=[channels], combine="add"), flops(op))
     outer = [*blocks, tiles] if block else grid
-    new = put(update(empty(sizes[: op.rank]), [*outer, results], [ONE], out_of))
-    for step, nominal in ((v, ZERO), (y, flops(op)), (new, ZERO)):
-        step.owner.attributes["nominal"] = ExprAttr(nominal)  # pyright: ignore[reportAttributeAccessIssue]
+    new = put(update(empty(sizes[: op.rank]), [*outer, results], [ONE], out_of), ZERO)
     new.name_hint = op.result.name_hint
     op.result.replace_all_uses_with(new)
     op.detach()

@@ -26,7 +26,7 @@ def traffic(kernel: Kernel) -> Expr:
         if found:
             size, element = uses[0].type.bytes, uses[0].type.dtype.itemsize
             touched = None if None in found else sum((n for n in found if n is not None), Expr.const(0)) * element
-            total = total + (size if touched is None else smaller(size, touched))
+            total = total + (size if touched is None else minimum(size, touched))
     return total
 
 
@@ -50,8 +50,3 @@ def loops_of(values: Sequence[SSAValue]) -> list[For]:
         elif isinstance(loop := value.owner.parent_op(), For):
             found.append(loop)
     return found
-
-
-def smaller(a: Expr, b: Expr) -> Expr:
-    """The smaller one of two counts."""
-    return a if (b - a).nonnegative() else b if (a - b).nonnegative() else minimum(a, b)

@@ -23,10 +23,6 @@ def model(operator: str, shapes: list[list[Any]], constants: dict[str, Any] | No
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
 
 
-def weights(*shape: int) -> Any:
-    return np.ones(shape, np.float32)
-
-
 # the model, its floating-point operations, and the bytes that it has to touch
 CASES: dict[str, tuple[bytes, int, int]] = {
     "a product of matrices": (
