@@ -89,6 +89,14 @@ def ints(node: NodeProto, name: str) -> list[int]:
     return next((list(a.ints) for a in node.attribute if a.name == name), [])
 
 
+def mixes_pads(node: NodeProto) -> bool:
+    """Whether the reference of MaxPool, where windows neither step nor have holes, reads other pads than ONNX's: it
+    wants begin and end of one axis after another, and on others than two axes takes the begins for their sums."""
+    pads = ints(node, "pads")
+    steps = any(n != 1 for n in (*ints(node, "strides"), *ints(node, "dilations")))
+    return any(pads) and not steps and (len(pads) != 4 or pads[1] != pads[2])
+
+
 def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
     """What the reference has wrong about a node of ai.onnx on these arrays, so that only ONNX Runtime is asked."""
     x = given[0] if given else np.zeros(0)
@@ -115,6 +123,8 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "without a condition it does nothing, and it joins what is scanned instead of stacking it"
         case "MaxPool" if any(k < s for k, s in zip(ints(node, "kernel_shape"), ints(node, "strides"), strict=False)):
             return "padding to the same size, it takes off what strides step over"
+        case "MaxPool" if mixes_pads(node):
+            return "where no window steps, it has its pads in another order, and off two dimensions none at their end"
         case "Softmax" | "LogSoftmax" | "Hardmax" if opset < 13:
             return "it knows only the axis of later versions"
         case "BatchNormalization" if opset < 14:

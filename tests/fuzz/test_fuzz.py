@@ -16,13 +16,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from ircc.testing.fuzz import evaluate, generate, judge, reduce
 from ircc.testing.fuzz.draw import DTYPES
 from ircc.testing.fuzz.evaluate import Tracks, Verdict, agree
 from ircc.testing.fuzz.generate import NEWEST, OPSETS, name_of, schemas
-from ircc.testing.fuzz.operators import DEAR, EXCLUDED, FLOATS, WITHIN
+from ircc.testing.fuzz.operators import DEAR, EXCLUDED, FLOATS, WITHIN, misread
 from ircc.testing.fuzz.pack import judge_all, renamed
 from ircc.testing.fuzz.peers import by_onnxruntime, finish, graphs, info, reads, run_node
 from ircc.testing.fuzz.recipes import RECIPES
@@ -280,3 +281,26 @@ def test_what_the_reference_has_wrong_comes_from_onnxruntime() -> None:
     """Before opset 13 Softmax is over all axes from its axis on."""
     (found,) = run_node(node("Softmax", ["x"], axis=1), {"x": np.zeros((1, 2, 4), np.float32)}, 11)
     assert np.allclose(found, 1 / 8)
+
+
+@pytest.mark.parametrize(
+    ("pads", "other", "right"),
+    [([0, 1], {}, False), ([0, 0], {}, True), ([0, 1], {"strides": [2]}, True), ([1, 1, 1, 1], {}, True),
+     ([0, 1, 1, 0], {}, True), ([1, 1, 0, 0], {}, False), ([0, 0, 1, 0, 0, 0], {}, False)],
+)  # fmt: skip
+def test_pads_that_the_reference_reads_otherwise_are_known(pads: list[int], other: dict[str, Any], right: bool) -> None:
+    """By the reference itself, beside ONNX Runtime, so that a line about what is mended there is seen."""
+    rank = len(pads) // 2
+    x = np.random.default_rng(0).normal(size=(1, 2, *(3 + k for k in range(rank)))).astype(np.float32)
+    pool = node("MaxPool", ["x"], kernel_shape=[2] * rank, pads=pads, **other)
+    model = finish([pool], [info("x", x)], [], ["y"], {"y": x}, 21)
+    peer = by_onnxruntime(model, {"x": x})
+    assert peer is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            (found,) = ReferenceEvaluator(model).run(None, {"x": x})
+        except (ValueError, IndexError):  # a window without elements, or without a place in the result
+            found = np.zeros(0)
+    assert np.array_equal(found, peer["y"]) == right
+    assert bool(misread(pool, [x], 21)) == (not right)
