@@ -8,6 +8,7 @@ from ..nest import Nest, Read
 from ..strategy import Case, Choice, Choices, Strategy, reordered, sizes
 from ..tile import ENOUGH
 
+ROOM = 4  # the part of the L2 cache that a chunk may fill: one in so many
 WIDEST = 16  # lanes of the vectors that are turned: a block of them is kept in registers
 
 
@@ -37,7 +38,8 @@ class Transposition(Strategy):
         first = shared(nest, outside, u, inside, block) if case.worth_sharing else None
         if first in inside:
             size = next(d.size for d in nest.dims if d.label == first)
-            lines.append(f"block {first} {ENOUGH if size is None else -(-size // ENOUGH)} -> {first}b {first}")
+            rows = ENOUGH if size is None else at_once(case, size)
+            lines.append(f"block {first} {rows} -> {first}b {first}")
             current.insert(current.index(first), f"{first}b")
             first = f"{first}b"
         if first is not None:
@@ -57,6 +59,14 @@ class Transposition(Strategy):
         if first is not None:
             lines.append(f"parallel {first}")
         return lines
+
+
+def at_once(case: Case, size: int) -> int:
+    """Iterations of a loop that are one chunk: few enough for all threads to have some. What they read stays in the L2
+    cache, so that the kernel which writes it may run chunk by chunk with this one."""
+    most, each = -(-size // ENOUGH), case.nest.store.bytes.constant
+    fitting = most if not each else max(1, case.target.l2 // ROOM * size // each)
+    return most if most <= fitting else next(n for n in range(fitting, 0, -1) if size % n == 0 or 2 * n <= fitting)
 
 
 def in_rows(access: Read, lane: int, across: int, block: int) -> bool:

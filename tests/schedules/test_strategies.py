@@ -227,6 +227,13 @@ def test_a_chunk_has_several_panels_where_few_rows_use_them() -> None:
     assert "-> i1b i1" not in (strategy.schedule(case_of(matmul(16, 240, 20))) or "")  # five panels
 
 
+@pytest.mark.parametrize(("n", "line"), [(56, "block i1 7 -> i1b i1"), (112, "block i1 8 -> i1b i1")])
+def test_a_chunk_of_what_is_turned_stays_in_a_cache(n: int, line: str) -> None:
+    drawn = program([t(n, n, 64)], lambda x: compute([64, n, n], lambda b, c, i, j: b.read(x, i, j, c), f32))
+    found = select(case_of(drawn))
+    assert found is not None and found[0].name == "transposition" and line in found[1]
+
+
 def test_an_illegal_choice_is_refused() -> None:
     with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
         find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)
