@@ -11,12 +11,11 @@ from xdsl.ir import Block, Operation, SSAValue
 from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Store, root_of
 from ..dialects.loop.host import host_ops
 from ..dialects.loop.ops import loops_around
-from ..ir.expr import Expr, ceildiv
+from ..ir.expr import Expr
 from ..ir.operands import walk
 from ..ir.passes import Pass
-from ..ir.types import BufferType, ExprAttr
-
-ALIGNMENT = 64  # bytes: one cache line, one widest vector
+from ..ir.types import ExprAttr
+from ._placement import placed
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,9 @@ class PlanMemory(Pass):
     """Assign byte offsets to `loop.alloc`s: two buffers share memory when they are not needed at the same time.
 
     A kernel that reads a buffer for the last time, and every element before its result has one there, writes its result
-    there (`in-place=false` forbids it). Constant sizes are placed greedily, the largest first, each at the lowest
-    offset that is free while it lives; symbolic ones share places of a size that is provably enough. Buffers whose
-    sizes come from data get a slot: memory that grows while the program runs, and stays for the next run.
+    there (`in-place=false` forbids it). Offsets are numbers where all sizes are; else expressions, such that buffers
+    never overlap whatever the sizes are, and little is lost between them (`_placement.py`). Buffers whose sizes come
+    from data get a slot: memory that grows while the program runs, and stays for the next run.
     """
 
     name = "plan-memory"
@@ -174,8 +173,6 @@ def _apart(a: Load | Store, b: Load | Store, shared: Sequence[For], later: For |
 
 # ---- placement
 
-STRETCH = 64  # positions of the program whose buffers are kept together
-
 
 def place(program: Program, reuse: bool = True) -> None:
     """Set the offset of every alloc; without `reuse` no two share memory."""
@@ -193,9 +190,9 @@ def place(program: Program, reuse: bool = True) -> None:
     }
     _place_growing(growing)
     life = {op: span for op, span in life.items() if op not in growing}
-    static = {a: _size(a.type) for a in life if a.type.bytes.constant is not None}
-    end = _place_static({a: s.constant or 0 for a, s in static.items()}, life)
-    total = _place_symbolic({a: _size(a.type) for a in life if a not in static}, life, end)
+    offsets, total = placed([op.type.bytes for op in life], list(life.values()))
+    for op, offset in zip(life, offsets, strict=True):
+        op.properties["offset"] = ExprAttr(offset)
     program.attributes[ARENA] = ExprAttr(total)
     for op in owner.values():
         if op.buffer not in lives.of:  # never used
@@ -210,52 +207,3 @@ def _place_growing(life: dict[Alloc, tuple[int, int]]) -> None:
         slot = next((i for i, until in enumerate(busy) if until < first), len(busy))
         busy[slot : slot + 1] = [last]
         alloc.properties["slot"] = IntAttr(slot)
-
-
-def _size(type_: BufferType) -> Expr:
-    return ceildiv(type_.bytes, ALIGNMENT) * ALIGNMENT
-
-
-def _place_static(sizes: dict[Alloc, int], life: dict[Alloc, tuple[int, int]]) -> int:
-    """Greedy by size: the largest first, each at the lowest free offset. Returns the bytes used."""
-    end = 0
-    placed: dict[int, list[tuple[int, int, Alloc]]] = {}  # by stretch of time: only neighbours are compared
-    for alloc in sorted(sizes, key=lambda a: (-sizes[a], life[a])):
-        first, last = life[alloc]
-        stretches = range(first // STRETCH, last // STRETCH + 1)
-        near = {other: (start, stop) for s in stretches for start, stop, other in placed.get(s, ())}
-        offset = 0
-        for start, stop in sorted(p for other, p in near.items() if life[other][0] <= last and life[other][1] >= first):
-            if start - offset >= sizes[alloc]:
-                break
-            offset = max(offset, stop)
-        for s in stretches:
-            placed.setdefault(s, []).append((offset, offset + sizes[alloc], alloc))
-        end = max(end, offset + sizes[alloc])
-        alloc.properties["offset"] = ExprAttr(Expr.const(offset))
-    return end
-
-
-def _place_symbolic(sizes: dict[Alloc, Expr], life: dict[Alloc, tuple[int, int]], start: int) -> Expr:
-    """In program order, each into a free slot that is provably large enough (an exact one first), or a new one.
-
-    Returns the bytes used."""
-    slots: list[tuple[Expr, int]] = []  # size, and when it is free again
-    chosen: dict[Alloc, int] = {}
-    for alloc in sorted(sizes, key=lambda a: life[a]):
-        first, last = life[alloc]
-        fits = [i for i, (size, busy) in enumerate(slots) if busy < first and (size - sizes[alloc]).nonnegative()]
-        exact = [i for i in fits if slots[i][0] == sizes[alloc]]
-        if fits:
-            index = (exact or fits)[0]
-            slots[index] = (slots[index][0], last)
-        else:
-            index = len(slots)
-            slots.append((sizes[alloc], last))
-        chosen[alloc] = index
-    offsets = [Expr.const(start)]
-    for size, _ in slots:
-        offsets.append(offsets[-1] + size)
-    for alloc, index in chosen.items():
-        alloc.properties["offset"] = ExprAttr(offsets[index])
-    return offsets[-1]

@@ -85,7 +85,7 @@ builtin.module {
 }
 // -----
 // passes: tensor-to-loop,plan-memory{in-place=false}
-// Symbolic sizes share slots of the same size; without updates in place every value has its own while it lives.
+// Buffers of symbolic sizes share places; without updates in place every value has its own while it lives.
 builtin.module {
   func.func @main(%x : !graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32> {
     %a = tensor.compute [%i : N, %j : 4] : !graph.tensor<[N, 4], f32> {
@@ -140,7 +140,7 @@ builtin.module {
       }
     }
   }
-  loop.program @main(%input "input_0" : !loop.buffer<[N, 4], f32>, %output "output_0" : !loop.buffer<[N, 4], f32>) outputs 1 attributes {arena = #ir.expr<128 * ((16 * N + 63) floordiv 64)>} {
+  loop.program @main(%input "input_0" : !loop.buffer<[N, 4], f32>, %output "output_0" : !loop.buffer<[N, 4], f32>) outputs 1 attributes {arena = #ir.expr<64 * ((16 * N + 31) floordiv 32) + 64>} {
     %t1 = loop.alloc "t1" at 0 : !loop.buffer<[N, 4], f32>
     loop.call @map(%input, %t1) sizes [N]
     %t2 = loop.alloc "t2" at 64 * ((16 * N + 63) floordiv 64) : !loop.buffer<[N, 4], f32>
@@ -229,7 +229,7 @@ builtin.module {
       loop.store %4, %1[%3]
     }
   }
-  loop.program @main(%0 "x" : !loop.buffer<[N], f32>, %1 "y" : !loop.buffer<[N], f32>) outputs 1 attributes {arena = #ir.expr<128 * ((4 * N + 63) floordiv 64)>} {
+  loop.program @main(%0 "x" : !loop.buffer<[N], f32>, %1 "y" : !loop.buffer<[N], f32>) outputs 1 attributes {arena = #ir.expr<64 * ((4 * N + 31) floordiv 32) + 64>} {
     %a = loop.alloc "a" at 0 : !loop.buffer<[N], f32>
     loop.call @split(%0, %a) sizes [N]
     loop.call @split(%a, %a) sizes [N]
