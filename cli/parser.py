@@ -69,6 +69,7 @@ examples:
   ircc bench model.onnx --threads 1
   ircc bench model.onnx --threads 1 --against onnxruntime
   ircc bench model.engine --shape x=8x3x224x224 --json
+  ircc bench model.onnx --html roofline.html                 open it in a browser
 
 The limit of a kernel is the least time that its arithmetic takes at the peak of multiply-adds, or its data at the
 bandwidth of the smallest cache that holds it: 100 % is as fast as this machine can."""
@@ -167,6 +168,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 def _bench(parser: argparse.ArgumentParser) -> None:
     _model(parser, "an engine, an ONNX file, or textual IR")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--html", metavar="FILE", help="write a page with the roofline plot and the table")
     parser.add_argument("--rounds", type=_positive, default=10, metavar="N", help="medians over so many (default: 10)")
     parser.add_argument(
         "--against", choices=["onnxruntime"], help="run MODEL, an ONNX file, with this one too, in turns, and compare"

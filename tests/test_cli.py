@@ -332,8 +332,11 @@ def test_bench(run: Run) -> None:
     assert found["threads"] == 1 and found["seconds"] > 0 and found["peak_percent"] >= 0
     assert {"name", "nodes", "strategy", "seconds", "peak_percent"} <= found["kernels"][0].keys()
     assert {node for kernel in found["kernels"] for node in kernel["nodes"]} >= {"Sub_0", "Relu_3"}
-    status, out, _ = run("bench", "small.onnx", "--rounds", "1", "--shape", "N=8")
+    times = [kernel["seconds"] for kernel in found["kernels"]]
+    assert times == sorted(times, reverse=True)
+    status, out, _ = run("bench", "small.onnx", "--rounds", "1", "--shape", "N=8", "--html", "small.html")
     assert status == 0 and "of limit" in out
+    assert "<svg" in Path("small.html").read_text()
 
 
 def test_bench_against_a_peer(run: Run) -> None:
