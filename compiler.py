@@ -87,6 +87,7 @@ TENSOR = """
 LOOP = """
     winograd,
     tensor-to-loop,
+    elide-copies,
     expand-math,
     select-schedules,
     apply-schedules,

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from io import StringIO
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
-from xdsl.printer import Printer
 
 from ..dialects import loop, tensor
 from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
 from ..ir.expr import ONE, Expr
-from ..ir.nodes import nodes_of, set_nodes
+from ..ir.nodes import nodes_of
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
 from ._computes import flops, limits_of, positive, within
 from ._control_to_loop import HostBuilder, Kernels, buffer_of
+from ._kernels import KernelTable
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class TensorToLoop(Pass):
         if not functions:
             return False
         main = main_function(module)
-        lowering = _Lowering(module)
+        lowering = _Lowering(KernelTable(module))
         program = lowering.program(main)
-        lowering.name_nodes()
+        lowering.table.name_nodes()
         for function in functions:
             function.detach()
             function.erase()
@@ -55,10 +54,7 @@ class TensorToLoop(Pass):
 
 @dataclass
 class _Lowering(Kernels):
-    module: ModuleOp
-    kernels: dict[str, loop.Kernel] = field(default_factory=dict[str, loop.Kernel])
-    names: set[str] = field(default_factory=set[str])
-    nodes: dict[loop.Kernel, dict[str, None]] = field(default_factory=dict[loop.Kernel, dict[str, None]])
+    table: KernelTable
 
     def program(self, main: FuncOp) -> loop.Program:
         """The host program of a function. Its results are written straight into the output buffers where possible."""
@@ -80,16 +76,11 @@ class _Lowering(Kernels):
         program.attributes |= {k: v for k, v in main.attributes.items() if k != "ircc.checks"}
         return program
 
-    def name_nodes(self) -> None:
-        """Say of every kernel which nodes it computes: at the end, since thousands of calls may share one."""
-        for kernel, nodes in self.nodes.items():
-            set_nodes(kernel, nodes)
-
     def call(self, block: Block, op: tensor.WithBody, env: Mapping[SSAValue, SSAValue]) -> None:
         own = op.body.block.args
         reads = list(dict.fromkeys(r.tensor for r in op.reads if r.tensor not in own))
         new = compute_kernel(op, reads) if isinstance(op, tensor.Compute) else update_kernel(op, reads)
-        kernel = self.kernel(new)
+        kernel = self.table.add(new)
         buffers = [env[t] for t in reads] + [env[op.result]]
         sizes = [Expr.symbol(s) for s in kernel.sizes]
         block.add_op(loop.Call(kernel.sym_name.data, buffers, sizes, nodes_of(op)))
@@ -97,36 +88,9 @@ class _Lowering(Kernels):
     def copy(self, block: Block, source: SSAValue, target: SSAValue) -> None:
         """An output that is an input, a constant or another output."""
         assert isinstance(target.type, BufferType)
-        kernel = self.kernel(copy_kernel(target.type))
+        kernel = self.table.add(copy_kernel(target.type))
         sizes = [Expr.symbol(s) for s in kernel.sizes]
         block.add_op(loop.Call(kernel.sym_name.data, [source, target], sizes))
-
-    def kernel(self, new: loop.Kernel) -> loop.Kernel:
-        """`new`, or the kernel that is already there and equals it but for the name."""
-        nodes = nodes_of(new)
-        set_nodes(new, ())
-        wanted, new.sym_name = new.sym_name, type(new.sym_name)("k")
-        key = _text(new)
-        if (found := self.kernels.get(key)) is not None:
-            self.nodes[found].update(dict.fromkeys(nodes))
-            return found
-        name = base = wanted.data
-        count = 1
-        while name in self.names:
-            count += 1
-            name = f"{base}_{count}"
-        self.names.add(name)
-        new.sym_name = type(new.sym_name)(name)
-        self.nodes[new] = dict.fromkeys(nodes)
-        self.kernels[key] = new
-        self.module.body.block.add_op(new)
-        return new
-
-
-def _text(op: Operation) -> str:
-    stream = StringIO()
-    Printer(stream=stream).print_op(op)
-    return stream.getvalue()
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

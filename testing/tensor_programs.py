@@ -399,19 +399,29 @@ def gathering(p: ProgramBuilder) -> None:
 
 
 def joining(p: ProgramBuilder) -> None:
-    """Two tensors one after the other."""
+    """Two or three tensors one after the other, along any dim."""
     x = p.tensor(lambda t: t.rank > 0)
-    if type_of(x).rank == 0:
+    if (rank := type_of(x).rank) == 0:
         return
-    size, *rest = type_of(x).sizes
-    y = p.alike(type_of(x).sizes, element(x))
-    if type_of(y) != type_of(x):
-        return
+    axis = p.rng.randrange(rank)
 
-    def body(b: Body, i: Expr, *dims: Expr) -> Scalar:
-        return b.read(x, i, *dims, otherwise=b.read(y, i - size, *dims, otherwise=0))
+    def fits(t: TensorType) -> bool:
+        same = t.rank == rank and t.element_type == element(x)
+        return same and all(d == axis or s == n for d, (s, n) in enumerate(zip(t.sizes, type_of(x).sizes, strict=True)))
 
-    p.add(compute([size * 2, *rest], body, element(x)))
+    parts = [x, *(v for v in (p.tensor(fits) for _ in range(p.rng.randint(1, 2))) if fits(type_of(v)))]
+
+    def body(b: Body, *dims: Expr) -> Scalar:
+        found = b.constant(0, element(x))
+        low = sum((type_of(v).sizes[axis] for v in parts), Expr.const(0))
+        for v in reversed(parts):
+            low = low - type_of(v).sizes[axis]
+            found = b.read(v, *dims[:axis], dims[axis] - low, *dims[axis + 1 :], otherwise=found)
+        return found
+
+    long = sum((type_of(v).sizes[axis] for v in parts), Expr.const(0))
+    sizes = type_of(x).sizes
+    p.add(compute([*sizes[:axis], long, *sizes[axis + 1 :]], body, element(x)))
 
 
 def epilogue(p: ProgramBuilder) -> None:
@@ -508,13 +518,18 @@ COMPUTES: tuple[Callable[[ProgramBuilder], None], ...] = (
 
 
 def random_program(
-    rng: random.Random, *, length: tuple[int, int] = (1, 8), exact: bool = False, symbolic: bool = True
+    rng: random.Random,
+    *,
+    length: tuple[int, int] = (1, 8),
+    exact: bool = False,
+    symbolic: bool = True,
+    computes: Sequence[Callable[[ProgramBuilder], None]] = COMPUTES,
 ) -> ModuleOp:
-    """A module with about `length` (least, most) computes in `func.func @main`, chained as it comes."""
+    """A module with about `length` (least, most) of `computes` in `func.func @main`, chained as it comes."""
     elements = tuple(e for e in ELEMENTS if not (exact and e == i32)) if exact else ELEMENTS
     builder = ProgramBuilder(rng, exact=exact, symbolic=symbolic, elements=elements)
     for _ in range(rng.randint(*length)):
-        rng.choice(COMPUTES)(builder)
+        rng.choice(computes)(builder)
     if not builder.values:
         elementwise(builder)
     return builder.module()

@@ -18,8 +18,9 @@ from xdsl.parser import Parser
 from ircc.dialects import context
 from ircc.dialects.graph.data import Constant
 from ircc.dialects.graph.unary import Identity
+from ircc.dialects.reference import evaluate
 from ircc.ir.check_each import difference, relative_bound
-from ircc.ir.evaluator import evaluate, main_function
+from ircc.ir.evaluator import main_function
 from ircc.ir.pipeline import Pipeline
 from ircc.ir.types import TensorType
 from ircc.testing.graph_programs import random_graph, random_inputs

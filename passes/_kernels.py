@@ -1,0 +1,61 @@
+"""The kernels of a module: those that are equal are one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import StringIO
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
+from xdsl.printer import Printer
+
+from ..dialects.loop import Kernel
+from ..ir.nodes import nodes_of, set_nodes
+
+
+@dataclass
+class KernelTable:
+    """Kernels that are added to a module; one that equals another one but for its name and nodes is not added again."""
+
+    module: ModuleOp
+    kernels: dict[str, Kernel] = field(default_factory=dict[str, Kernel])
+    nodes: dict[Kernel, dict[str, None]] = field(default_factory=dict[Kernel, dict[str, None]])
+
+    def __post_init__(self) -> None:
+        self.last = next((op for op in reversed(list(self.module.body.ops)) if isinstance(op, Kernel)), None)
+        self.names = {op.sym_name.data for op in self.module.body.ops if isinstance(op, Kernel)}
+
+    def add(self, new: Kernel) -> Kernel:
+        """`new`, by a name that is free, or the kernel that was added before and equals it."""
+        nodes = nodes_of(new)
+        set_nodes(new, ())
+        base, new.sym_name = new.sym_name.data, StringAttr("k")
+        key = _text(new)
+        if (found := self.kernels.get(key)) is not None:
+            self.nodes[found].update(dict.fromkeys(nodes))
+            return found
+        name, count = base, 1
+        while name in self.names:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        new.sym_name = StringAttr(name)
+        self.nodes[new] = dict.fromkeys(nodes)
+        self.kernels[key] = new
+        if self.last is None:
+            self.module.body.block.add_op(new)
+        else:
+            self.module.body.block.insert_op_after(new, self.last)
+        self.last = new
+        return new
+
+    def name_nodes(self) -> None:
+        """Say of every added kernel which nodes it computes: at the end, since thousands of calls may share one."""
+        for kernel, nodes in self.nodes.items():
+            set_nodes(kernel, nodes)
+
+
+def _text(op: Operation) -> str:
+    stream = StringIO()
+    Printer(stream=stream).print_op(op)
+    return stream.getvalue()
