@@ -20,7 +20,8 @@ class Tile:
     `outer`: the loops around the tile, outermost first: labels of the parallel dims that are more than one, and of
     blocks. `blocks`: (dim, size) of loops that are cut once more before. `unroll`: of the innermost reduction; 0
     unrolls all reductions. `deep`: reductions that stand outside of the rows' loops, so that the part of a panel that
-    the others need stays in a cache; `cut`: so much of the innermost one at a time, the rest of it outside too."""
+    the others need stays in a cache; `cut`: so much of the innermost one at a time, the rest of it outside too.
+    `staged`: buffers of which each panel is copied before the rows use it."""
 
     lanes: int
     vectors: int
@@ -30,6 +31,7 @@ class Tile:
     blocks: tuple[tuple[int, int], ...] = ()
     deep: int = 0
     cut: int = 0
+    staged: tuple[str, ...] = ()
 
 
 def vector_width(case: Case, dim: int) -> int:
@@ -152,6 +154,9 @@ def tile_lines(case: Case, tile: Tile) -> list[str]:
     if lanes > 1:
         lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
         lines.append(f"vectorize {v}l {lanes}")
+    for i, buffer in enumerate(tile.staged):
+        lines.append(f"stage {buffer} at {v} in stack as panel{i}")
+        unrolled += [f"panel{i}.{x}" for x in unrolled if x in (f"{v}t", f"{k[-1]}u")]
     lines.append(f"unroll {' '.join(unrolled)}")
     if nest.reduction:
         lines.append(f"stage {nest.store.buffer} at {tile.outer[-1]} in register as acc")

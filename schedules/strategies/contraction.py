@@ -29,6 +29,7 @@ GROUPS = (1, 2, 4)  # panels that one chunk of work has: who works on one fetche
 SOON = 4  # iterations that a panel is fetched before it is read, where it does not come from the L1 cache
 MANY_ROWS = 2048  # that use a panel: the time in which it comes from memory is a hundredth of the work
 LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
+STAGED = 4  # the part of the L2 cache that a panel may fill which is copied in each run: one in so many
 MOVED_BLOCK = 2  # the part of the L2 cache that a block of the broadcast operand may fill: one in so many
 
 
@@ -142,6 +143,7 @@ class Contraction(Strategy):
             "unroll": Choice(unroll, tuple(sorted({1, 2, 4, 8, unroll}))),
             "block": Choice(block, tuple(sorted({0, 64, 128, 256, block}))),
             "pack": Choice(int(bool(pack)), (0, 1)),
+            "stage": Choice(int(any(self.stages(case, shape, r, vectors) for r in shape.panels)), (0, 1)),
             "panels_outside": Choice(int(self.panels_outside(case, shape, block)), (0, 1)),
             "prefetch": Choice(1, (0, 1)),
             "panels": Choice(self.panels(case, shape, vectors * case.lanes), GROUPS),
@@ -251,6 +253,19 @@ class Contraction(Strategy):
             offset = offset * read.type.sizes[i] + Expr.dim(i)
         return offset * width + column % width
 
+    def stages(self, case: Case, shape: Shape, read: Read, vectors: int) -> bool:
+        """Whether each panel is copied when its turn comes, so that its rows lie one behind the other in a cache: where
+        a buffer comes from elsewhere, its vectors lie as they are needed, and many rows use them."""
+        at = [e for e in read.index if shape.lanes in e.dims]
+        if read.buffer in case.constants or read.guarded or len(at) != 1 or at[0].dims & set(shape.reduction):
+            return False
+        sizes = [case.nest.dims[d].size for d in shape.rows[:1]]
+        depth = product(case.nest.dims[d].extent for d in shape.reduction).constant
+        many = any(size is not None and size >= PACKING_PAYS for size in sizes)
+        if not many or depth is None or not read.contiguous(shape.lanes, alignment(case, shape.lanes)):
+            return False
+        return depth * vectors * case.lanes * case.nest.lane_bytes <= case.target.l2 // STAGED
+
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         shape = shape_of(case)
@@ -264,15 +279,20 @@ class Contraction(Strategy):
         width, group = nest.dims[shape.lanes].size, values["panels"] * wide
         if outer[0] == v and group > wide and width is not None and width % group == 0 and width > group:
             groups, outer = ((shape.lanes, group),), [f"{v}b", *outer]
-        if values["pack"]:
-            for read in {r.buffer: r for r in shape.panels}.values():
+        staged: list[str] = []
+        for read in {r.buffer: r for r in shape.panels}.values():
+            if values["stage"] and self.stages(case, shape, read, values["vectors"]):
+                staged.append(read.buffer)
+            elif values["pack"]:
                 offset = self.packing(case, shape, read, wide)
                 if offset is not None:
                     dims = ", ".join(f"d{i}" for i in range(read.type.rank))
                     lines.append(f"layout {read.buffer} ({dims}) -> {offset}")
         rows = tuple(zip(shape.rows, (values["rows"], values["second"]), strict=False))
         blocks = ((shape.rows[0], values["block"]),) if values["block"] and shape.rows else ()
-        tile = Tile(shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], groups + blocks, *deep)
+        tile = Tile(
+            shape.lanes, values["vectors"], rows, tuple(outer), values["unroll"], groups + blocks, *deep, tuple(staged)
+        )
         return lines + tile_lines(case, tile) + (self.prefetch(case, shape, tile) if values["prefetch"] else [])
 
     def prefetch(self, case: Case, shape: Shape, tile: Tile) -> list[str]:
@@ -283,7 +303,7 @@ class Contraction(Strategy):
         long one. A core that waits for memory computes nothing; beside the arithmetic it costs nothing."""
         nest = case.nest
         reduction = [nest.dims[d].label for d in shape.reduction if d not in singles(nest)]
-        if len(shape.panels) != 1 or not reduction or not tile.unroll:
+        if len(shape.panels) != 1 or not reduction or not tile.unroll or tile.staged:
             return []
         read, v = shape.panels[0], nest.dims[shape.lanes].label
         lines: list[str] = []

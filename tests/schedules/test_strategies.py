@@ -234,6 +234,15 @@ def test_a_chunk_of_what_is_turned_stays_in_a_cache(n: int, line: str) -> None:
     assert found is not None and found[0].name == "transposition" and line in found[1]
 
 
+def test_panels_of_what_changes_are_copied_one_by_one() -> None:
+    drawn, line = matmul(65, 20, 3), "stage in1 at i1 in stack as panel0"
+    found = find_strategy("contraction").schedule(replace(case_of(drawn), constants=frozenset()))
+    assert found is not None and line in found.splitlines()
+    check(drawn, found)
+    few = find_strategy("contraction").schedule(replace(case_of(matmul(60, 20, 3)), constants=frozenset()))
+    assert few is not None and line not in few
+
+
 def test_an_illegal_choice_is_refused() -> None:
     with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
         find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)
