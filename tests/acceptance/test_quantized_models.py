@@ -3,6 +3,14 @@
 Small models are quantised in every format. With IRCC_FULL=1, and IRCC_MODELS the name of a folder that has them, so are
 real ones: convolutions with PRelu, a MobileNet, an encoder. What is printed (`pytest -s`) is how many steps the outputs
 are apart at most.
+
+Results are no more than one step apart: always in eight bits with scales that the file says. Two kinds of file do not
+say so much about their results. Where scales are found at run time, they depend on largest elements, and so each
+element of a tensor on how a mean before it was rounded; and a step of sixteen bits is of the order of what floats round
+on the way. A tie that falls to the other side then moves an element by a step, and what comes after by more: by up to
+hundreds of steps in the MobileNet. For such files of real models the measure is ONNX Runtime itself, on the same file
+with each float result of its nodes moved by one unit in the last place: ircc may be as far from it as it then is from
+itself.
 """
 
 from __future__ import annotations
@@ -100,15 +108,18 @@ DYNAMIC: dict[str, dict[str, Any]] = {
     "dynamic-uint8": {"weight_type": UINT8},
     "dynamic-per-channel": {"weight_type": INT8, "per_channel": True},
 }
-ONCE = ("qdq-int8", "qdq-uint16", "qoperator-uint8")  # formats of the first model only
+ONCE = ("qdq-int8", "qdq-uint16", "qoperator-uint8")  # formats of the first small model only
+UNSTABLE = ("qdq-uint16", *DYNAMIC)  # formats in which rounding may move a result by many steps
+DRAWS = 8  # files whose float results are moved
 
 
 def chosen() -> list[tuple[str, str]]:
     """Models and formats of this run."""
     formats = [*STATIC, *DYNAMIC]
     real = REAL if os.environ.get("IRCC_FULL") and os.environ.get("IRCC_MODELS") else ()
-    first, *others = [*SMALL, *real]
-    return [(first, form) for form in formats] + [(m, form) for m in others for form in formats if form not in ONCE]
+    first, *others = SMALL
+    found = [(model, form) for model in (first, *real) for form in formats]
+    return found + [(model, form) for model in others for form in formats if form not in ONCE]
 
 
 def drawn(source: Source, infos: Mapping[str, int], seed: int) -> dict[str, Array]:
@@ -173,7 +184,8 @@ def runtime(path: Path, feeds: dict[str, Array]) -> dict[str, Array]:
 @pytest.mark.parametrize(("name", "form"), chosen())
 def test_one_step(name: str, form: str, tmp_path: Path) -> None:
     """No output is more than one step away: of the DequantizeLinear that gives it, or of one that would give it in
-    eight bits, where none does."""
+    eight bits, where none does. Formats that are unstable may be off, in real models, by what they are off in ONNX
+    Runtime."""
     source = {**SMALL, **REAL}[name]
     plain, path = prepared(source, tmp_path), tmp_path / "quantised.onnx"
     infos = {info.name: info.type.tensor_type.elem_type for info in onnx.load(plain).graph.input}
@@ -188,12 +200,63 @@ def test_one_step(name: str, form: str, tmp_path: Path) -> None:
     expected = runtime(path, feeds)
     found = ircc.compile(path, threads=1).run(feeds)
     scales = last_scales(model)
+    noise: dict[str, float] = {}
     for output, wanted in expected.items():
         step = scales.get(output, float(np.ptp(wanted)) / 255)
         apart = float(np.abs(found[output].astype(np.float64) - wanted).max()) / step
-        sys.stdout.write(f"{name} {form} {output}: {apart:.4f} steps of {step:.3g}\n")
         assert np.abs(wanted).max() > 5 * step  # the result is more than a few steps
-        assert apart <= 1.001
+        if apart > 1.001 and form in UNSTABLE and name in REAL:
+            noise = noise or spread(model, feeds, tmp_path)
+        most = max(1.001, noise.get(output, 0.0) / step)
+        sys.stdout.write(f"{name} {form} {output}: {apart:.4f} steps of {step:.3g}, at most {most:.4f}\n")
+        assert apart <= most
+
+
+def moved(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    """The model with each float result of its nodes moved by one unit in the last place, up or down."""
+    random = np.random.default_rng(seed)
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    types = {info.name: info.type.tensor_type.elem_type for info in (*inferred.value_info, *inferred.output)}
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    del found.graph.node[:]
+    eps = np.finfo(np.float32).eps
+    for name, factor in (("moved_up", 1 + eps), ("moved_down", 1 - eps)):
+        found.graph.initializer.append(numpy_helper.from_array(np.asarray(factor, np.float32), name))
+    for given in model.graph.node:
+        node = found.graph.node.add()
+        node.CopyFrom(given)
+        for i, output in enumerate(given.output):
+            if output and types[output] == TensorProto.FLOAT:
+                node.output[i] = f"{output}_exact"
+                factor = random.choice(["moved_up", "moved_down"])
+                found.graph.node.append(onnx.helper.make_node("Mul", [node.output[i], factor], [output]))
+    return found
+
+
+def spread(model: onnx.ModelProto, feeds: dict[str, Array], folder: Path) -> dict[str, float]:
+    """How far ONNX Runtime's results are from each other at most, of the model as it is and of it moved."""
+    results: list[dict[str, Array]] = []
+    for form in (model, *(moved(model, seed) for seed in range(DRAWS))):
+        onnx.save(form, folder / "moved.onnx")
+        results.append(runtime(folder / "moved.onnx", feeds))
+    return {name: float(np.ptp([found[name] for found in results], axis=0).max()) for name in results[0]}
+
+
+def test_the_measure_of_unstable_formats(tmp_path: Path) -> None:
+    """Where there is nothing to fall to the other side of a tie, what is moved by a unit is off by units; where there
+    is, a step: 0.5 is one of ties."""
+    x = np.array([0.5, 8.0, 255.0], np.float32)
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+        net (float[3] x) => (float[3] y, float[3] z) <float one = {1.0}, uint8 zero = {0}> {
+            y = Sqrt (x)
+            e = Identity (x)
+            q = QuantizeLinear (e, one, zero)
+            z = DequantizeLinear (q, one, zero)
+        }"""
+    found = spread(onnx.parser.parse_model(text), {"x": x}, tmp_path)
+    assert 0 < found["y"] <= 5 * np.finfo(np.float32).eps * 16
+    assert 1 <= found["z"] < 1.001
 
 
 def last_scales(model: onnx.ModelProto) -> dict[str, float]:
