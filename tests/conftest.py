@@ -3,9 +3,11 @@
 import importlib.util
 import logging
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from xdsl.ir import Operation
@@ -50,6 +52,14 @@ def magika_model() -> Path:
     if spec is None or spec.origin is None:
         pytest.fail("package magika is missing: `make test` installs it (pip install --no-deps magika)")
     return Path(spec.origin).parent / "models/standard_v3_3/model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def own_numbers(request: pytest.FixtureRequest) -> None:
+    """What a test draws from its module's `RNG` depends on its name alone, not on which tests ran before it."""
+    shared = getattr(request.module, "RNG", None)
+    if shared is not None:
+        shared.bit_generator.state = np.random.default_rng(zlib.crc32(request.node.name.encode())).bit_generator.state
 
 
 @pytest.fixture(autouse=True)

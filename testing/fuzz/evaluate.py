@@ -20,7 +20,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from ... import compile as ircc_compile
 from ...errors import Error, NeedsPython, UnsupportedError
 from .draw import Array, is_float
-from .operators import FLOATS, SMOOTH
+from .operators import SMOOTH, narrows
 from .peers import by_onnxruntime, finish, info, reads, run_node
 
 # operators whose results on floats are the same bits in every implementation
@@ -144,7 +144,7 @@ class Tracks:
         found = run_node(node, self.values, opset)
         inputs = [self.values[name] for name in reads(node)]
         wobbly = rounds(node, inputs, found)
-        narrow = node.op_type in FLOATS.split()
+        narrow = narrows(node)
         whole = narrow or node.op_type in TRANSFORMS.split()
         exact = not wobbly and all(name in self.exact for name in reads(node))
         for k, copy in enumerate(self.copies):

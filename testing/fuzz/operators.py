@@ -35,6 +35,11 @@ FLOATS = "Erf FastGelu Gelu GroupNormalization HardSwish LayerNormalization Quic
 SMOOTH = "If Loop Scan"
 
 
+def narrows(node: NodeProto) -> bool:
+    """Whether doubles may be computed with what is only a float: the coefficients of cubic interpolation are, too."""
+    return node.op_type in FLOATS.split() or any(a.s == b"cubic" for a in node.attribute)
+
+
 def open_question(operator: str, operands: Operands, opset: int, attributes: Mapping[str, Any]) -> str:
     """Why no peer is right about this draw: ONNX leaves it open, or its reference has it wrong where ONNX Runtime has
     no kernel; empty for all others."""

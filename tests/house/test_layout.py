@@ -98,6 +98,17 @@ def test_imports_stand_at_the_top() -> None:
     assert not deferred
 
 
+def test_generators_that_tests_share_are_reseeded() -> None:
+    """One that a module of tests keeps is called RNG, so that conftest.py finds it: a test alone sees the same numbers
+    as among all."""
+    kept = re.compile(
+        r"^(\w+)(?: *:[^=]*)? *= *(?:np\.random\.(?:default_rng|RandomState)|random\.Random)\([^)]*\)$", re.M
+    )
+    found = {path: kept.findall(path.read_text()) for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+    assert sum(map(len, found.values())) > 5
+    assert not {path.name: names for path, names in found.items() if names and names != ["RNG"]}
+
+
 def test_every_file_says_what_it_is() -> None:
     silent = [str(path) for path in sources() if not ast.get_docstring(ast.parse((ROOT / path).read_text()))]
     assert not silent, "files without a docstring"

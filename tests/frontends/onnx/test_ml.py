@@ -15,12 +15,6 @@ import ircc
 Array = np.ndarray[Any, Any]
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 RNG = np.random.default_rng(0)
-FIRST = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers_in_any_order_of_tests() -> None:
-    RNG.bit_generator.state = FIRST
 
 
 def model_of(
