@@ -21,6 +21,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from ..dialects import context
 from ..errors import IRError
+from ..ir.verify import verify
 from ..ir.weights import Content, Weight, inline_weights, keep, provide
 from .onnx import read_weight
 
@@ -64,7 +65,7 @@ def read_text(text: str, *, name: str = "-", folder: Path | None = None) -> Modu
     for content in contents(module):
         provide(content, lambda file, weight: _read(file, weight, folder))
     try:
-        module.verify()
+        verify(module)
     except VerifyException as error:
         raise IRError(f"{name} is not valid IR: {error}") from error
     return module

@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ..errors import PassError
 from .pipeline import Instrument, Step
+from .verify import verify
 
 
 @dataclass
@@ -22,13 +23,13 @@ class VerifyEach(Instrument):
 
     def begin(self, module: ModuleOp) -> None:
         try:
-            module.verify()
+            verify(module)
         except VerifyException as error:
             raise PassError(f"the module is invalid before the first pass: {error}") from error
 
     def after(self, step: Step) -> None:
         try:
-            step.module.verify()
+            verify(step.module)
         except VerifyException as error:
             raise PassError(f"{step} broke the module: {error}") from error
 

@@ -10,8 +10,10 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, FunctionType, ModuleOp, f32
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.parser import Parser
+from xdsl.utils.exceptions import VerifyException
 
 from ircc.dialects import context
+from ircc.dialects.loop import For, Kernel
 from ircc.dialects.tensor.builder import compute
 from ircc.errors import PassError
 from ircc.ir.check_each import CheckEach, array_difference, seed_of
@@ -20,6 +22,8 @@ from ircc.ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
 from ircc.ir.passes import Pass, find_pass, pass_names
 from ircc.ir.pipeline import Pipeline, text_of
 from ircc.ir.types import TensorType
+from ircc.ir.verify import verify
+from ircc.passes.tensor_to_loop import TensorToLoop
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,43 @@ def test_unknown_pass_names_the_near_ones() -> None:
 def test_bad_text_is_a_pass_error(text: str) -> None:
     with pytest.raises(PassError):
         Pipeline.parse(text)
+
+
+@dataclass(frozen=True)
+class Escape(Pass):
+    """Uses the index of a loop after it: each operation by itself is as its definition says."""
+
+    name = "escape"
+
+    def run(self, module: ModuleOp) -> bool:
+        kernel = next(op for op in module.walk() if isinstance(op, Kernel))
+        last = kernel.body.block.last_op
+        assert last is not None
+        index = next(op for op in module.walk() if isinstance(op, For)).body.block.args[0]
+        kernel.body.block.insert_op_before(arith.AddiOp(index, index), last)
+        return True
+
+
+def test_verify_each_sees_an_index_out_of_its_loop() -> None:
+    module = program()
+    TensorToLoop().run(module)
+    with pytest.raises(PassError, match=r"escape.*arith.addi uses %\w+, an argument of loop.for, out of its scope"):
+        Pipeline((Options(), Escape())).run(module, instruments=[VerifyEach()])
+    module.verify()  # which does not see it
+
+
+def test_scopes() -> None:
+    """A value is used after it is made, and not before."""
+    one = arith.ConstantOp(FloatAttr(1.0, f32))
+    two = arith.AddfOp(one, one)
+    main = FuncOp("main", ([], []))
+    module = ModuleOp([main])
+    main.body.block.add_ops([two, one, ReturnOp()])
+    with pytest.raises(VerifyException, match=r"arith.addf uses a result of arith.constant, out of its scope"):
+        verify(module)
+    one.detach()
+    main.body.block.insert_op_before(one, two)
+    verify(module)
 
 
 def test_verify_each_names_the_guilty_pass() -> None:

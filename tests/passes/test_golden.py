@@ -20,6 +20,7 @@ from ircc.dialects import context
 from ircc.dialects.reference import evaluate, inputs_of
 from ircc.ir.check_each import difference, draw_inputs, relative_bound
 from ircc.ir.pipeline import Pipeline
+from ircc.ir.verify import verify
 
 HERE = Path(__file__).parent
 CASE, EXPECTED = "// -----\n", "// =====\n"
@@ -32,7 +33,7 @@ CASES = [
 
 def read(text: str, path: Path) -> ModuleOp:
     module = Parser(context(), text, str(path)).parse_module()
-    module.verify()
+    verify(module)
     return module
 
 
@@ -52,7 +53,7 @@ def test_golden(path: Path, number: int, bless: bool) -> None:
     module = read(given, path)
     original = module.clone()
     pipeline.run(module)
-    module.verify()
+    verify(module)
     assert str(read(str(module), path)) == str(module)
     if path.stem.replace("_", "-") in found[1]:
         assert values_agree(original, module) is None

@@ -13,6 +13,7 @@ from xdsl.parser import Parser
 from ircc.dialects import context
 from ircc.dialects.loop.evaluate import evaluate_program
 from ircc.ir.target import PRESETS
+from ircc.ir.verify import verify
 from ircc.passes.apply_schedules import ApplySchedules
 from ircc.passes.select_schedules import SelectSchedules
 from ircc.schedules.analysis import is_parallel
@@ -63,7 +64,7 @@ def test_chosen_schedules_keep_the_meaning(name: str, drawn: Drawn) -> None:
     PRESETS[name].attach(module)
     assert SelectSchedules().run(module)
     assert ApplySchedules().run(module)
-    module.verify()
+    verify(module)
     found = evaluate_program(module, inputs)
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
