@@ -390,17 +390,17 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
     "fuse i2",
     "fuse i3",
     "split i3 16 -> i3 i3t",
-    "sink i2 past i3",
     "split i2 4|rest -> i2 i2t",
+    "sink i2t past i3",
     "split i1 2 -> i1 i1t",
-    "sink i1t past i3 i2 i2t",
+    "sink i1t past i2 i3 i2t",
     "sink i3t past k0 k1",
     "sink i1t past k0 k1",
     "sink i2t past k0 k1",
     "split i3t 16|rest -> i3t i3l",
     "vectorize i3l 16",
     "unroll i2t i1t i3t k0 k1",
-    "stage out at i2 in register as acc",
+    "stage out at i3 in register as acc",
     "parallel i1"
   ] attributes {flops = #ir.expr<24192>} {
     loop.for "i0" %0 = 0 to 1 parallel {
