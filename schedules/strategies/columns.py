@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..nest import Nest
 from ..strategy import Case, Choice, Choices, Strategy, sizes
 from ..tile import ENOUGH, alignment, begin, columns, singles, vector_width
 
@@ -52,7 +51,7 @@ class Columns(Strategy):
         lanes = vector_width(case, lane)
         lines = begin(nest)
         outer = [nest.dims[d].label for d in around]
-        if pieces(nest, around, width):
+        if pieces(case, around, width):
             lines.append(f"block {v} {PIECE} -> {v}b {v}")
             outer.append(f"{v}b")
             width = PIECE if width is not None and width % PIECE == 0 else None
@@ -72,7 +71,11 @@ class Columns(Strategy):
         return lines
 
 
-def pieces(nest: Nest, around: Sequence[int], width: int | None) -> bool:
-    """Whether rows are cut, so that there are chunks enough."""
-    first = nest.dims[around[0]].size if around else 1
-    return first is not None and first < ENOUGH and (width is None or width > PIECE)
+def pieces(case: Case, around: Sequence[int], width: int | None) -> bool:
+    """Whether rows are cut: so that there are chunks enough, where nothing is around them, or so that what is added to
+    stays in the L1 cache. Else the longer what is read in one go, the better: each row begins anew."""
+    dims = case.nest.dims
+    if not around:
+        return width is None or width > PIECE
+    few = (size := dims[around[0]].size) is not None and size < ENOUGH
+    return few and (width is None or width * case.nest.lane_bytes > case.target.l1 // 2)
