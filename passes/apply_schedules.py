@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
-from ..dialects.loop import Alloc, Call, Constant, Kernel
+from ..dialects.loop import Alloc, Call, Constant, Kernel, View
 from ..errors import PassError, ScheduleError
-from ..ir.expr import Expr
+from ..ir.expr import Expr, product
 from ..ir.nodes import nodes_of
 from ..ir.operands import walk
 from ..ir.passes import Pass
@@ -98,6 +98,12 @@ class _Packing:
             wanted = expected(arg, values)
             if given.type == wanted:
                 continue
+            if same_memory(given.type, wanted):
+                view = View(given, 0, wanted)
+                assert call.parent is not None
+                call.parent.insert_op_before(view, call)
+                call.operands = [view.buffer if i == position else v for i, v in enumerate(call.operands)]
+                continue
             if arg in written:
                 raise PassError(
                     f"kernel {call.callee} writes {kernel.arg_names[position]!r} in another layout than its users read"
@@ -152,6 +158,13 @@ class _Packing:
 
     def kernel(self, name: str) -> Kernel:
         return next(op for op in self.module.body.ops if isinstance(op, Kernel) and op.sym_name.data == name)
+
+
+def same_memory(given: Attribute, wanted: BufferType) -> bool:
+    """Whether two row-major buffers have as many elements of one type: each may be seen as the other."""
+    assert isinstance(given, BufferType)
+    plain = not any(isinstance(t.layout, ExprAttr) for t in (given, wanted))
+    return plain and given.element_type == wanted.element_type and product(given.sizes) == product(wanted.sizes)
 
 
 def window(kernel: Kernel, arg: SSAValue) -> Window:

@@ -8,22 +8,27 @@ Readers are looked at after what they read: permutations wander down the program
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation
 
 from ..dialects.tensor import Compute, Constant, Read
-from ..ir.expr import ONE, Expr
+from ..ir.expr import ONE, Expr, product
 from ..ir.passes import Pass
-from ._computes import computes_in, is_contraction, own_indices, rebuilt
+from ._computes import computes_in, formula_of, is_contraction, own_indices, rebuilt, single_use
 
 
 @dataclass(frozen=True)
 class PropagateLayouts(Pass):
     """Where most full reads of a compute have the parallel dims in another order than the result, compute in that
     order, and let readers name its dims so. Only where computes read the result: an output has to be moved anyway.
-    Products of matrices choose their own order."""
+
+    Products of matrices choose their own order. But one of which an output is the result in another order is computed
+    in that order where a factor lies so too, and rows are no shorter: a convolution 1 × 1 between a model's borders is
+    W · X for each image as it is, and nothing is turned around."""
 
     name = "propagate-layouts"
 
@@ -33,7 +38,7 @@ class PropagateLayouts(Pass):
 
 def propagate(op: Compute) -> bool:
     """Reorder one compute if that makes its reads plain. True if it did."""
-    order = better_order(op)
+    order = border_order(op) or better_order(op)
     if order is None or not all(any_order(u.operation) for u in op.result.uses):
         return False
     rank, place = op.rank, op.parent
@@ -84,6 +89,40 @@ def better_order(op: Compute) -> list[int] | None:
     plain = tuple(range(op.rank))
     best = max(votes, key=lambda order: (votes[order], order == plain, order))
     return list(best) if votes[best] > votes[plain] else None
+
+
+def border_order(op: Compute) -> list[int] | None:
+    """The order of the parallel dims in which a product of matrices goes out, if it lies in another one now, one factor
+    has its elements side by side in that order and not in this one, and the dims that they lie in are no shorter; None
+    for any other."""
+    if not orders_itself(op) or not single_use(op.result):
+        return None
+    read = next(iter(op.result.uses)).operation
+    reader = read.parent_op()
+    if not isinstance(read, Read) or not isinstance(reader, Compute) or not formula_of(reader).movement:
+        return None
+    goes_out = all(isinstance(use.operation, ReturnOp) for use in reader.result.uses)
+    found = order_of(read, reader)
+    if not goes_out or found is None or op.rank != reader.rank:
+        return None
+    order = sorted(range(op.rank), key=found.__getitem__)
+    long = [d for d in range(op.rank) if op.sizes[d] != ONE]
+    inner = next((d for d in reversed(order) if d in long), None)
+    if inner is None or inner == long[-1]:
+        return None
+    rows = product(op.sizes[d] for d in tail(order, long))
+    lying = [at for r in op.body.block.ops if isinstance(r, Read) and (at := own_indices(r, op))]
+    beside = any(at[-1] == Expr.dim(inner) and not any(inner in e.dims for e in at[:-1]) for at in lying)
+    return order if beside and (rows - op.sizes[long[-1]]).nonnegative() else None
+
+
+def tail(order: Sequence[int], long: Sequence[int]) -> list[int]:
+    """The last dims of an order that follow one another, as they are numbered."""
+    last = [d for d in order if d in long]
+    count = 1
+    while count < len(last) and long.index(last[-count - 1]) + 1 == long.index(last[-count]):
+        count += 1
+    return last[-count:]
 
 
 def order_of(read: Read, op: Compute) -> tuple[int, ...] | None:

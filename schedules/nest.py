@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xdsl.dialects import arith, math
@@ -197,6 +197,60 @@ def nest_of(kernel: Kernel) -> Nest | None:
     arithmetic = sum(_is_arithmetic(op) for op in body.ops)
     first, *more = stores
     return Nest(kernel, dims, tuple(reads), tuple(finish), first, len(tops), arithmetic, functions, tuple(more))
+
+
+def collapsed(nest: Nest) -> tuple[Nest, list[str]]:
+    """The nest with its innermost parallel dims as one, as far as all that names them is read and written in that
+    order, and the lines that make it so."""
+    lines: list[str] = []
+    while (shorter := _collapsed(nest)) is not None:
+        a, b = nest.parallel[-2:]
+        lines.append(f"collapse {nest.dims[a].label} {nest.dims[b].label}")
+        nest = shorter
+    return nest, lines
+
+
+def _collapsed(nest: Nest) -> Nest | None:
+    """The nest with its two innermost parallel dims as one."""
+    if len(nest.parallel) < 2 or nest.ordered or nest.more_stores:
+        return None
+    a, b = nest.parallel[-2:]
+    extent = nest.dims[b].extent
+    if 1 in (nest.dims[a].size, nest.dims[b].size):
+        return None
+    moved = {d: Expr.dim(d - (d > b)) for d in range(len(nest.dims))}
+
+    def seen(read: Read) -> Read | None:
+        index = read.index
+        if read.dims.isdisjoint((a, b)):
+            return replace(read, index=tuple(e.substitute(moved) for e in index))
+        at = next((i for i, e in enumerate(index) if e == Expr.dim(a)), len(index))
+        rest = [*index[:at], *index[at + 2 :]]
+        plain = index[at : at + 2] == (Expr.dim(a), Expr.dim(b)) and not any(e.dims & {a, b} for e in rest)
+        if not plain or read.guarded or read.through or isinstance(read.type.layout, ExprAttr):
+            return None
+        if read.type.sizes[at + 1] != extent:
+            return None
+        left = [e.substitute(moved) for i, e in enumerate(index) if i != at + 1]
+        return replace(read, type=merged(read.type, at), index=tuple(left))
+
+    reads, finish = [seen(r) for r in nest.reads], [seen(r) for r in nest.finish_reads]
+    if (store := seen(nest.store)) is None or None in reads or None in finish:
+        return None
+    dims = [replace(d, extent=d.extent * extent) if i == a else d for i, d in enumerate(nest.dims) if i != b]
+    return replace(
+        nest,
+        dims=tuple(dims),
+        reads=tuple(r for r in reads if r is not None),
+        finish_reads=tuple(r for r in finish if r is not None),
+        store=store,
+    )
+
+
+def merged(type_: BufferType, at: int) -> BufferType:
+    """A row-major buffer with one dimension instead of those at `at` and behind it."""
+    sizes = [*type_.sizes[:at], type_.sizes[at] * type_.sizes[at + 1], *type_.sizes[at + 2 :]]
+    return BufferType.of(sizes, type_.element_type, type_.space.data)
 
 
 def _chain(loop: For) -> tuple[list[For], Block] | None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
+from .collapse import Collapse
 from .layout import Layout
 from .loops import Block, Fuse, Inline, Parallel, Peel, Sink, Split, Unroll
 from .prefetch import Prefetch
@@ -19,7 +20,8 @@ from .vectorize import Vectorize
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
     for cls in (
-        Block, Fuse, Inline, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage, Unroll, Vectorize,
+        Block, Collapse, Fuse, Inline, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage, Unroll,
+        Vectorize,
     )
 }  # fmt: skip
 

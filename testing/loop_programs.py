@@ -216,7 +216,7 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
     if rng.random() < 0.8:  # loops for which the line makes sense
         pairs = [(a.tag, b.tag) for a in loops for b in a.body.block.ops if isinstance(b, For)]
         inner = [a.tag for a in loops if all(not isinstance(b, For) for b in a.body.block.ops)]
-        if word == "sink" and pairs:
+        if word in ("sink", "collapse") and pairs:
             x, y = rng.choice(pairs)
         elif word == "vectorize" and inner:
             x = rng.choice([a.tag for a in loops if a.tag in inner and (a.trip or 99) <= 16] or inner)
@@ -249,13 +249,15 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
             return f"prefetch {rng.choice(buffers)} {first} at {' '.join(dict.fromkeys((x, y)))}"
         case "peel":
             return f"peel {x} as {n}"
+        case "collapse":
+            return f"collapse {x} {y}"
         case _:
             return f"{word} {x}"
 
 
 WEIGHTS = {
     "split": 5, "sink": 6, "fuse": 4, "vectorize": 4, "stage": 4, "unroll": 3, "block": 2, "reassociate": 2,
-    "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1,
+    "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1, "collapse": 2,
 }  # fmt: skip
 assert set(WEIGHTS) == set(PRIMITIVES)
 
@@ -312,7 +314,7 @@ def random_schedule(rng: random.Random, drawn: Drawn, lines: int) -> tuple[Drawn
 def evaluated(drawn: Drawn, inputs: Mapping[str, Array]) -> Array:
     """The result of the module's kernel on the program's inputs, whatever layouts the kernel asks for."""
     call = next(op for op in drawn.program.body.block.ops if isinstance(op, Call))
-    out = buffer_type(drawn.kernel.args[-1])
+    out = buffer_type(call.buffers[-1])
     given: dict[SSAValue, Array] = dict(zip(drawn.program.inputs, inputs.values(), strict=True))
     start = next((given[op.source] for op in drawn.program.body.block.ops if isinstance(op, Copy)), None)
     result = np.full([int(s.evaluate(symbols=drawn.symbols)) for s in out.sizes], 77).astype(out.dtype)
@@ -321,6 +323,8 @@ def evaluated(drawn: Drawn, inputs: Mapping[str, Array]) -> Array:
     if start is not None:  # of an update
         result[...] = start
     arrays = [given[b].copy() if b in given else result for b in call.buffers]
+    for i, arg in enumerate(drawn.kernel.args):  # loops that were collapsed see them with fewer dimensions
+        arrays[i] = arrays[i].reshape([int(s.evaluate(symbols=drawn.symbols)) for s in buffer_type(arg).sizes])
     sizes = {n: int(e.evaluate(symbols=drawn.symbols)) for n, e in call.bound(drawn.kernel).items()}
     evaluate_kernel(drawn.kernel, arrays, sizes)
     return result

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product as product_of
 
 from ...ir.expr import Expr, ceildiv, product
-from ..nest import Read, at_least
+from ..nest import Read, at_least, collapsed
 from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import ENOUGH, Tile, alignment, begin, singles, tile_lines, vector_width
 
@@ -122,7 +122,8 @@ class Contraction(Strategy):
     rank = 10
 
     def choices(self, case: Case) -> Choices | None:
-        nest = case.nest
+        nest, _ = collapsed(case.nest)
+        case = replace(case, nest=nest)
         shape = shape_of(case)
         if shape is None:
             return None
@@ -267,13 +268,14 @@ class Contraction(Strategy):
         return depth * vectors * case.lanes * case.nest.lane_bytes <= case.target.l2 // STAGED
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
-        nest = case.nest
+        nest, collapses = collapsed(case.nest)
+        case = replace(case, nest=nest)
         shape = shape_of(case)
         assert shape is not None
         outer = self.outer(case, shape, values)
         deep = self.deep(case, shape, values)
         v = nest.dims[shape.lanes].label
-        lines = begin(nest, outer, outer[: outer.index(v) + 1]) if any(deep) else begin(nest)
+        lines = collapses + (begin(nest, outer, outer[: outer.index(v) + 1]) if any(deep) else begin(nest))
         wide = values["vectors"] * vector_width(case, shape.lanes)
         groups: tuple[tuple[int, int], ...] = ()
         width, group = nest.dims[shape.lanes].size, values["panels"] * wide

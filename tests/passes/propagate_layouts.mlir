@@ -175,3 +175,67 @@ builtin.module {
     func.return %r, %q : !graph.tensor<[3, 8], f32>, !graph.tensor<[5, 10], f32>
   }
 }
+// -----
+// passes: propagate-layouts,eliminate-identities
+// A convolution 1 x 1 between borders, whose image and result have their channels first, is computed so.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[1, 3, 4, 4], f32>, %w : !graph.tensor<[3, 8], f32>) -> !graph.tensor<[1, 8, 4, 4], f32> {
+    %c = tensor.compute [%n : 1, %h : 4, %v : 4, %o : 8] add [%k : 3] : !graph.tensor<[1, 4, 4, 8], f32> {
+      %0 = tensor.read %x[%n, %k, %h, %v]
+      %1 = tensor.read %w[%k, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %y = tensor.compute [%n : 1, %o : 8, %h : 4, %v : 4] : !graph.tensor<[1, 8, 4, 4], f32> {
+      %0 = tensor.read %c[%n, %h, %v, %o]
+      tensor.yield %0 : f32
+    }
+    func.return %y : !graph.tensor<[1, 8, 4, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[1, 3, 4, 4], f32>, %w: !graph.tensor<[3, 8], f32>) -> !graph.tensor<[1, 8, 4, 4], f32> {
+    %c = tensor.compute [%n : 1, %o : 8, %h : 4, %v : 4] add [%k : 3] : !graph.tensor<[1, 8, 4, 4], f32> {
+      %0 = tensor.read %x[%n, %k, %h, %v]
+      %1 = tensor.read %w[%k, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    func.return %c : !graph.tensor<[1, 8, 4, 4], f32>
+  }
+}
+// -----
+// passes: propagate-layouts,eliminate-identities
+// Where there are more channels than pixels it is not: vectors would be shorter.
+builtin.module {
+  func.func @main(%x : !graph.tensor<[1, 3, 4, 4], f32>, %w : !graph.tensor<[3, 32], f32>) -> !graph.tensor<[1, 32, 4, 4], f32> {
+    %c = tensor.compute [%n : 1, %h : 4, %v : 4, %o : 32] add [%k : 3] : !graph.tensor<[1, 4, 4, 32], f32> {
+      %0 = tensor.read %x[%n, %k, %h, %v]
+      %1 = tensor.read %w[%k, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %y = tensor.compute [%n : 1, %o : 32, %h : 4, %v : 4] : !graph.tensor<[1, 32, 4, 4], f32> {
+      %0 = tensor.read %c[%n, %h, %v, %o]
+      tensor.yield %0 : f32
+    }
+    func.return %y : !graph.tensor<[1, 32, 4, 4], f32>
+  }
+}
+// =====
+builtin.module {
+  func.func @main(%x: !graph.tensor<[1, 3, 4, 4], f32>, %w: !graph.tensor<[3, 32], f32>) -> !graph.tensor<[1, 32, 4, 4], f32> {
+    %c = tensor.compute [%n : 1, %h : 4, %v : 4, %o : 32] add [%k : 3] : !graph.tensor<[1, 4, 4, 32], f32> {
+      %0 = tensor.read %x[%n, %k, %h, %v]
+      %1 = tensor.read %w[%k, %o]
+      %2 = arith.mulf %0, %1 : f32
+      tensor.yield %2 : f32
+    }
+    %y = tensor.compute [%n : 1, %o : 32, %h : 4, %v : 4] : !graph.tensor<[1, 32, 4, 4], f32> {
+      %0 = tensor.read %c[%n, %h, %v, %o]
+      tensor.yield %0 : f32
+    }
+    func.return %y : !graph.tensor<[1, 32, 4, 4], f32>
+  }
+}

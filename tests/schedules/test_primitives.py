@@ -56,6 +56,27 @@ def matmul(m: int | str = 5, n: int = 12, k: int = 7) -> Kernel:
     return read_kernel(MATMUL.format(m=m, n=n, k=k))
 
 
+def planes(first: str = "%c, %i, %j", second: str = "%c, %i, %j", extent: int = 5) -> Kernel:
+    """y = x s + x, s for each plane of x."""
+    return read_kernel(f"""
+loop.kernel @planes(%x "x" : !loop.buffer<[3, 3, 5], f32>, %s "s" : !loop.buffer<[3], f32>,
+                    %y "y" : !loop.buffer<[3, 3, 5], f32>) outputs 1 {{
+  loop.for "c" %c = 0 to 3 parallel {{
+    loop.for "i" %i = 0 to 3 parallel {{
+      loop.for "j" %j = 0 to {extent} parallel {{
+        %a = loop.load %x[{first}]
+        %b = loop.load %s[%c]
+        %p = arith.mulf %a, %b : f32
+        %d = loop.load %x[{second}]
+        %q = arith.addf %p, %d : f32
+        loop.store %q, %y[%c, %i, %j]
+      }}
+    }}
+  }}
+}}
+""")
+
+
 def run(kernel: Kernel, symbols: dict[str, int]) -> Array:
     """The kernel's last buffer after a run on whole numbers."""
     rng = np.random.default_rng(0)
@@ -316,6 +337,12 @@ REFUSED = [
     (matmul, "layout b (d0) -> d0", "b has rank 2, not 1"),
     (matmul, "fuse i\nfuse j\nstage b at k in stack as t\nprefetch t 1 at k", "t is private to the kernel"),
     (matmul, "prefetch a 1 at z", "no loop is named z"),
+    (matmul, "collapse i j", "a is not read by i and j side by side"),
+    (matmul, "collapse j k", "a loop j holds more than a loop k"),
+    (matmul, "split j 4 -> j jt\ncollapse j jt", "do not go from 0 on by one"),
+    (lambda: planes("%i, %c, %j"), "collapse c i", "is not read by c and i side by side"),
+    (lambda: planes(second="%c, %i, 0"), "collapse i j", "is not read by i and j side by side"),
+    (lambda: planes(extent=4), "collapse i j", "is not read by i and j side by side"),
     (matmul, "unroll z", "no loop is named z"),
     (matmul, "stage z at i in stack as t", "no buffer is named z"),
 ]
@@ -408,6 +435,22 @@ def test_stage_is_refused_where_parts_overlap() -> None:
                 )
             )
         )
+
+
+# ---- collapse
+
+
+def test_neighbouring_dims_become_one() -> None:
+    expected = run(planes(), {})
+    kernel = planes()
+    Schedule.parse("collapse i j").apply(kernel)
+    kernel.verify()
+    assert headers(kernel) == ["c 0..3 by 1", ".i 0..15 by 1"]
+    assert [len(buffer_type(a).sizes) for a in kernel.args] == [2, 1, 2]
+    np.testing.assert_array_equal(run(kernel, {}).reshape(expected.shape), expected)
+    Schedule.parse("split i 8|rest -> i il\nvectorize il 8").apply(kernel)  # across the ends of rows
+    kernel.verify()
+    np.testing.assert_array_equal(run(kernel, {}).reshape(expected.shape), expected)
 
 
 # ---- layouts

@@ -21,7 +21,8 @@ unroll it jt ku
 stage c at i in register as acc
 stage c at k in stack as sum combine
 parallel j
-prefetch b 1 at j i k"""
+prefetch b 1 at j i k
+collapse i j"""
 
 
 def test_text_goes_round() -> None:

@@ -243,6 +243,25 @@ def test_panels_of_what_changes_are_copied_one_by_one() -> None:
     assert few is not None and line not in few
 
 
+def test_vectors_of_pixels_go_on_over_the_ends_of_rows() -> None:
+    def make(x: Any, w: Any) -> Compute:
+        body = lambda b, o, i, j, c: b.read(x, c, i, j) * b.read(w, o, c)  # noqa: E731
+        return compute([4, 5, 7], body, f32, reduce=[3], combine="add")
+
+    drawn = program([t(3, 5, 7), t(4, 3)], make)
+    found = find_strategy("contraction").schedule(case_of(drawn))
+    assert found is not None and found.splitlines()[0] == "collapse i1 i2"
+    check(drawn, found)
+
+
+@pytest.mark.parametrize(
+    ("planes", "width", "cut"), [(1, 1024, True), (4, 1024, False), (4, 16384, True), (16, 16384, False)]
+)
+def test_rows_are_cut_for_more_chunks_or_for_the_cache(planes: int, width: int, cut: bool) -> None:
+    found = find_strategy("columns").schedule(case_of(columns(planes, 64, width)))
+    assert found is not None and ("block i1 512 -> i1b i1" in found.splitlines()) == cut
+
+
 def test_an_illegal_choice_is_refused() -> None:
     with pytest.raises(ScheduleError, match="rows = 99 is not a legal choice"):
         find_strategy("contraction").schedule(case_of(matmul(9, 37, 6)), rows=99)
