@@ -3,6 +3,7 @@
 #   make demo     compile a real model and run it on the files of this repository
 #   make test     the tests            make test PYTEST_ARGS="tests/house -x"
 #   make fuzz     N=20000 SEED=7: random ONNX models against ONNX Runtime and ONNX's reference; goes on where it stopped
+#   make bench-results   the suite of benchmarks/ against ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -23,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples clean
+.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -98,6 +99,14 @@ docs-check: $(VENV)/dev.stamp
 
 examples: $(VENV)/dev.stamp
 	@for example in examples/*.py; do echo "== $$example"; $(BIN)/python $$example; done
+
+$(VENV)/peers.stamp: pyproject.toml | $(BIN)/python
+	@echo "== installing ircc with the runtimes to compare with"
+	@$(PIP) install --editable '.[peers]'
+	@touch $@ $(VENV)/ircc.stamp
+
+bench-results: $(VENV)/peers.stamp
+	@$(BIN)/python benchmarks/run.py --threads 1,$$(nproc) --page benchmarks/RESULTS.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

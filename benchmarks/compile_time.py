@@ -12,42 +12,14 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from models import Chain
+from onnx import ModelProto, numpy_helper
 
 import ircc
 from ircc.compiler import Compilation
 from ircc.ir.instruments import TimePasses
-
-
-class Chain:
-    """A model under construction; `x` is the value at its end."""
-
-    def __init__(self, shape: list[int | str]) -> None:
-        self.x, self.shape = "x", shape
-        self.nodes: list[NodeProto] = []
-        self.weights: list[TensorProto] = []
-        self.random = np.random.default_rng(0)
-
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        name = f"v{len(self.nodes)}"
-        own = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], own, **attributes))
-        return name
-
-    def weight(self, *shape: int) -> str:
-        name = f"w{len(self.weights)}"
-        array = self.random.standard_normal(shape, np.float32) / np.sqrt(max(np.prod(shape[1:]), 1))
-        self.weights.append(numpy_helper.from_array(array.astype(np.float32), name))
-        return name
-
-    def model(self) -> ModelProto:
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
-        y = helper.make_tensor_value_info(self.x, TensorProto.FLOAT, None)
-        graph = helper.make_graph(self.nodes, "chain", [x], [y], self.weights)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
 def elementwise(nodes: int) -> ModelProto:
@@ -88,19 +60,18 @@ def cnn(nodes: int) -> ModelProto:
 def attention(nodes: int) -> ModelProto:
     """Blocks of a transformer on a sequence of symbolic length, with its shape arithmetic."""
     chain = Chain([1, "T", 32])
-    split = numpy_helper.from_array(np.array([0, 0, 4, 8], np.int64), "split")
-    join = numpy_helper.from_array(np.array([0, 0, 32], np.int64), "join")
-    chain.weights += [split, join]
+    split = chain.constant(np.array([0, 0, 4, 8], np.int64))
+    join = chain.constant(np.array([0, 0, 32], np.int64))
     while len(chain.nodes) < nodes:
         start = chain.x
         normal = chain.node("LayerNormalization", start, chain.weight(32), chain.weight(32))
         heads = []
         for order in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]):
             heads.append(chain.node("MatMul", normal, chain.weight(32, 32)))
-            heads[-1] = chain.node("Transpose", chain.node("Reshape", heads[-1], "split"), perm=order)
+            heads[-1] = chain.node("Transpose", chain.node("Reshape", heads[-1], split), perm=order)
         scores = chain.node("Softmax", chain.node("MatMul", heads[0], heads[1]), axis=-1)
         mixed = chain.node("Transpose", chain.node("MatMul", scores, heads[2]), perm=[0, 2, 1, 3])
-        joined = chain.node("MatMul", chain.node("Reshape", mixed, "join"), chain.weight(32, 32))
+        joined = chain.node("MatMul", chain.node("Reshape", mixed, join), chain.weight(32, 32))
         chain.x = chain.node("Add", start, joined)
     return chain.model()
 
@@ -108,9 +79,9 @@ def attention(nodes: int) -> ModelProto:
 def reshapes(nodes: int) -> ModelProto:
     """Transpose and Reshape in turns: as one index, each pair would be twice as long as the one before."""
     chain = Chain(["N", 6, 8])
-    chain.weights.append(numpy_helper.from_array(np.array([0, 6, 8], np.int64), "shape"))
+    shape = chain.constant(np.array([0, 6, 8], np.int64))
     while len(chain.nodes) < nodes:
-        chain.x = chain.node("Reshape", chain.node("Transpose", chain.x, perm=[0, 2, 1]), "shape")
+        chain.x = chain.node("Reshape", chain.node("Transpose", chain.x, perm=[0, 2, 1]), shape)
     return chain.model()
 
 
@@ -119,10 +90,7 @@ def qdq(nodes: int) -> ModelProto:
     chain = Chain(["N", 32])
 
     def quantised(x: str) -> str:
-        scale, zero = f"s{len(chain.weights)}", f"z{len(chain.weights)}"
-        number = np.array(chain.random.uniform(0.01, 0.1), np.float32)
-        chain.weights.append(numpy_helper.from_array(number, scale))
-        chain.weights.append(numpy_helper.from_array(np.array(0, np.int8), zero))
+        scale, zero = chain.constant(np.float32(chain.random.uniform(0.01, 0.1))), chain.constant(np.int8(0))
         return chain.node("DequantizeLinear", chain.node("QuantizeLinear", x, scale, zero), scale, zero)
 
     while len(chain.nodes) < nodes:

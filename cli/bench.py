@@ -14,6 +14,7 @@ from .. import example_inputs, profile
 from ..errors import InputError
 from . import console, page
 from .engines import open_engine
+from .machine import processor
 from .peers import compare
 from .roofline import roofline
 
@@ -21,7 +22,7 @@ from .roofline import roofline
 def run(args: Namespace) -> int:
     """Measure, and print a table or JSON; write a page where one is asked for."""
     if args.against and not args.model.endswith(".onnx"):
-        raise InputError("--against needs an ONNX file, which both can read", hint="name the file, not its engine")
+        raise InputError("--against needs an ONNX file, which all can read", hint="name the file, not its engine")
     engine, shapes = open_engine(args)
     inputs = example_inputs(engine, shapes=shapes)
     for note in inputs.notes:
@@ -51,6 +52,7 @@ def report(engine: Any, arrays: dict[str, Any], rounds: int) -> dict[str, Any]:
     spent = sum(kernel.median for kernel in measured.kernels)
     return {
         "backend": engine.artifact.backend,
+        "machine": processor(),
         "threads": measured.threads,
         "inputs": {name: list(array.shape) for name, array in arrays.items()},
         "rounds": rounds,
@@ -103,7 +105,7 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         f"one run takes {console.seconds(found['seconds'])} on {found['threads']} threads, "
         f"{percent(found['peak_percent'])} of this machine's limit for what the model asks"
     ]
-    if against := found.get("against"):
+    for against in found.get("against", ()):
         low, high = against["speed_quartiles"]
         lines.append(
             f"{against['peer']} takes {console.seconds(against['peer_seconds'])} where ircc takes "
@@ -111,7 +113,7 @@ def summary(found: Mapping[str, Any]) -> list[str]:
             f"(quartiles {low:.2f} to {high:.2f})"
         )
         if against["deviation"] is not None:
-            lines.append(f"largest difference: {against['deviation']:.1e} of the largest result")
+            lines[-1] += f"; largest difference: {against['deviation']:.1e} of the largest result"
     limits = found["limits"]
     if limits["flops_per_second"]:
         reads = ", ".join(
@@ -134,7 +136,7 @@ def as_page(found: Mapping[str, Any]) -> str:
     return page.page(
         f"{Path(found['model']).name}: where the time goes",
         page.paragraphs(line[0].upper() + line[1:] + "." for line in summary(found)),
-        page.paragraphs([f"Inputs: {inputs}; medians of {found['rounds']} rounds."], "faint"),
+        page.paragraphs([f"{found['machine']}. Inputs: {inputs}; medians of {found['rounds']} rounds."], "faint"),
         roofline(found),
         page.paragraphs([ABOUT_THE_PLOT], "faint"),
         "<h2>Kernels, the slowest first</h2>",

@@ -171,7 +171,11 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a page with the roofline plot and the table")
     parser.add_argument("--rounds", type=_positive, default=10, metavar="N", help="medians over so many (default: 10)")
     parser.add_argument(
-        "--against", choices=["onnxruntime"], help="run MODEL, an ONNX file, with this one too, in turns, and compare"
+        "--against",
+        choices=["onnxruntime", "openvino"],
+        action="append",
+        default=[],
+        help="run MODEL, an ONNX file, with this one too, in turns, and compare",
     )
     _choices(parser)
 

@@ -342,7 +342,7 @@ def test_bench(run: Run) -> None:
 def test_bench_against_a_peer(run: Run) -> None:
     given = ("bench", "small.onnx", "--rounds", "2", "--shape", "N=8", "--threads", "1", "--against", "onnxruntime")
     status, out, _ = run(*given, "--json")
-    found = json.loads(out)["against"]
+    (found,) = json.loads(out)["against"]
     assert status == 0 and found["peer"].startswith("ONNX Runtime")
     low, high = found["speed_quartiles"]
     assert 0 < low <= found["speed"] <= high

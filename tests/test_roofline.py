@@ -53,8 +53,8 @@ def kernel(name: str, seconds: float, flops: int, size: int, **changes: Any) -> 
 
 def report(*kernels: dict[str, Any], peak: float = 1e11, reads: dict[str, float] = READS) -> dict[str, Any]:
     return {
-        "backend": "cpu", "model": "folder/model.onnx", "threads": 1, "inputs": {"x": [1, 2]}, "rounds": 3,
-        "seconds": 1e-3, "seconds_in_kernels": 1e-3, "peak_percent": 75.0,
+        "backend": "cpu", "machine": "Abacus", "model": "folder/model.onnx", "threads": 1, "inputs": {"x": [1, 2]},
+        "rounds": 3, "seconds": 1e-3, "seconds_in_kernels": 1e-3, "peak_percent": 75.0,
         "limits": {"flops_per_second": peak, "bytes_per_second": reads}, "kernels": list(kernels),
     }  # fmt: skip
 
