@@ -140,6 +140,13 @@ def page(about: Mapping[str, Any], results: Sequence[Result]) -> str:
         "are that the model asks for, in the order of the columns, ircc first; the largest difference from the others, "
         "relative to the largest result. [What is measured and how](README.md).",
     ]
+    one = about["peak_flops"].get(1)
+    for threads, peak in about["peak_flops"].items():
+        if one and peak < 0.75 * threads * one:
+            lines.append(
+                f"**The machine was busy**: {threads} threads had {peak / one:.1f} times the peak of one, so the "
+                "ratios for them say little, and percentages are of what was left."
+            )
     for threads in about["peak_flops"]:
         some = [result for result in results if result["threads"] == threads]
         table = [["model", *about["peers"], "% of the peak", "difference"], *map(cells, some)]

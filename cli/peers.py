@@ -15,6 +15,7 @@ from ..errors import InputError
 
 ENOUGH = 0.5  # seconds of runs in a round, of all together, after which it ends
 MOST = 50  # runs in a round
+PAUSE = 0.005  # seconds after which idle workers have gone to sleep: while they spin, the next one lacks their cores
 
 Arrays: TypeAlias = "Mapping[str, Any]"
 Run: TypeAlias = "Callable[[], object]"
@@ -119,7 +120,8 @@ def compare(
         started = time.perf_counter()
         while not times[-1][-1] or (time.perf_counter() - started < enough and len(times[0][-1]) < MOST):
             for who in order:
-                runs[who]()  # brings its data into the caches, while workers of the one before go to sleep
+                time.sleep(PAUSE if engine.threads > 1 else 0.0)
+                runs[who]()  # brings its data into the caches
                 start = time.perf_counter()
                 runs[who]()
                 times[who][-1].append(time.perf_counter() - start)

@@ -58,4 +58,5 @@ def test_the_page_has_every_model_and_the_means() -> None:
     assert "| a | 4.00 (3.90 to 4.10) | 50 %, 12 % | 1e-07 |" in one
     assert "| c | no |" in one and "| c |" not in two
     assert "| **geometric mean** | **2.00** |" in one and "| **least** | **1.00** |" in one
+    assert "**The machine was busy**: 2 threads had 1.0 times" in page
     assert "100 GFLOP/s on 1, 100 GFLOP/s on 2 threads" in page and "Peer 1" in page
