@@ -168,6 +168,9 @@ def by_formula(op: Resize, emit: Emitter, x: SSAValue, axis: int, new: Expr, ele
                 total = total.eq(0).where(b.constant(1, f64), total)
                 weights = [w / total for w in weights]
             found = sum_of([element_at(b, dims, p) * w.cast(element) for p, w in zip(places, weights, strict=True)])
+            if op.is_identity(axis, 1, 1):  # sizes may turn out equal, and 0 times a neighbour's infinity is no number
+                same = size_of(b, size, f64).eq(size_of(b, new, f64))
+                found = same.where(element_at(b, dims, b.from_index(dims[axis], f64)), found)
         if op.get("coordinate_transformation_mode") != "tf_crop_and_resize":
             return found
         beyond = position.lt(0) | position.gt(size_of(b, size, f64) - 1)
