@@ -42,7 +42,7 @@ def main() -> int:
     args = parser.parse_args()
 
     peers = [name for name in PEERS if installed(name)]
-    counts = [int(n) for n in args.threads.split(",")]
+    counts = sorted({int(n) for n in args.threads.split(",")})
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         models = {name: path for name, path in models_of(args.models, Path(folder)) if re.search(args.only, name)}
