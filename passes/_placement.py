@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import TypeAlias
 
-from ..ir.expr import Expr, ceildiv, maximum
+from ..ir.expr import Atom, Expr, ceildiv, maximum
 
 ALIGNMENT = 64  # bytes: one cache line, one widest vector
 TYPICAL = 64  # of a symbol: buffers are arranged for it
@@ -134,20 +135,28 @@ def _largest(ends: Iterable[Expr]) -> Ends:
         kept = [other for other in kept if other not in below]
         kept.append(end + max(max(map(_extra, below), default=0) - _extra(end), 0))
     while len(kept) > MOST_PARTS:
-        pairs = [
-            (i, j, both) for j in range(len(kept)) for i in range(j) if (both := _joined(kept[i], kept[j])) is not None
-        ]
-        if not pairs:
+        pairs = combinations(sorted(kept, key=_at_typical_sizes), 2)  # the smallest first
+        found = next(((pair, both) for pair in pairs if (both := _joined(*pair)) is not None), None)
+        if found is None:
             break
-        i, j, both = min(pairs, key=lambda pair: _at_typical_sizes(pair[2]))
-        kept = _largest([*(end for k, end in enumerate(kept) if k not in (i, j)), both])
+        kept = _largest([*(end for end in kept if end not in found[0]), found[1]])
     return kept
 
 
-@lru_cache(maxsize=1 << 14)
 def _covers(a: Expr, b: Expr) -> bool:
-    """Whether a is never below b, leaving aside numbers that stand alone."""
-    return (a - b + _extra(b) - _extra(a)).nonnegative()
+    """Whether a is certainly never below b, leaving aside numbers that stand alone."""
+    return _adds(a - b + _extra(b) - _extra(a))
+
+
+def _adds(e: Expr) -> bool:
+    """Whether every term is at least 0. Terms are not weighed against each other: of sizes that are quotients this
+    takes long, and thousands of pairs are compared."""
+    return all(c >= 0 and all(map(_is_positive, monomial)) for monomial, c in e.terms.items())
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_positive(atom: Atom) -> bool:
+    return Expr({(atom,): 1}).nonnegative()
 
 
 def _extra(end: Expr) -> int:
@@ -159,9 +168,10 @@ def _joined(a: Expr, b: Expr) -> Expr | None:
     """A polynomial that is never below either: of every term the larger one."""
     terms = {m: max(a.terms.get(m, 0), b.terms.get(m, 0)) for m in (*a.terms, *b.terms)}
     both = Expr({m: c for m, c in terms.items() if c})
-    return both if (both - a).nonnegative() and (both - b).nonnegative() else None
+    return both if _adds(both - a) and _adds(both - b) else None
 
 
+@lru_cache(maxsize=1 << 14)
 def _at_typical_sizes(size: Expr) -> int:
     """At least one byte: where it would be negative, the typical sizes are none of the model's."""
     return max(size.evaluate(symbols=dict.fromkeys(size.symbols, TYPICAL)), 1)
