@@ -15,7 +15,8 @@ from ..ir.nodes import nodes_of, set_nodes
 
 @dataclass
 class KernelTable:
-    """Kernels that are added to a module; one that equals another one but for its name and nodes is not added again."""
+    """The kernels of a module by name, and those that are added: one that equals another one of these but for its name
+    and nodes is not added again."""
 
     module: ModuleOp
     kernels: dict[str, Kernel] = field(default_factory=dict[str, Kernel])
@@ -23,7 +24,7 @@ class KernelTable:
 
     def __post_init__(self) -> None:
         self.last = next((op for op in reversed(list(self.module.body.ops)) if isinstance(op, Kernel)), None)
-        self.names = {op.sym_name.data for op in self.module.body.ops if isinstance(op, Kernel)}
+        self.named = {op.sym_name.data: op for op in self.module.body.ops if isinstance(op, Kernel)}
 
     def add(self, new: Kernel) -> Kernel:
         """`new`, by a name that is free, or the kernel that was added before and equals it."""
@@ -35,10 +36,10 @@ class KernelTable:
             self.nodes[found].update(dict.fromkeys(nodes))
             return found
         name, count = base, 1
-        while name in self.names:
+        while name in self.named:
             count += 1
             name = f"{base}_{count}"
-        self.names.add(name)
+        self.named[name] = new
         new.sym_name = StringAttr(name)
         self.nodes[new] = dict.fromkeys(nodes)
         self.kernels[key] = new

@@ -182,13 +182,13 @@ class _Elision:
 
     def elide(self, call: Call) -> None:
         """Let the sources of a copy be parts of its target, where they can be; what is left to do replaces the call."""
-        kernel, target, block = call.find(), call.buffers[-1], call.parent
+        kernel, target, block = self.table.named[call.callee], call.buffers[-1], call.parent
         if kernel not in self.known:
             self.known[kernel] = copying(kernel)
         found = self.known[kernel]
         if found is None or block is None or not passes_sizes(call, kernel):
             return
-        if not is_own(target, block) or [op for op, _, writes in uses_of(target) if writes] != [call]:
+        if not is_own(target, block) or [op for op, _, writes in self.uses_of(target) if writes] != [call]:
             return
         source: dict[SSAValue, SSAValue] = dict(zip(kernel.args, call.buffers, strict=True))
         once = [part for part in found.parts if [p.source for p in found.parts].count(part.source) == 1]
@@ -208,6 +208,13 @@ class _Elision:
         for part in done:
             self.move(source[part.source], target, tuple(low for low, _ in part.box))
 
+    def uses_of(self, buffer: SSAValue) -> Iterator[tuple[Operation, int, bool]]:
+        """The operations that use a buffer of a program, at which position, and whether they may write it there."""
+        for use in buffer.uses:
+            op, position = use.operation, use.index
+            reads = len(op.operands) - self.table.named[op.callee].outputs.data if isinstance(op, Call) else 0
+            yield op, position, position >= reads
+
     def joins(self, part: Part, source: SSAValue, call: Call) -> bool:
         """Whether all who use a source may use the target instead."""
         target, block = call.buffers[-1], call.parent
@@ -219,10 +226,10 @@ class _Elision:
             return False
         if types[0].element_type != types[1].element_type or needed & self.late - types[0].symbols:
             return False
-        for op, position, writes in uses_of(source):
+        for op, position, writes in self.uses_of(source):
             if op is call:
                 continue
-            if not isinstance(op, Call) or not passes_sizes(op, kernel := op.find()):
+            if not isinstance(op, Call) or not passes_sizes(op, kernel := self.table.named[op.callee]):
                 return False
             if writes and not (op.parent is block and op.is_before_in_block(call)):
                 return False
@@ -238,9 +245,9 @@ class _Elision:
             new.detach()
             assert old.parent is not None
             old.parent.insert_op_before(new, old)
-        for op, position, _ in list(uses_of(source)):
+        for op, position, _ in list(self.uses_of(source)):
             assert isinstance(op, Call)
-            kernel = op.find()
+            kernel = self.table.named[op.callee]
             moved = self.table.add(moved_kernel(kernel, position, type_of(target), shift))
             self.left.add(kernel)
             op.properties |= Call(moved.sym_name.data, (), [Expr.symbol(s) for s in moved.sizes]).properties
@@ -270,14 +277,6 @@ def is_own(buffer: SSAValue, block: Block) -> bool:
         and buffer.owner.parent is block
         and not isinstance(type_of(buffer).layout, ExprAttr)
     )
-
-
-def uses_of(buffer: SSAValue) -> Iterator[tuple[Operation, int, bool]]:
-    """The operations that use a buffer of a program, at which position, and whether they may write it there."""
-    for use in buffer.uses:
-        op, position = use.operation, use.index
-        reads = len(op.operands) - op.find().outputs.data if isinstance(op, Call) else 0
-        yield op, position, position >= reads
 
 
 def passes_sizes(call: Call, kernel: Kernel) -> bool:

@@ -8,7 +8,7 @@ producer at the consumer's loop (Ragan-Kelley et al., Halide, 2013).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -87,23 +87,26 @@ class _Fusion:
         self.kernels = {op.sym_name.data: op for op in self.module.body.ops if isinstance(op, Kernel)}
         self.new: dict[str, Kernel] = {}
         self.left: set[str] = set()  # kernels that a call is gone of
+        self.order: dict[Call, int] = {}  # of the calls of a block
 
     def block(self, block: Block) -> None:
         """Let each call join those before it that compute what it reads, the last one first, until none can."""
-        for call in [op for op in block.ops if isinstance(op, Call)]:
+        calls = [op for op in block.ops if isinstance(op, Call)]
+        self.order = {call: i for i, call in enumerate(calls)}
+        for call in calls:
             for producer in self.producers(call):
                 if (new := self.fuse(producer, call)) is not None:
+                    self.order[new] = self.order[producer]
                     call = new
 
-    def producers(self, call: Call) -> Iterator[Call]:
+    def producers(self, call: Call) -> list[Call]:
         """The calls in the same block that write what a call reads, the nearest first."""
-        reads = set(self.split(call)[0])
-        op = call.prev_op
-        while op is not None:
-            before = op.prev_op
-            if isinstance(op, Call) and not reads.isdisjoint(self.split(op)[1]):
-                yield op
-            op = before
+        found: dict[Call, None] = {}
+        for buffer in self.split(call)[0]:
+            users = [op for op in (use.operation for use in buffer.uses) if isinstance(op, Call) and op in self.order]
+            before = [op for op in users if self.order[op] < self.order[call]]
+            found.update((op, None) for op in before if buffer in self.split(op)[1])
+        return sorted(found, key=self.order.__getitem__, reverse=True)
 
     def split(self, call: Call) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
         """The buffers that a call reads, and those that it writes."""
