@@ -9,8 +9,9 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.printer import Printer
 
-from ..dialects.loop import Kernel
+from ..dialects.loop import Call, Kernel
 from ..ir.nodes import nodes_of, set_nodes
+from ..ir.operands import walk
 
 
 @dataclass
@@ -20,7 +21,6 @@ class KernelTable:
 
     module: ModuleOp
     kernels: dict[str, Kernel] = field(default_factory=dict[str, Kernel])
-    nodes: dict[Kernel, dict[str, None]] = field(default_factory=dict[Kernel, dict[str, None]])
 
     def __post_init__(self) -> None:
         self.last = next((op for op in reversed(list(self.module.body.ops)) if isinstance(op, Kernel)), None)
@@ -28,12 +28,10 @@ class KernelTable:
 
     def add(self, new: Kernel) -> Kernel:
         """`new`, by a name that is free, or the kernel that was added before and equals it."""
-        nodes = nodes_of(new)
         set_nodes(new, ())
         base, new.sym_name = new.sym_name.data, StringAttr("k")
         key = _text(new)
         if (found := self.kernels.get(key)) is not None:
-            self.nodes[found].update(dict.fromkeys(nodes))
             return found
         name, count = base, 1
         while name in self.named:
@@ -41,7 +39,6 @@ class KernelTable:
             name = f"{base}_{count}"
         self.named[name] = new
         new.sym_name = StringAttr(name)
-        self.nodes[new] = dict.fromkeys(nodes)
         self.kernels[key] = new
         if self.last is None:
             self.module.body.block.add_op(new)
@@ -51,9 +48,13 @@ class KernelTable:
         return new
 
     def name_nodes(self) -> None:
-        """Say of every added kernel which nodes it computes: at the end, since thousands of calls may share one."""
-        for kernel, nodes in self.nodes.items():
-            set_nodes(kernel, nodes)
+        """Say of every kernel that is called which nodes it computes: those of its calls, which may be thousands."""
+        found: dict[str, dict[str, None]] = {}
+        for op in walk(self.module):
+            if isinstance(op, Call):
+                found.setdefault(op.callee, {}).update(dict.fromkeys(nodes_of(op)))
+        for name, nodes in found.items():
+            set_nodes(self.named[name], nodes)
 
 
 def _text(op: Operation) -> str:

@@ -21,10 +21,11 @@ from ..dialects.loop.ops import loops_around
 from ..dialects.loop.program import kernel_block
 from ..ir.expr import ZERO, Expr, Range, product
 from ..ir.indexed import Indexed
-from ..ir.nodes import nodes_of, set_nodes
+from ..ir.nodes import nodes_of
 from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr
+from ..schedules.nest import chain
 from ..schedules.rewrite import erase
 from ._computes import within
 from ._kernels import KernelTable
@@ -93,14 +94,12 @@ class Copying(NamedTuple):
 def copying(kernel: Kernel) -> Copying | None:
     """What a naive kernel copies, None for one that does anything else."""
     tops = list(kernel.body.block.ops)
-    if kernel.outputs.data != 1 or len(tops) != 1:
+    found = chain(tops[0]) if len(tops) == 1 and isinstance(tops[0], For) else None
+    if kernel.outputs.data != 1 or found is None:
         return None
     target = kernel.written[0]
     sizes = type_of(target).sizes
-    block, loops = kernel.body.block, list[For]()
-    while isinstance(loop := block.first_op, For) and loop is block.last_op:
-        loops.append(loop)
-        block = loop.body.block
+    loops, block = found
     plain = all(x.is_parallel and x.lower == ZERO and x.stride == 1 and x.run.data == "serial" for x in loops)
     stores = [op for op in block.ops if isinstance(op, Store)]
     known = all(isinstance(op, Load | Store | arith.ConstantOp) for op in block.ops)
@@ -258,14 +257,10 @@ class _Elision:
         """Take out what is not called any more, and say of each kernel which nodes it computes now."""
         if not self.left:
             return False
-        nodes: dict[str, dict[str, None]] = {}
-        for op in walk(self.table.module):
-            if isinstance(op, Call):
-                nodes.setdefault(op.callee, {}).update(dict.fromkeys(nodes_of(op)))
-        for kernel in [op for op in self.table.module.body.ops if isinstance(op, Kernel)]:
-            if kernel.sym_name.data in nodes:
-                set_nodes(kernel, nodes[kernel.sym_name.data])
-            elif kernel in self.left:
+        self.table.name_nodes()
+        called = {op.callee for op in walk(self.table.module) if isinstance(op, Call)}
+        for kernel in self.left:
+            if kernel.sym_name.data not in called:
                 erase(kernel)
         return True
 

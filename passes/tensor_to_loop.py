@@ -44,11 +44,11 @@ class TensorToLoop(Pass):
         main = main_function(module)
         lowering = _Lowering(KernelTable(module))
         program = lowering.program(main)
-        lowering.table.name_nodes()
         for function in functions:
             function.detach()
             function.erase()
         module.body.block.add_op(program)
+        lowering.table.name_nodes()
         return True
 
 

@@ -159,7 +159,7 @@ def nest_of(kernel: Kernel) -> Nest | None:
     tops = list(kernel.body.block.ops)
     if not tops or kernel.outputs.data != 1 or not all(isinstance(op, For) for op in tops):
         return None
-    chains = [chain for op in tops if isinstance(op, For) and (chain := _chain(op)) is not None]
+    chains = [found for op in tops if isinstance(op, For) and (found := chain(op)) is not None]
     if len(chains) != len(tops):
         return None
     loops, body = max(chains, key=lambda c: len(c[0]))
@@ -253,7 +253,7 @@ def merged(type_: BufferType, at: int) -> BufferType:
     return BufferType.of(sizes, type_.element_type, type_.space.data)
 
 
-def _chain(loop: For) -> tuple[list[For], Block] | None:
+def chain(loop: For) -> tuple[list[For], Block] | None:
     """The loops of a perfect nest and its innermost block."""
     loops = [loop]
     while True:
