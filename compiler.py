@@ -86,6 +86,7 @@ TENSOR = """
 # When and where: loop nests and buffers, the schedules that fit the target, one arena for all intermediate results.
 LOOP = """
     winograd,
+    flush-subnormals,
     tensor-to-loop,
     elide-copies,
     expand-math,

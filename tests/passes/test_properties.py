@@ -39,6 +39,7 @@ TENSOR_PASSES = (
     "fuse-elementwise",
     "fuse-epilogues",
     "propagate-layouts",
+    "flush-subnormals",
     "winograd",
 )
 TENSOR_PIPELINE = (
