@@ -43,7 +43,7 @@ from .passes.expand_math import ExpandMath
 from .passes.plan_memory import is_placed, place
 from .runtime.artifact import Artifact
 from .runtime.engine import Engine
-from .runtime.file import FORMAT, MAGIC, copy_engine, read_engine, write_engine
+from .runtime.file import FORMAT, copy_engine, holds_engine, is_engine, read_engine, write_engine
 
 __all__ = ["STAGES", "Compilation", "compile", "emit", "evaluate", "lower", "run", "write_engine"]
 
@@ -425,7 +425,7 @@ def kept(key: str) -> Artifact | None:
     if not (path := ENGINES.path(key)).is_file():
         return None
     try:
-        artifact = read_engine(path)
+        artifact = read_engine(path).artifacts[0]
     except EngineError as error:
         log.info("%s", error)
         ENGINES.drop(key)
@@ -438,18 +438,19 @@ def kept(key: str) -> Artifact | None:
 def _text_of(model: OnnxModel) -> str | None:
     """The text of a model that is textual IR, None for one that is ONNX. Raises InputError for an engine."""
     if isinstance(model, bytes):
-        data, what = model, "the input"
+        data, what, engine = model, "the input", holds_engine(model)
     elif isinstance(model, str | os.PathLike):
         what = os.fspath(model)
+        engine = is_engine(model)
         try:
             with open(model, "rb") as file:
                 head = file.read(4097)
-                data = head + file.read() if is_text(head) and not head.startswith(MAGIC) else head
+                data = head + file.read() if is_text(head) else head
         except (OSError, ValueError):
             return None  # the importer says what is wrong
     else:
         return None
-    if data.startswith(MAGIC):
+    if engine:
         raise InputError(f"{what} is an engine, compiled already", hint="use `ircc run`, `ircc bench` or ircc.load")
     if not data.strip():
         raise ModelError(f"{what} is empty", hint="expected an ONNX model or textual IR")

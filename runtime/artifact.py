@@ -91,6 +91,8 @@ class Artifact:
     late: tuple[int, ...] = ()  # positions of the outputs whose sizes come from data
     # for each output the positions of the inputs whose memory it may be: nothing of them is read once it is written
     in_place: tuple[tuple[int, ...], ...] = ()
+    file: str = ""  # the engine file that has the code, instead of `object`
+    prefix: str = ""  # of the names of its symbols there
 
 
 class WeightsBuilder:
@@ -159,7 +161,15 @@ def to_header(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def from_header(header: Mapping[str, Any], code: bytes, weights: Bytes, sections: Mapping[str, bytes]) -> Artifact:
+def from_header(
+    header: Mapping[str, Any],
+    code: bytes,
+    weights: Bytes,
+    sections: Mapping[str, bytes],
+    *,
+    file: str = "",
+    prefix: str = "",
+) -> Artifact:
     """The artifact that the header describes. Raises EngineError naming the field that is missing or ill-typed."""
     target = _get(header, "target", dict)
     return Artifact(
@@ -180,6 +190,8 @@ def from_header(header: Mapping[str, Any], code: bytes, weights: Bytes, sections
             tuple(_typed(v, int, "in_place") for v in _typed(inputs, list, "in_place"))
             for inputs in _get(header, "in_place", list)
         ),
+        file=file,
+        prefix=prefix,
     )
 
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, EngineError, Error
 from .artifact import Artifact
+from .library import Library
 
 ABI_VERSION = 1
 _ROOT = __name__.removesuffix(".runtime.device")  # ircc
@@ -220,11 +221,17 @@ def find_device(backend: str) -> OpenDevice:
 
 
 def load_code(artifact: Artifact) -> Code:
-    """The artifact's host program, loaded into this process. The loader is the CPU's, whatever the device."""
+    """The artifact's host program, loaded into this process: by the system from its file, or as the object that it is.
+
+    The code is the CPU's, whatever the device."""
+    if artifact.file:
+        return Library(artifact.file, artifact.prefix)
     try:
-        module: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.device")
+        module: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.jit")
     except ImportError as error:
-        raise EngineError(f"engines need llvmlite to load their code: {error}", hint="pip install llvmlite") from None
+        raise EngineError(
+            f"code without a file needs llvmlite to load it: {error}", hint="pip install llvmlite"
+        ) from None
     return cast(Code, module.load_code(artifact))
 
 

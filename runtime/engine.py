@@ -17,6 +17,7 @@ from .artifact import Artifact, Kernel, Port
 from .bound import Bound, places_for
 from .device import Device
 from .file import read_engine, write_engine
+from .library import choose
 from .program import Array, Plan, Program, RunFrame, Shapes
 from .sizes import UnknownSymbol, evaluate, symbol_name
 
@@ -29,7 +30,8 @@ def load(path: str | os.PathLike[str], threads: int | None = None, *, verify: bo
     The weights are memory-mapped; `verify` checks them against their hash, which reads them all.
     Raises EngineError where the file is damaged or needs what this machine lacks.
     """
-    return Engine(read_engine(path, verify=verify), threads)
+    file = read_engine(path, verify=verify)
+    return Engine(file.artifacts[choose(file)], threads)
 
 
 class Engine:

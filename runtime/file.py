@@ -1,26 +1,30 @@
-"""The engine file.
+"""The engine file: a shared library, and behind it what it says of itself.
 
-    offset 0   magic `IRCCENG1`
-    8          uint64, little endian: bytes of the header
-    16         sha256 of the header (32 bytes)
-    48         the header: JSON, sorted keys, ASCII; `format`, `sections` and the fields of artifact.to_header
-    then       the sections, each at a multiple of 64 (the weights: of 4096, to be memory-mapped), zeros between
+    offset 0   an ELF shared library: the code, the C interface (runtime/c/ircc.h), the weights in whole pages
+    then       the header: JSON, sorted keys, ASCII: `variants` (runtime/artifact.py's to_header of each, its `prefix`
+               and the place of its weights) and `sections`
+    then       the sections, each at a multiple of 64, zeros between: what else a backend keeps (device code, the graph)
+    last       the seal, 224 bytes, little endian: see `Seal`
 
-`sections` maps a name (object, weights, and more by the backend) to {offset, length, sha256}, offsets from the file's
-start. The same artifact gives the same bytes. An engine is native code: run only those whose maker you trust. The
-hashes find damage, not malice; still, a hostile header is refused by EngineError and never makes the reader allocate
-much.
+The seal holds two hashes (BLAKE2b, RFC 7693, 32 bytes): of the weights, and of everything else but the seal's own
+hashes and signature. `read_engine` checks the second before anything of the file is loaded; reading all weights to
+check the first is for those who ask. Hashes find damage, not malice: an engine is native code, so run only those whose
+maker you trust. Still, a hostile header is refused by EngineError and never makes the reader allocate much.
+
+The same model, options and version give the same bytes. A number of the format stands in the seal: a reader knows its
+own and the one before.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -30,48 +34,122 @@ import numpy as np
 from ..errors import EngineError
 from .artifact import ALIGNMENT, Artifact, Bytes, from_header, to_header
 
-MAGIC = b"IRCCENG1"
-FORMAT = 1
-_START = struct.Struct("<8sQ32s")
-_PAGE = 4096
+MAGIC = b"IRCCENG2"
+FORMAT = 2
+_ROOT = __name__.removesuffix(".runtime.file")
+_CHUNK = 1 << 20
 
 
-class Place(NamedTuple):
-    """Where a section is, in bytes from the start of the file."""
+class Seal(NamedTuple):
+    """The end of an engine file. Places are in bytes from the start of the file."""
 
-    offset: int
-    length: int
-    sha256: str
+    magic: bytes
+    format: int
+    flags: int  # none is known
+    size: int  # of the file
+    weights: int
+    weights_length: int
+    header: int
+    header_length: int
+    body_hash: bytes  # of all but the weights, and of the seal what stands above
+    weights_hash: bytes
+    public_key: bytes  # of who signed the two hashes, by Ed25519; zeros: nobody
+    signature: bytes
+    check: bytes  # BLAKE2b, 8 bytes, of the seal above
 
 
-def write_engine(artifact: Artifact, path: str | os.PathLike[str]) -> None:
-    """Writes the engine file; a file already there is replaced at once, so processes that run it keep the old one."""
-    contents: dict[str, bytes | memoryview] = {"object": artifact.object, **artifact.sections}
-    contents["weights"] = artifact.weights.data
-    header = to_header(artifact)
-    header["format"] = FORMAT
-    # Offsets stand in the header and depend on its length: they get fixed width, in a second round.
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    places = {name: Place(0, len(data), hashes[name]) for name, data in contents.items()}
-    header["sections"] = {name: place._asdict() for name, place in places.items()}
-    digits = len(str(sum(map(len, contents.values())) + len(_dump(header)) + _PAGE * (len(contents) + 2)))
-    end = _START.size + len(_dump(header)) + digits * len(contents)
-    for name, data in contents.items():
-        offset = _up(end, _PAGE if name == "weights" else ALIGNMENT)
-        places[name] = places[name]._replace(offset=offset)
-        end = offset + len(data)
-    header["sections"] = {name: place._asdict() for name, place in places.items()}
-    text = _dump(header)
+_SEAL = struct.Struct("<8sIIQQQQQ32s32s32s64s8s")
+_HASHED = struct.calcsize("<8sIIQQQQQ")  # what of the seal is in the body's hash
+HASH = 32
+
+
+class EngineFile:
+    """An engine file that has been read: what it says of itself. Its code is not loaded."""
+
+    def __init__(self, path: Path, seal: Seal, artifacts: tuple[Artifact, ...], sections: Sections) -> None:
+        self.path, self.seal, self.artifacts, self.sections = path, seal, artifacts, sections
+
+
+def write_engine(
+    artifacts: Artifact | Sequence[Artifact],
+    path: str | os.PathLike[str],
+    sections: Mapping[str, bytes] | None = None,
+) -> None:
+    """Writes the engine file; a file already there is replaced at once, so processes that run it keep the old one.
+
+    `artifacts`: one for each kind of machine, the best one first. Raises EngineError where it cannot be written, or
+    where there is no linker."""
+    variants = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
+    if variants[0].file:
+        return copy_engine(variants[0].file, path)
+    maker: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.shared")  # what loads needs nothing of the compiler
 
     def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            file.write(_START.pack(MAGIC, len(text), hashlib.sha256(text).digest()))
-            file.write(text)
-            for name, data in contents.items():
-                file.write(bytes(places[name].offset - file.tell()))
-                file.write(data)
+        library = maker.link_library(variants, temporary)
+        with open(temporary, "r+b") as file:
+            _finish(file, variants, library, sections or {})
 
     _replace(Path(path), write)
+
+
+def _finish(file: BinaryIO, variants: Sequence[Artifact], library: Any, sections: Mapping[str, bytes]) -> None:
+    """Put header, sections and seal behind a library whose weights lie at an offset."""
+    headers: list[dict[str, Any]] = []
+    contents = dict(sections)
+    for variant, prefix, place in zip(variants, library.prefixes, library.places, strict=True):
+        contents |= {f"{prefix}{name}": data for name, data in variant.sections.items()}
+        weights = {"offset": library.weights + place, "length": variant.weights.size}
+        headers.append({**to_header(variant), "prefix": prefix, "weights": weights})
+    end = file.seek(0, os.SEEK_END)
+    entries: dict[str, Any] = {}
+    for name, data in contents.items():
+        file.write(bytes(-end % ALIGNMENT))
+        end += -end % ALIGNMENT
+        entries[name] = {"offset": end, "length": len(data), "hash": _hash(data).hex()}
+        file.write(data)
+        end += len(data)
+    text = json.dumps(
+        {"sections": entries, "variants": headers}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    file.write(bytes(-end % ALIGNMENT))
+    end += -end % ALIGNMENT
+    file.write(text.encode("ascii"))
+    size = end + len(text) + _SEAL.size
+    places = (library.weights, library.weights_length, end, len(text))
+    file.flush()
+    seal_engine(file, Seal(MAGIC, FORMAT, 0, size, *places, b"", b"", bytes(32), bytes(64), b""))
+
+
+def seal_engine(file: BinaryIO, seal: Seal) -> None:
+    """Put the seal, with fresh hashes, where the file ends or its old one stands."""
+    first = _SEAL.pack(*seal)[:_HASHED]
+    body = _hash_of(file, _body(seal), first)
+    weights = _hash_of(file, [(seal.weights, seal.weights_length)])
+    packed = _SEAL.pack(*seal._replace(body_hash=body, weights_hash=weights))[:-8]
+    file.seek(seal.size - _SEAL.size)
+    file.write(packed + hashlib.blake2b(packed, digest_size=8).digest())
+
+
+def _body(seal: Seal) -> list[tuple[int, int]]:
+    """The parts of a file that are neither weights nor seal."""
+    after = seal.weights + seal.weights_length
+    return [(0, seal.weights), (after, seal.size - _SEAL.size - after)]
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=HASH).digest()
+
+
+def _hash_of(file: BinaryIO, parts: Sequence[tuple[int, int]], end: bytes = b"") -> bytes:
+    """The hash of parts of a file, and of `end` behind them."""
+    state = hashlib.blake2b(digest_size=HASH)
+    for offset, length in parts:
+        file.seek(offset)
+        while length > 0 and (data := file.read(min(length, _CHUNK))):
+            state.update(data)
+            length -= len(data)
+    state.update(end)
+    return state.digest()
 
 
 def copy_engine(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -94,91 +172,149 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def is_engine(path: str | os.PathLike[str]) -> bool:
-    """True for a file that begins as an engine does; False for another, or for none."""
+    """True for a file that ends as an engine does; False for another, or for none."""
     try:
         with open(path, "rb") as file:
+            file.seek(-_SEAL.size, os.SEEK_END)
             return file.read(len(MAGIC)) == MAGIC
     except (OSError, ValueError):
         return False
 
 
-def read_engine(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
-    """The engine of the file, its weights memory-mapped.
+def holds_engine(data: bytes) -> bool:
+    """Whether bytes end as an engine file does."""
+    return data[-_SEAL.size :].startswith(MAGIC)
 
-    Header and code are checked against their hashes, the weights if `verify`.
+
+def read_engine(path: str | os.PathLike[str], *, verify: bool = False) -> EngineFile:
+    """What an engine file says of itself, its weights memory-mapped.
+
+    All of it is checked against its hash but the weights; these too if `verify`.
     Raises EngineError where the file is no engine, damaged, or of another format.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            return _read(file, path, verify)
+            return _Reader(file, path).read(verify)
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _read(file: BinaryIO, path: Path, verify: bool) -> Artifact:
-    def damaged(what: str) -> NoReturn:
-        raise EngineError(f"{path} is damaged: {what}", hint="copy or compile it again")
+class _Reader:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path = file, path
+        self.size = os.fstat(file.fileno()).st_size
 
-    size = os.fstat(file.fileno()).st_size
-    start = file.read(_START.size)
-    if not start.startswith(MAGIC):
-        raise EngineError(f"{path} is no engine file", hint="engines are made by `ircc MODEL` or engine.save")
-    if len(start) < _START.size:
-        damaged("it ends in its header")
-    _, length, digest = _START.unpack(start)
-    if length > size - _START.size:
-        damaged("it ends in its header")
-    text = file.read(length)
-    if hashlib.sha256(text).digest() != digest:
-        damaged("the header does not have its hash")
-    try:
-        header: Any = json.loads(text, parse_constant=damaged)
-    except (ValueError, RecursionError):
-        damaged("the header is no JSON")
-    if not isinstance(header, dict) or type(header.get("format")) is not int:
-        damaged("the header has no format")
-    if header["format"] != FORMAT:
-        raise EngineError(
-            f"{path} has engine format {header['format']}, this ircc reads {FORMAT}", hint="use the ircc that made it"
-        )
-    sections = header.get("sections")
-    if not isinstance(sections, dict) or not {"object", "weights"} <= set(sections):
-        damaged("the header lists no object or no weights")
-    found: dict[str, bytes] = {}
-    weights: Bytes = np.empty(0, np.uint8)
-    end = _START.size + length
-    for name, place in sorted((_place(name, value) for name, value in sections.items()), key=lambda p: p[1].offset):
-        if place.offset < end or place.offset + place.length > size:  # so all of them together are no larger than it
-            damaged(f"section '{name:.60}' lies outside of the file or in another one")
-        end = place.offset + place.length
-        if name == "weights":
-            if place.offset % ALIGNMENT:
-                damaged("the weights are not aligned")
-            if place.length:
-                weights = np.memmap(file, np.uint8, "r", place.offset, (place.length,))
-            if verify and hashlib.sha256(weights.data).hexdigest() != place.sha256:
-                damaged("the weights do not have their hash")
-        else:
-            file.seek(place.offset)
-            found[name] = file.read(place.length)
-            if hashlib.sha256(found[name]).hexdigest() != place.sha256:
-                damaged(f"section '{name:.60}' does not have its hash")
-    code = found.pop("object")
-    return from_header(header, code, weights, found)
+    def damaged(self, what: str) -> NoReturn:
+        raise EngineError(f"{self.path} is damaged: {what}", hint="copy or compile it again")
+
+    def read(self, verify: bool) -> EngineFile:
+        seal = self.seal()
+        if _hash_of(self.file, _body(seal), _SEAL.pack(*seal)[:_HASHED]) != seal.body_hash:
+            self.damaged("code and header do not have their hash")
+        if verify and _hash_of(self.file, [(seal.weights, seal.weights_length)]) != seal.weights_hash:
+            self.damaged("the weights do not have their hash")
+        header = self.header(seal)
+        sections = Sections(self.path, {n: self.section(n, v) for n, v in self.dict(header, "sections").items()})
+        variants = header.get("variants")
+        if not isinstance(variants, list) or not variants:
+            self.damaged("the header lists no variants")
+        artifacts = tuple(self.variant(v, seal, sections) for v in variants)
+        if verify:
+            for name in sections:
+                sections[name]  # is checked when it is read
+        return EngineFile(self.path, seal, artifacts, sections)
+
+    def seal(self) -> Seal:
+        self.file.seek(max(0, self.size - _SEAL.size))
+        data = self.file.read(_SEAL.size)
+        if len(data) < _SEAL.size or not data.startswith(MAGIC):
+            self.file.seek(0)
+            start = self.file.read(4)
+            if start == b"\x7fELF":
+                self.damaged("it has no seal, or more than the seal was cut off")
+            raise EngineError(f"{self.path} is no engine file", hint="engines are made by `ircc MODEL` or engine.save")
+        seal = Seal(*_SEAL.unpack(data))
+        if hashlib.blake2b(data[:-8], digest_size=8).digest() != seal.check:
+            self.damaged("the seal does not have its hash")
+        if seal.format != FORMAT:
+            raise EngineError(
+                f"{self.path} has engine format {seal.format}, this ircc reads {FORMAT}",
+                hint="use the ircc that made it",
+            )
+        end = seal.size - _SEAL.size
+        if seal.size != self.size:
+            self.damaged(f"it has {self.size} bytes, and had {seal.size}")
+        if seal.flags or not (0 <= seal.weights <= seal.weights + seal.weights_length <= seal.header):
+            self.damaged("the seal is malformed")
+        if seal.header + seal.header_length > end or seal.weights % ALIGNMENT:
+            self.damaged("the seal is malformed")
+        return seal
+
+    def header(self, seal: Seal) -> dict[str, Any]:
+        self.file.seek(seal.header)
+        try:
+            header: Any = json.loads(self.file.read(seal.header_length), parse_constant=self.damaged)
+        except (ValueError, RecursionError):
+            self.damaged("the header is no JSON")
+        if not isinstance(header, dict):
+            self.damaged("the header is no object")
+        return header
+
+    def dict(self, header: Mapping[str, Any], key: str) -> dict[str, Any]:
+        if not isinstance(found := header.get(key), dict):
+            self.damaged(f"the header has no {key}")
+        return found
+
+    def section(self, name: str, value: Any) -> tuple[int, int, str]:
+        match value:
+            case {"offset": int(offset), "length": int(length), "hash": str(digest)} if (
+                0 <= offset <= offset + length <= self.size
+            ):
+                return offset, length, digest
+            case _:
+                self.damaged(f"section '{name:.60}' lies outside of the file")
+
+    def variant(self, header: Any, seal: Seal, sections: Sections) -> Artifact:
+        if not isinstance(header, dict) or not isinstance(prefix := header.get("prefix"), str):
+            self.damaged("a variant is malformed")
+        match header.get("weights"):
+            case {"offset": int(offset), "length": int(length)} if (
+                seal.weights <= offset <= offset + length <= seal.weights + seal.weights_length
+                and offset % ALIGNMENT == 0
+            ):
+                pass
+            case _:
+                self.damaged("the weights of a variant lie outside of the weights")
+        weights: Bytes = np.empty(0, np.uint8)
+        if length:
+            weights = np.memmap(self.file, np.uint8, "r", offset, (length,))
+        own = sections.under(prefix) if prefix else sections
+        return from_header(header, b"", weights, own, file=os.fspath(self.path), prefix=prefix)
 
 
-def _place(name: str, place: Any) -> tuple[str, Place]:
-    match place:
-        case {"offset": int(offset), "length": int(length), "sha256": str(sha256)} if offset >= 0 and length >= 0:
-            return name, Place(offset, length, sha256)
-        case _:
-            raise EngineError(f"the engine file's header is malformed: section '{name:.60}'")
+class Sections(Mapping[str, bytes]):
+    """Sections of an engine file by name, read and checked when they are asked for."""
 
+    def __init__(self, path: Path, places: Mapping[str, tuple[int, int, str]]) -> None:
+        self._path, self._places = path, dict(places)
 
-def _dump(header: Mapping[str, Any]) -> bytes:
-    return json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    def __getitem__(self, name: str) -> bytes:
+        offset, length, digest = self._places[name]
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            data = file.read(length)
+        if _hash(data).hex() != digest:
+            raise EngineError(f"{self._path} is damaged: section '{name:.60}' does not have its hash")
+        return data
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
 
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def under(self, prefix: str) -> Sections:
+        """Those whose names begin so, by the rest of their names."""
+        found = {n.removeprefix(prefix): place for n, place in self._places.items() if n.startswith(prefix)}
+        return Sections(self._path, found)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Rounds of an idle worker before it sleeps: some 0.1 ms, longer than the serial work between two kernels. Workers that
+# have no core of their own must not take the caller's.
+SPIN = 2000
+SPIN_CROWDED = 20
+
 _CGROUPS = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")  # lines of `id:controllers:path`
 

@@ -163,7 +163,12 @@ class _Module:
         split = len(self.program.inputs)
         return Artifact(
             backend="cpu",
-            target={"triple": self.target.triple, "cpu": self.target.cpu, "features": self.target.features},
+            target={
+                "name": self.target.cpu if self.target.name == "host" else self.target.name,
+                "triple": self.target.triple,
+                "cpu": self.target.cpu,
+                "features": self.target.features,
+            },
             inputs=tuple(ports[:split]),
             outputs=tuple(ports[split:]),
             symbols=self.program.symbols,

@@ -81,7 +81,7 @@ def emit_host(program: Program, place_constant: Callable[[Constant], int]) -> Ho
     Raises BackendError when the program has no memory plan."""
     late = tuple(i for i, arg in enumerate(program.written) if _buffer_type(arg).symbols & program.late)
     main = _Main(program, place_constant)
-    return Host(_plan(program) + main.function() + RESERVE, calls_of(program), main.slots, late)
+    return Host(_check(program) + _plan(program) + main.function() + RESERVE, calls_of(program), main.slots, late)
 
 
 def calls_of(program: Program) -> list[Call]:
@@ -102,16 +102,32 @@ def arena_bytes(program: Program) -> Expr:
     return size.data if isinstance(size, ExprAttr) else Expr.const(0)
 
 
-def _plan(program: Program) -> str:
+def _given(program: Program) -> tuple[_HostWriter, list[Expr]]:
+    """A function of `%dims`, the sizes of the inputs: symbols that are one of them have their values. And the sizes as
+    they are declared."""
     writer = _HostWriter(set())
-    position = 0
-    for arg in program.inputs:
-        for size in _buffer_type(arg).sizes:
-            for name in size.symbols:
-                if size == Expr.symbol(name) and name not in writer.sizes:
-                    writer.sizes[name] = writer.word("%dims", position)
-                    writer.placed[writer.sizes[name]] = 0
-            position += 1
+    declared = [size for arg in program.inputs for size in _buffer_type(arg).sizes]
+    for position, size in enumerate(declared):
+        for name in size.symbols:
+            if size == Expr.symbol(name) and name not in writer.sizes:
+                writer.sizes[name] = writer.word("%dims", position)
+                writer.placed[writer.sizes[name]] = 0
+    return writer, declared
+
+
+def _check(program: Program) -> str:
+    """`ircc_check`: whether the sizes of the inputs are as they are declared."""
+    writer, declared = _given(program)
+    for i, size in enumerate(declared):
+        given = writer.word("%dims", i)
+        writer.branch_if(writer.put(f"icmp slt i64 {given}, 0"), i + 1)
+        if size.symbols <= writer.sizes.keys() and (expected := writer.integer(size)) != given:
+            writer.branch_if(writer.put(f"icmp ne i64 {given}, {expected}"), i + 1)
+    return writer.text("ircc_check", "ptr %dims", result="i32", end="ret i32 0")
+
+
+def _plan(program: Program) -> str:
+    writer, _ = _given(program)
     late = program.late
     for i, check in enumerate(program.checks):
         if not check.expr.data.symbols & late:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from ...errors import BackendError
+from ...runtime.artifact import Bytes
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, info, alignment, entry size
@@ -25,6 +26,9 @@ _SYMBOLS, _STRINGS, _ADDENDS, _NO_BITS = 2, 3, 4, 8  # types of sections
 _CONTENTS = {1, 7, _NO_BITS, 0x70000001}  # the program's bytes, a note, zeros, how to unwind
 _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
 _IS_FUNCTION, _IS_SECTION, _IS_FILE = 2, 3, 4  # types of symbols
+_ALLOCATED = 2  # of a section: it is in memory
+_MERGED = 0x30  # of a section: a linker may lay equal constants, or strings, on each other
+_PAGE = 4096
 _INFO_LINK = 0x40  # of a section: what `info` says is a section
 _RESERVED = 0xFF00  # section numbers from here on are no sections
 
@@ -68,15 +72,55 @@ class _Section:
         return start
 
 
-def link(objects: Sequence[bytes]) -> bytes:
-    """One object that is all of them. Of several weak definitions of a name the first is taken.
+def link(objects: Sequence[bytes], prefix: str = "") -> bytes:
+    """One object that is all of them, `prefix` before the names that it defines. Of several weak definitions of a name
+    the first is taken.
 
     Raises BackendError for what is no such object, and for a name that is defined twice."""
-    return objects[0] if len(objects) == 1 else _Link(objects).result()
+    return objects[0] if len(objects) == 1 and not prefix else _Link(objects, prefix.encode()).result()
+
+
+def data_object(like: bytes, name: str, symbol: str, parts: Sequence[tuple[Bytes, int]], file: BinaryIO) -> None:
+    """Write an object to `file` whose one section of constants, `name`, begins with a page and holds `parts`: bytes,
+    and how many zeros come behind them. `symbol` is where it begins. `like`: an object for the same machine."""
+    length = sum(data.size + zeros for data, zeros in parts)
+    names = b"\0" + b"\0".join(n.encode() for n in (name, symbol, ".symtab", ".strtab")) + b"\0"
+    places = [names.index(n.encode() + b"\0") for n in (name, symbol, ".symtab", ".strtab")]
+    start = _PAGE
+    end = start + -(-length // 8) * 8
+    symbols = _SYMBOL.pack(0, 0, 0, 0, 0, 0) + _SYMBOL.pack(places[1], _GLOBAL << 4 | 1, 0, 1, 0, length)
+    sections = [
+        (0,) * 10,
+        (places[0], 1, _ALLOCATED, 0, start, length, 0, 0, _PAGE, 0),
+        (places[2], _SYMBOLS, 0, 0, end, len(symbols), 3, 1, 8, _SYMBOL.size),
+        (places[3], _STRINGS, 0, 0, end + len(symbols), len(names), 0, 0, 1, 0),
+    ]
+    header = list(_HEADER.unpack_from(like))
+    header[6], header[12], header[13] = end + len(symbols) + len(names), len(sections), 3
+    file.write(_HEADER.pack(*header).ljust(start, b"\0"))
+    for data, zeros in parts:
+        file.write(data.data)
+        file.write(bytes(zeros))
+    file.write(bytes(end - start - length) + symbols + names)
+    file.write(b"".join(_SECTION.pack(*section) for section in sections))
+
+
+def section_of(file: BinaryIO, name: str) -> tuple[int, int]:
+    """Offset and length of a section of an object or a library. Raises BackendError where it has none."""
+    header = _HEADER.unpack(file.read(_HEADER.size))
+    file.seek(header[6])
+    sections = [_SECTION.unpack(file.read(_SECTION.size)) for _ in range(header[12])]
+    file.seek(sections[header[13]][4])
+    names = file.read(sections[header[13]][5])
+    for section in sections:
+        if _text(names, section[0]) == name.encode():
+            return section[4], section[5]
+    raise BackendError(f"what the linker made has no section {name}")
 
 
 class _Link:
-    def __init__(self, objects: Sequence[bytes]) -> None:
+    def __init__(self, objects: Sequence[bytes], prefix: bytes) -> None:
+        self.prefix = prefix
         self.sections: dict[Kind, _Section] = {}
         self.locals: list[_Symbol] = []
         self.globals: dict[bytes, _Symbol] = {}
@@ -97,7 +141,8 @@ class _Link:
         placed: dict[int, tuple[int, int]] = {}  # number of a section: that of the result's, and offset in it
         for number, (name, kind, flags, _, offset, size, _, _, alignment, entry) in enumerate(headers):
             if kind in _CONTENTS:
-                key = (_text(code, names + name), kind, flags, entry)
+                # what is told by a section's start and a distance must stay there: no linker may merge equal constants
+                key = (_text(code, names + name), kind, flags & ~_MERGED, 0 if flags & _MERGED else entry)
                 section = self.sections.setdefault(key, _Section(key))
                 at = section.append(b"" if kind == _NO_BITS else code[offset : offset + size], size, alignment)
                 placed[number] = (list(self.sections).index(key) + 1, at)
@@ -159,7 +204,10 @@ class _Link:
                 strings.extend(name + b"\0")
             return places[name]
 
-        table = b"".join(_SYMBOL.pack(text(s.name), *s[1:]) for s in symbols)
+        def named(symbol: _Symbol) -> bytes:
+            return self.prefix + symbol.name if symbol.section and symbol.name else symbol.name
+
+        table = b"".join(_SYMBOL.pack(text(named(s)), *s[1:]) for s in symbols)
         first_global = 1 + len(self.locals)
         with_relocations = [s for s in sections if s.relocations]
         symbol_table = 1 + len(sections) + len(with_relocations)

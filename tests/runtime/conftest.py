@@ -15,6 +15,17 @@ FLOAT = np.dtype(np.float32)
 WEIGHTS = np.array([1.0, 2.0, -3.0, 0.5], np.float32)
 
 HOST = """
+define i32 @ircc_check(ptr %dims) {
+  %n = load i64, ptr %dims
+  %negative = icmp slt i64 %n, 0
+  %places = getelementptr i64, ptr %dims, i64 1
+  %d = load i64, ptr %places
+  %wrong = icmp ne i64 %d, 4
+  %second = select i1 %wrong, i32 2, i32 0
+  %code = select i1 %negative, i32 1, i32 %second
+  ret i32 %code
+}
+
 define i32 @ircc_plan(ptr %dims, ptr %plan) {
   %n = load i64, ptr %dims
   store i64 %n, ptr %plan

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from ircc.codegen.cpu import llvm, pool
-from ircc.codegen.cpu.device import LoadedObject
 from ircc.codegen.cpu.emit import emit_kernel, kernel_symbol
+from ircc.codegen.cpu.jit import LoadedObject
 from ircc.codegen.cpu.machine import host_target
 from ircc.codegen.cpu.scalars import ScalarEmitter
 from ircc.codegen.cpu.text import SUPPORT

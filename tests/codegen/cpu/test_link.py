@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from ircc.codegen.cpu import llvm, perf
-from ircc.codegen.cpu.device import LoadedObject
+from ircc.codegen.cpu.jit import LoadedObject
 from ircc.codegen.cpu.link import can_link, link
 from ircc.errors import BackendError
 

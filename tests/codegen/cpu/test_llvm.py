@@ -3,7 +3,7 @@
 import pytest
 
 from ircc.codegen.cpu import llvm
-from ircc.codegen.cpu.device import LoadedObject
+from ircc.codegen.cpu.jit import LoadedObject
 from ircc.errors import BackendError, EngineError
 
 TWICE = "define i64 @twice(i64 %x) {\n  %y = mul i64 %x, 2\n  ret i64 %y\n}\n"

@@ -45,9 +45,9 @@ def test_no_elf() -> None:
 def test_map() -> None:
     text = f"""
 import os
-from ircc.codegen.cpu import device, llvm, perf
+from ircc.codegen.cpu import jit, llvm, perf
 code = llvm.compile_object({TEXT!r}, llvm.host())
-loaded = device.LoadedObject(code, ("ircc_main", "first"))
+loaded = jit.LoadedObject(code, ("ircc_main", "first"))
 perf.write_map(code, loaded.address, "ircc_main")
 print(os.getpid(), hex(loaded.address("first")))
 """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ircc.codegen.cpu import llvm, pool
-from ircc.codegen.cpu.device import LoadedObject
+from ircc.codegen.cpu.jit import LoadedObject
 
 # args: { ptr counts, ptr pool }. @many runs `times` jobs from native code and checks nothing itself.
 BODIES = """

@@ -1,0 +1,124 @@
+"""An engine's code and weights as one ELF shared library, put together by a linker that is there.
+
+The library names no other library: what it calls of libc (memory, threads, snprintf) every process has. So the same
+file runs with any libc that has these, and links with any linker, none of which has to find anything.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ...errors import EngineError
+from ...runtime.artifact import Artifact, Bytes
+from . import api
+from .link import can_link, data_object, link, section_of
+from .llvm import Machine, compile_object
+
+LINKER = "IRCC_LINKER"  # in the environment: which one to take
+_WEIGHTS = ".ircc.weights"
+_PAGE = 4096
+_FAR = 1 << 30  # bytes of weights: more of them stand behind all code, which reaches 2 GiB
+_FAR_ADDRESS = 1 << 32
+_EXPORTS = "{ global: ircc_*; v*.ircc_*; local: *; };\n"
+_OPTIONS = (
+    "-shared", "-Bsymbolic", "--build-id=none", "--hash-style=gnu", "-z", "noexecstack", "-z", "now", "-z", "relro",
+    "-z", "separate-code",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A library that has been written, and where in it the weights are."""
+
+    weights: int  # bytes from the start of the file
+    weights_length: int
+    places: tuple[int, ...]  # of each variant's, from there
+    prefixes: tuple[str, ...]
+
+
+def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
+    """Write the library of these variants, the best one first. Raises EngineError."""
+    prefixes = ("",) if len(artifacts) == 1 else tuple(f"v{i}." for i in range(len(artifacts)))
+    places: list[int] = []
+    end = 0
+    for artifact in artifacts:
+        places.append(end)
+        end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
+    target = artifacts[0].target
+    machine = Machine(target["triple"], target["cpu"], target["features"])
+    names = [a.target.get("name", "") for a in artifacts]
+    version = str(artifacts[0].provenance.get("versions", {}).get("ircc", ""))
+    variants = [api.Variant(*v) for v in zip(names, artifacts, prefixes, places, strict=True)]
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ircc.") as name:
+        folder = Path(name)
+        objects = [folder / f"{i}.o" for i in range(len(artifacts))]
+        for artifact, prefix, file in zip(artifacts, prefixes, objects, strict=True):
+            if prefix and not can_link(artifact.object):
+                raise EngineError(f"several variants in one file are not there for {target['triple']}")
+            file.write_bytes(link([artifact.object], prefix) if prefix else artifact.object)
+        interface = folder / "interface.o"
+        interface.write_bytes(compile_object(api.text(variants, version), _plainest(machine)))
+        weights = folder / "weights.o"
+        with open(weights, "wb") as file:
+            data_object(artifacts[0].object, _WEIGHTS, "ircc_weights", list(_padded(artifacts)), file)
+        exports = folder / "exports"
+        exports.write_text(_EXPORTS)
+        far = [f"--section-start={_WEIGHTS}={_FAR_ADDRESS:#x}"] if end > _FAR else []
+        options = [*_OPTIONS, *far, f"--version-script={exports}", "-o", str(path)]
+        _link(machine, [*options, *map(str, [*objects, interface, weights])])
+    with open(path, "rb") as file:
+        start, length = section_of(file, _WEIGHTS)
+    if start % _PAGE:
+        raise EngineError("the linker put the weights where no page begins", hint=f"name another one in ${LINKER}")
+    return Linked(start, length, tuple(places), prefixes)
+
+
+def _padded(artifacts: Sequence[Artifact]) -> Iterator[tuple[Bytes, int]]:
+    """The weights of each variant, and how many zeros come behind them. Linkers leave out what is empty."""
+    for artifact in artifacts:
+        yield artifact.weights, -artifact.weights.size % _PAGE or _PAGE * (not artifact.weights.size)
+
+
+def _plainest(machine: Machine) -> Machine:
+    return Machine(machine.triple, "x86-64") if machine.architecture == "x86_64" else machine
+
+
+# ---- linkers
+
+
+def _link(machine: Machine, arguments: Sequence[str]) -> None:
+    command = find_linker(machine.architecture)
+    if command[-1].endswith("cc"):
+        arguments = ["-nostdlib", "-shared", *(word for a in arguments for word in ("-Xlinker", a))]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr or done.stdout).strip()[-1000:]
+        raise EngineError(f"the linker {' '.join(command)} failed: {told}", hint=f"name another one in ${LINKER}")
+
+
+@cache
+def find_linker(architecture: str) -> tuple[str, ...]:
+    """The command of a linker for that architecture. Raises EngineError where there is none."""
+    if chosen := os.environ.get(LINKER):
+        return tuple(chosen.split())
+    here = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    names = ["ld", "ld.lld", "lld", "cc"] if architecture == here else []
+    for name in [*names, f"{architecture}-linux-gnu-ld", "ld.lld"]:
+        if found := shutil.which(name):
+            return (found,)
+    if importlib.util.find_spec("ziglang"):
+        return (sys.executable, "-m", "ziglang", "ld.lld")
+    raise EngineError(
+        f"an engine file needs a linker for {architecture}, and there is none here",
+        hint="pip install 'ircc[aot]' brings one; so does binutils, a C compiler or lld. `ircc run MODEL` needs none",
+    )
