@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from io import StringIO
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation
-from xdsl.printer import Printer
 
 from ..dialects.loop import Call, Kernel
 from ..ir.nodes import nodes_of, set_nodes
 from ..ir.operands import walk
+from ..ir.structure import structure
 
 
 @dataclass
@@ -20,7 +19,7 @@ class KernelTable:
     and nodes is not added again."""
 
     module: ModuleOp
-    kernels: dict[str, Kernel] = field(default_factory=dict[str, Kernel])
+    kernels: dict[Hashable, Kernel] = field(default_factory=dict[Hashable, Kernel])
 
     def __post_init__(self) -> None:
         self.last = next((op for op in reversed(list(self.module.body.ops)) if isinstance(op, Kernel)), None)
@@ -29,8 +28,8 @@ class KernelTable:
     def add(self, new: Kernel) -> Kernel:
         """`new`, by a name that is free, or the kernel that was added before and equals it."""
         set_nodes(new, ())
-        base, new.sym_name = new.sym_name.data, StringAttr("k")
-        key = _text(new)
+        base = new.sym_name.data
+        key = structure(new, ignored=("sym_name",))
         if (found := self.kernels.get(key)) is not None:
             return found
         name, count = base, 1
@@ -56,8 +55,3 @@ class KernelTable:
         for name, nodes in found.items():
             set_nodes(self.named[name], nodes)
 
-
-def _text(op: Operation) -> str:
-    stream = StringIO()
-    Printer(stream=stream).print_op(op)
-    return stream.getvalue()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from xdsl.dialects import arith
@@ -17,8 +17,9 @@ from ..dialects.loop.program import kernel_block
 from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
 from ..ir.expr import ONE, Expr
-from ..ir.nodes import nodes_of
+from ..ir.nodes import NODES, nodes_of
 from ..ir.passes import Pass
+from ..ir.structure import structure
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
 from ._computes import flops, limits_of, positive, within
 from ._control_to_loop import HostBuilder, Kernels, buffer_of
@@ -55,6 +56,7 @@ class TensorToLoop(Pass):
 @dataclass
 class _Lowering(Kernels):
     table: KernelTable
+    made: dict[Hashable, loop.Kernel] = field(default_factory=dict[Hashable, loop.Kernel])  # of which operations
 
     def program(self, main: FuncOp) -> loop.Program:
         """The host program of a function. Its results are written straight into the output buffers where possible."""
@@ -79,8 +81,10 @@ class _Lowering(Kernels):
     def call(self, block: Block, op: tensor.WithBody, env: Mapping[SSAValue, SSAValue]) -> None:
         own = op.body.block.args
         reads = list(dict.fromkeys(r.tensor for r in op.reads if r.tensor not in own))
-        new = compute_kernel(op, reads) if isinstance(op, tensor.Compute) else update_kernel(op, reads)
-        kernel = self.table.add(new)
+        key = structure(op, reads, ignored=(NODES,))
+        if (kernel := self.made.get(key)) is None:
+            new = compute_kernel(op, reads) if isinstance(op, tensor.Compute) else update_kernel(op, reads)
+            kernel = self.made[key] = self.table.add(new)
         buffers = [env[t] for t in reads] + [env[op.result]]
         sizes = [Expr.symbol(s) for s in kernel.sizes]
         block.add_op(loop.Call(kernel.sym_name.data, buffers, sizes, nodes_of(op)))
