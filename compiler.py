@@ -34,6 +34,7 @@ from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
 from .frontends.text import is_text, read_text, write_text
 from .ir.cache import ENGINES, compiler_identity, key_of, limit, shrink
 from .ir.check_each import CheckEach, TooLarge
+from .ir.collector import collecting_seldom
 from .ir.nodes import nodes_of
 from .ir.operands import walk
 from .ir.passes import find_pass
@@ -217,6 +218,7 @@ class Compilation:
     def _target(self) -> str | None:
         return self.target or os.environ.get("IRCC_TARGET") or None
 
+    @collecting_seldom()
     def lower(self, model: Model, to: str) -> ModuleOp:
         """The model at a stage of STAGES."""
         module = self.open(model)
@@ -284,6 +286,7 @@ class Compilation:
             shrink(limit())
         return artifact, layout
 
+    @collecting_seldom()
     def finish(self, module: ModuleOp) -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
         backend = self._able(module)

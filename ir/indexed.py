@@ -48,8 +48,7 @@ class Indexed:
         new, attr = indexed((list(values), operands))
         old = list(self.indices)
         all_operands = list(op.operands)
-        start = next((i for i in range(len(all_operands)) if all_operands[i : i + len(old)] == old), 0) if old else None
-        start = self.index_position() if start is None or not old else start
+        start = self.index_position()
         op.operands = [*all_operands[:start], *new, *all_operands[start + len(old) :]]
         op.properties["map"] = attr
         if "operandSegmentSizes" in op.properties:

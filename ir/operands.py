@@ -1,29 +1,113 @@
-"""Operations that are made and asked often: what xDSL derives from a definition each time, at hand."""
+"""Operations that are made, copied and asked often: what xDSL derives from a definition each time, at hand."""
+
+# pyright: reportPrivateUsage=false
+# `make` does what `Operation.__init__` does, a third as long; the version of xDSL is fixed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from xdsl.dialects.builtin import DenseArrayBase, i32
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import UNKNOWN_LOC, DenseArrayBase, i32
+from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue, Use
+from xdsl.ir.core import SSAValues
 from xdsl.irdl import IRDLOperation, OptOperandDef, VarOperandDef
 
 SEGMENTS = "operandSegmentSizes"
 T = TypeVar("T", bound=type[IRDLOperation])
+O = TypeVar("O", bound=Operation)  # noqa: E741
+NOTHING: Mapping[str, Attribute] = {}
 
 
 def walk(op: Operation) -> Iterator[Operation]:
-    """`op` and what is in it, as `op.walk()`, without a generator for each operation that holds nothing."""
+    """`op` and what is in it, in order, as `op.walk()`, without a generator for each operation: what has been given may
+    be erased, and what is put behind it is not given."""
     yield op
+    waiting = _first(op)
+    while waiting:
+        at = waiting.pop()
+        while at is not None:
+            following = at.next_op
+            yield at
+            if at.regions:
+                if following is not None:
+                    waiting.append(following)
+                waiting += _first(at)
+                break
+            at = following
+
+
+def _first(op: Operation) -> list[Operation]:
+    """The first operations of an operation's blocks, the last block first."""
+    blocks = [block for region in op.regions for block in region.blocks]
+    return [first for block in reversed(blocks) if (first := block.first_op) is not None]
+
+
+# ---- making
+
+
+def make(
+    cls: type[O],
+    operands: Iterable[SSAValue],
+    types: Sequence[Attribute],
+    properties: Mapping[str, Attribute] = NOTHING,
+    attributes: Mapping[str, Attribute] = NOTHING,
+) -> O:
+    """An operation of a class, without regions, as `cls.create` makes it."""
+    op = cls.__new__(cls)
+    init(op, operands, types, properties, attributes)
+    return op
+
+
+def init(
+    op: Operation,
+    operands: Iterable[SSAValue],
+    types: Sequence[Attribute],
+    properties: Mapping[str, Attribute] = NOTHING,
+    attributes: Mapping[str, Attribute] = NOTHING,
+) -> None:
+    """What `Operation.__init__` does for an operation without regions."""
+    values = SSAValues(operands)
+    uses = tuple([Use(op, i) for i in range(len(values))])
+    for value, use in zip(values, uses, strict=True):
+        value.add_use(use)
+    op._operands, op._operand_uses = values, uses
+    op.results = SSAValues([OpResult(type_, op, i) for i, type_ in enumerate(types)])
+    op.properties, op.attributes, op.location = dict(properties), dict(attributes), UNKNOWN_LOC
+    op._successors, op._successor_uses, op.regions = (), (), ()
+
+
+def built(kind: Callable[..., Operation], *operands: SSAValue, extra: tuple[Any, ...] = ()) -> Operation:
+    """`kind(*operands, *extra)`, for operations of which the types of the operands say all."""
+    cls, types, properties, attributes = _parts(kind, extra, *[v.type for v in operands])
+    return make(cls, operands, types, properties, attributes)
+
+
+@lru_cache(maxsize=4096)
+def _parts(kind: Callable[..., Operation], extra: tuple[Any, ...], *types: Attribute) -> tuple[Any, ...]:
+    op = kind(*Block(arg_types=types).args, *extra)
+    return type(op), op.result_types, op.properties, op.attributes
+
+
+def copied(op: O, values: dict[SSAValue, SSAValue] | None = None) -> O:
+    """`op.clone(values)`, where values are made before they are used, as they are at all levels here."""
+    values = {} if values is None else values
+    new = make(type(op), [values.get(v, v) for v in op._operands], op.result_types, op.properties, op.attributes)
+    for old, result in zip(op.results, new.results, strict=True):
+        values[old] = result
+        result._name = old._name
     for region in op.regions:
+        blocks: list[Block] = []
         for block in region.blocks:
+            blocks.append(Block(arg_types=[a.type for a in block.args]))
+            for old, arg in zip(block.args, blocks[-1].args, strict=True):
+                values[old] = arg
+                arg._name = old._name
             for inner in block.ops:
-                if inner.regions:
-                    yield from walk(inner)
-                else:
-                    yield inner
+                blocks[-1].add_op(copied(inner, values))
+        new.add_region(Region(blocks))
+    return new
 
 
 @lru_cache(maxsize=1024)

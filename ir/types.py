@@ -323,6 +323,7 @@ def element_of(dtype: Any) -> Attribute:
     return ELEMENTS[np.dtype(dtype)]
 
 
+@lru_cache(maxsize=1024)
 def signless(element: Attribute) -> Attribute:
     """The scalar type that a body holds for an element type: integers lose their sign, small types are bytes."""
     if element in SMALL:

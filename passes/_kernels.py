@@ -54,4 +54,3 @@ class KernelTable:
                 found.setdefault(op.callee, {}).update(dict.fromkeys(nodes_of(op)))
         for name, nodes in found.items():
             set_nodes(self.named[name], nodes)
-

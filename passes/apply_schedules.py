@@ -14,7 +14,7 @@ from ..dialects.loop import Alloc, Call, Constant, Kernel, View
 from ..errors import PassError, ScheduleError
 from ..ir.expr import Expr, product
 from ..ir.nodes import nodes_of
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
@@ -53,7 +53,7 @@ class ApplySchedules(Pass):
 
     def apply_to(self, kernel: Kernel, text: str) -> None:
         """Schedule one kernel. Raises ScheduleError for a schedule without a strategy that a primitive refuses."""
-        plain = kernel.clone() if kernel.strategy is not None else None
+        plain = copied(kernel) if kernel.strategy is not None else None
         try:
             Schedule.parse(text).apply(kernel)
         except ScheduleError as error:

@@ -22,7 +22,7 @@ from ..dialects.loop.program import kernel_block
 from ..ir.expr import ZERO, Expr, Range, product
 from ..ir.indexed import Indexed
 from ..ir.nodes import nodes_of
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from ..ir.passes import Pass
 from ..ir.types import BufferType, ExprAttr
 from ..schedules.nest import chain
@@ -298,7 +298,7 @@ def may_move(arg: SSAValue, target: BufferType, shift: Sequence[Expr]) -> bool:
 
 def moved_kernel(kernel: Kernel, position: int, target: BufferType, shift: Sequence[Expr]) -> Kernel:
     """A kernel whose argument is a part of a larger buffer, which begins at `shift`."""
-    new = kernel.clone()
+    new = copied(kernel)
     Rewriter.replace_value_with_new_type(new.args[position], target)
     for use in list(new.args[position].uses):
         op = use.operation
@@ -325,7 +325,7 @@ def fill(value: arith.ConstantOp, target: BufferType, slab: Slab) -> Kernel:
     """The kernel that puts a constant everywhere in a slab."""
     block = kernel_block([target], ["out"])
     inner, variables = nest(block, slab.counts)
-    constant = value.clone()
+    constant = copied(value)
     inner.add_ops([constant, Store(constant.result, block.args[0], (slab.index, variables))])
     return Kernel("fill", ["out"], 1, Region(block))
 

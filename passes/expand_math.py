@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xdsl.builder import Builder
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, FloatAttr, ModuleOp, f32
-from xdsl.ir import Block, Operation, SSAValue
-from xdsl.rewriter import InsertPoint
+from xdsl.ir import Operation, SSAValue
 
 from ..dialects.loop import Kernel
 from ..dialects.tensor.builder import Body, Scalar
@@ -71,8 +69,9 @@ def expand(op: Operation) -> bool:
     formula = formula_for(op)
     if not half and (formula is None or not isinstance(element, Float32Type)):
         return False
-    body = Body(Block(), 0)
-    body.builder = Builder(InsertPoint.before(op))
+    assert op.parent is not None
+    body = Body(op.parent, 0)
+    body.before = op
     operands = [Scalar(body, v, element).cast(f32) for v in op.operands]
     if formula is not None:
         result = formula(operands[0])

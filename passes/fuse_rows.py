@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, For, Kernel, Program, root_of
 from ..dialects.loop.host import defined_symbols
@@ -22,7 +22,7 @@ from ..dialects.loop.program import kernel_block
 from ..errors import ScheduleError
 from ..ir.expr import Expr
 from ..ir.nodes import merged, nodes_of, set_nodes
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
@@ -87,12 +87,15 @@ class _Fusion:
         self.kernels = {op.sym_name.data: op for op in self.module.body.ops if isinstance(op, Kernel)}
         self.new: dict[str, Kernel] = {}
         self.left: set[str] = set()  # kernels that a call is gone of
+        self.lengths: dict[Kernel, int] = {}
         self.order: dict[Call, int] = {}  # of the calls of a block
+        self.touched: dict[Operation, tuple[set[SSAValue], set[SSAValue]]] = {}  # by its operations, see `touches`
 
     def block(self, block: Block) -> None:
         """Let each call join those before it that compute what it reads, the last one first, until none can."""
         calls = [op for op in block.ops if isinstance(op, Call)]
         self.order = {call: i for i, call in enumerate(calls)}
+        self.touched.clear()
         for call in calls:
             for producer in self.producers(call):
                 if (new := self.fuse(producer, call)) is not None:
@@ -113,13 +116,27 @@ class _Fusion:
         count = len(call.buffers) - self.kernels[call.callee].outputs.data
         return call.buffers[:count], call.buffers[count:]
 
+    def length(self, kernel: Kernel) -> int:
+        """The number of a kernel's operations."""
+        if (found := self.lengths.get(kernel)) is None:
+            found = self.lengths[kernel] = sum(1 for _ in walk(kernel))
+        return found
+
+    def touches(self, op: Operation) -> tuple[set[SSAValue], set[SSAValue]]:
+        """The buffers that an operation uses, and those that it may change, each by what it is a view of."""
+        if (found := self.touched.get(op)) is None:
+            used = {root_of(v) for o in walk(op) for v in o.operands if isinstance(v.type, BufferType)}
+            changed = {root_of(v) for v in self.split(op)[1]} if isinstance(op, Call) else used
+            found = self.touched[op] = used, changed
+        return found
+
     def fuse(self, first: Call, second: Call) -> Call | None:
         """One call in the place of two, None where that cannot be."""
         one, two = self.kernels[first.callee], self.kernels[second.callee]
         a, b = top_loop(one), top_loop(two)
         if a is None or b is None or not alike(a, b, top=True) or not self.may_meet(first, second):
             return None
-        if sum(sum(1 for _ in walk(kernel)) for kernel in (one, two)) > LONGEST:
+        if self.length(one) + self.length(two) > LONGEST:
             return None
         values = list(dict.fromkeys((*first.buffers, *second.buffers)))
         key = (first.callee, second.callee, self.binding(first, second, values))
@@ -165,8 +182,7 @@ class _Fusion:
             if not needed.isdisjoint(defined_symbols(op)):  # a size of the second call is not known before
                 return False
             if not isinstance(op, Alloc | Constant):
-                used = {root_of(v) for o in walk(op) for v in o.operands if isinstance(v.type, BufferType)}
-                changed = {root_of(v) for v in self.split(op)[1]} if isinstance(op, Call) else used
+                used, changed = self.touches(op)
                 if not used.isdisjoint(written) or not changed.isdisjoint(read) or not values.isdisjoint(op.results):
                     return False
             op = op.next_op
@@ -249,7 +265,7 @@ def joined(one: Kernel, two: Kernel, binding: Binding, limit: int) -> Joined | N
     place = dict(zip(order, block.args, strict=True))
     for numbers, source in ((binding.first, one), (binding.second, two)):
         env: dict[SSAValue, SSAValue] = {a: place[n] for n, a in zip(numbers, source.args, strict=True)}
-        block.add_ops([op.clone(env) for op in source.body.block.ops])
+        block.add_ops([copied(op, env) for op in source.body.block.ops])
     first, second = block.ops
     assert isinstance(first, For) and isinstance(second, For)
     if (loop := meet(first, second)) is None:

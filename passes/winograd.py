@@ -25,6 +25,7 @@ from ..dialects.tensor import Compute, Constant, Empty, Read
 from ..dialects.tensor.builder import Body, Place, Scalar, compute, update
 from ..ir.expr import ONE, ZERO, Expr, ceildiv, product
 from ..ir.nodes import nodes_of, set_nodes
+from ..ir.operands import copied
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..ir.types import ExprAttr, TensorType
@@ -97,7 +98,7 @@ class Layer:
         if other is None:
             return b.constant(0.0, f32)
         assert isinstance(other.owner, arith.ConstantOp)
-        return b.op(other.owner.clone(), f32)
+        return b.op(copied(other.owner), f32)
 
     def read(self, b: Body, at: Sequence[Expr], c: Expr, outside: Scalar) -> Scalar:
         """The element of x that is the first of the window of a result, whose index is `at`."""

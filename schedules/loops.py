@@ -12,7 +12,7 @@ from xdsl.ir import Operation
 from ..dialects.loop.ops import For, Index
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr, minimum
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from .analysis import loops_of, name_of, require, stores_conflict
 from .primitive import Primitive, number_of, sizes_of
 from .rewrite import add, before, erase, move_body, replace_variable
@@ -60,7 +60,7 @@ class Split(Primitive):
         require(empty or low == high, f"split: the sizes {self.spell(self.sizes)} do not cover loop {self.label}")
         operands = list(loop.indices)
         for i, (start, end, size) in enumerate(parts):
-            source = loop if i + 1 == len(parts) else loop.clone()
+            source = loop if i + 1 == len(parts) else copied(loop)
             outer = loop.like(bounds=(start, end), step=size, label=self.outer, operands=operands)
             inner = For((0, size), self.inner, loop.kind.data)
             before(loop, [outer])
@@ -177,7 +177,7 @@ def copy_pure(loop: For) -> None:
                 top = parent
             tops.setdefault(top, []).append(use.operation)
         for top, users in tops.items():
-            own = op.clone()
+            own = copied(op)
             if isinstance(top, For):
                 assert top.body.block.first_op is not None
                 before(top.body.block.first_op, [own])
@@ -236,7 +236,7 @@ class Peel(Primitive):
             move_body(loop, first)
             erase(loop)
             return
-        move_body(loop.clone(), first)
+        move_body(copied(loop), first)
         loop.set_indices((low + step, high), [])
 
 

@@ -14,7 +14,7 @@ from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.ops import For, Load, Store
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from ..ir.types import BufferType, is_float
 from .analysis import accesses, loops_of, require
 from .primitive import Primitive, sizes_of
@@ -124,7 +124,7 @@ class _Partial:
         neutral = arith.ConstantOp(self.neutral())
         start.body.block.add_ops([neutral, Store(neutral.result, partial.buffer, ([Expr.dim(0)], [start.iv]))])
         if whole != length:
-            rest = self.top.clone()  # what is left over, one by one
+            rest = copied(self.top)  # what is left over, one by one
             before(self.top, [rest])
             left = next(x for x in walk(rest) if isinstance(x, For) and x.tag == loop.tag)
             left.set_indices((end, loop.upper), list(loop.indices))

@@ -15,7 +15,7 @@ from ..dialects.loop.ops import For, Load, Store, loops_around, scalar_of
 from ..dialects.loop.prefetch import Prefetch
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
-from ..ir.operands import walk
+from ..ir.operands import copied, walk
 from ..ir.types import BufferType, is_float
 from .analysis import Access, Form, Numbering, accesses, buffer_of, form_of, loops_of, range_of, require, spread
 from .primitive import Primitive
@@ -345,9 +345,9 @@ def constant_chain(value: SSAValue) -> Iterable[Operation]:
     if isinstance(owner, vector.BroadcastOp):
         source = owner.source.owner
         assert isinstance(source, Operation)
-        constant = source.clone()
+        constant = copied(source)
         return [constant, vector.BroadcastOp(constant.results[0], owner.vector.type)]
-    return [owner.clone()]
+    return [copied(owner)]
 
 
 def addition(type_: Attribute) -> type[arith.AddfOp] | type[arith.AddiOp]:

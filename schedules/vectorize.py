@@ -15,6 +15,7 @@ from ..dialects.loop.lanes import lifted
 from ..dialects.loop.ops import For, Index, Load, Store, scalar_of, vector_of
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Atom, Expr
+from ..ir.operands import make
 from .analysis import Access, divisor_of, lane_form, loops_of, require
 from .primitive import Primitive, number_of
 from .rewrite import before, erase, replace_variable
@@ -99,9 +100,9 @@ class _Body:
         if value in self.varying:
             return self.varying[value]
         if value not in self.copies:
-            op = vector.BroadcastOp(value, vector_of(value.type, self.width))
+            op = make(vector.BroadcastOp, [value], [vector_of(value.type, self.width)])
             self.put(op)
-            self.copies[value] = op.vector
+            self.copies[value] = op.results[0]
         return self.copies[value]
 
     def op(self, op: Operation) -> None:

@@ -23,6 +23,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from ...ir.operands import init, make
 from .ops import lanes_of, scalar_of, vector_of
 
 SCALAR_ONLY: tuple[type[Operation], ...] = (
@@ -35,6 +36,11 @@ SCALAR_ONLY: tuple[type[Operation], ...] = (
 def scalar_operations() -> Mapping[str, type[Operation]]:
     """The operations that `loop.lanewise` may name."""
     return {cls.name: cls for cls in SCALAR_ONLY}
+
+
+@cache
+def _name(operation: str) -> StringAttr:
+    return StringAttr(operation)
 
 
 @irdl_op_definition
@@ -57,11 +63,8 @@ class Lanewise(IRDLOperation):
     def __init__(
         self, operation: str, values: Sequence[SSAValue], type_: Attribute, predicate: Attribute | None = None
     ) -> None:
-        super().__init__(
-            operands=[values],
-            properties={"operation": StringAttr(operation), "predicate": predicate},
-            result_types=[type_],
-        )
+        order = {} if predicate is None else {"predicate": predicate}
+        init(self, values, [type_], {"operation": _name(operation), **order})
 
     @property
     def scalar(self) -> Operation:
@@ -114,4 +117,4 @@ def lifted(op: Operation, operands: Sequence[SSAValue], lanes: int) -> Operation
     type_ = vector_of(op.results[0].type, lanes)
     if isinstance(op, SCALAR_ONLY):
         return Lanewise(op.name, operands, type_, op.properties.get("predicate"))
-    return type(op).create(operands=operands, result_types=[type_], properties=op.properties, attributes=op.attributes)
+    return make(type(op), operands, [type_], op.properties, op.attributes)

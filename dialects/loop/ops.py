@@ -37,7 +37,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import ONE, Expr, ExprLike, ceildiv
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.operands import SEGMENTS, segmented, segments
+from ...ir.operands import SEGMENTS, init, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import BufferType, ExprAttr, signless
 
@@ -51,6 +51,7 @@ def lanes_of(type_: Attribute) -> int:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def vector_of(element: Attribute, lanes: int) -> VectorType[Any]:
     """The type of so many elements side by side."""
     return VectorType(element, [lanes])
@@ -343,12 +344,8 @@ class Load(Access, IRDLOperation):
         assert isinstance(buffer.type, BufferType)
         last = () if otherwise is None else (otherwise,)
         properties = {"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)}
-        Operation.__init__(
-            self,
-            operands=[buffer, *operands, *last],
-            properties=properties | {SEGMENTS: segments(1, len(operands), len(last))},
-            result_types=[type_ or signless(buffer.type.element_type)],
-        )
+        properties |= {SEGMENTS: segments(1, len(operands), len(last))}
+        init(self, [buffer, *operands, *last], [type_ or signless(buffer.type.element_type)], properties)
 
     @property
     def buf(self) -> SSAValue:
@@ -428,11 +425,8 @@ class Store(Access, IRDLOperation):
     ) -> None:
         operands, attr = indexed(indices)
         assert isinstance(buffer.type, BufferType)
-        Operation.__init__(
-            self,
-            operands=[value, buffer, *operands],
-            properties={"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)},
-        )
+        properties = {"map": attr, **_lane_properties(lane_steps, active, buffer.type.rank)}
+        init(self, [value, buffer, *operands], (), properties)
         if skip:
             self.properties["skip"] = UnitAttr()
 
@@ -499,11 +493,8 @@ class Index(Indexed, IRDLOperation):
     ) -> None:
         values, attr = indexed(([expr], operands))
         type_ = INDEX if lanes == 1 else vector_of(INDEX, lanes)
-        super().__init__(
-            operands=[values],
-            properties={"map": attr, "lane_step": IntAttr(lane_step) if lanes > 1 else None},
-            result_types=[type_],
-        )
+        step: dict[str, Attribute] = {"lane_step": IntAttr(lane_step)} if lanes > 1 else {}
+        init(self, values, [type_], {"map": attr, **step})
 
     def index_position(self) -> int:
         return 0

@@ -180,7 +180,7 @@ class Kernel(Signature, IRDLOperation):
 
     def loops(self, label: str | None = None) -> list[For]:
         """All loops, or those of a label, in order."""
-        return [op for op in walk(self) if isinstance(op, For) and label in (None, op.tag)]
+        return [op for op in walk(self) if op.regions and isinstance(op, For) and label in (None, op.tag)]
 
     def used_symbols(self) -> frozenset[str]:
         """Size symbols that appear anywhere in the kernel."""

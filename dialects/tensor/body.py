@@ -25,7 +25,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.operands import SEGMENTS, segmented, segments
+from ...ir.operands import SEGMENTS, init, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import ExprAttr, TensorType, signless
 
@@ -41,7 +41,7 @@ class Yield(IRDLOperation):
     assembly_format = "$value attr-dict `:` type($value)"
 
     def __init__(self, value: SSAValue | Operation) -> None:
-        super().__init__(operands=[value])
+        init(self, [SSAValue.get(value)], ())
 
     def verify_(self) -> None:
         parent = self.parent_op()
@@ -71,12 +71,8 @@ class Read(Indexed, IRDLOperation):
         operands, attr = indexed(indices)
         assert isinstance(tensor.type, TensorType)
         last = () if otherwise is None else (otherwise,)
-        Operation.__init__(
-            self,
-            operands=[tensor, *operands, *last],
-            properties={"map": attr, SEGMENTS: segments(1, len(operands), len(last))},
-            result_types=[signless(tensor.type.element_type)],
-        )
+        properties = {"map": attr, SEGMENTS: segments(1, len(operands), len(last))}
+        init(self, [tensor, *operands, *last], [signless(tensor.type.element_type)], properties)
 
     def index_position(self) -> int:
         return 1
@@ -131,7 +127,7 @@ class Put(Indexed, IRDLOperation):
     def __init__(self, values: Sequence[SSAValue], indices: Indices) -> None:
         """`indices` are those of all values, one after the other."""
         operands, attr = indexed(indices)
-        super().__init__(operands=[values, operands], properties={"map": attr})
+        init(self, [*values, *operands], (), {"map": attr, SEGMENTS: segments(len(values), len(operands))})
 
     def index_position(self) -> int:
         return len(self.values)
@@ -193,7 +189,7 @@ class Index(Indexed, IRDLOperation):
 
     def __init__(self, expr: ExprLike, operands: Sequence[SSAValue] = ()) -> None:
         values, attr = indexed(([expr], operands))
-        Operation.__init__(self, operands=values, properties={"map": attr}, result_types=[INDEX])
+        init(self, values, [INDEX], {"map": attr})
 
     def index_position(self) -> int:
         return 0

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from xdsl.builder import Builder
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, f32, i1
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
-from xdsl.rewriter import InsertPoint
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX
+from ...ir.operands import built, make
 from ...ir.types import TensorType, dtype_of, is_bool, is_float, is_small, is_unsigned, signless
 from .body import Index, Put, Read, Yield, body_block
 from .ops import Compute
@@ -48,7 +47,7 @@ class Scalar:
             kind = on_unsigned if on_unsigned and (is_unsigned(self.element) or is_bool(self.element)) else on_signed
         if kind is None or signless(self.element) != signless(y.element):
             raise TypeError(f"operands {self.element} and {y.element}")
-        return self.body.op(kind(self.value, y.value), self.element)
+        return self.body.op(built(kind, self.value, y.value), self.element)
 
     def __add__(self, x: Scalar | Number) -> Scalar:
         return self._binary(x, arith.AddfOp, arith.AddiOp)
@@ -114,9 +113,10 @@ class Scalar:
     def _compare(self, x: Scalar | Number, on_float: str, on_signed: str, on_unsigned: str) -> Scalar:
         y = self._other(x)
         if is_float(self.element):
-            return self.body.op(arith.CmpfOp(self.value, y.value, on_float), i1)
+            return self.body.op(built(arith.CmpfOp, self.value, y.value, extra=(on_float,)), i1)
         unsigned = is_unsigned(self.element) or is_bool(self.element)
-        return self.body.op(arith.CmpiOp(self.value, y.value, on_unsigned if unsigned else on_signed), i1)
+        order = on_unsigned if unsigned else on_signed
+        return self.body.op(built(arith.CmpiOp, self.value, y.value, extra=(order,)), i1)
 
     def lt(self, x: Scalar | Number) -> Scalar:
         return self._compare(x, "olt", "slt", "ult")
@@ -142,7 +142,7 @@ class Scalar:
 
     def where(self, a: Scalar, b: Scalar | Number) -> Scalar:
         """a where this bool holds, else b."""
-        return self.body.op(arith.SelectOp(self.value, a.value, a._other(b).value), a.element)
+        return self.body.op(built(arith.SelectOp, self.value, a.value, a._other(b).value), a.element)
 
     def math(self, kind: Callable[..., Operation], *others: Scalar | Number) -> Scalar:
         """An operation of xDSL's math dialect, e.g. `x.math(math.ExpOp)`."""
@@ -193,13 +193,22 @@ class Body:
     """A body under construction: its index variables and how to read, compute and convert."""
 
     def __init__(self, block: Block, indices: int) -> None:
-        self.builder = Builder(InsertPoint.at_end(block))
+        self.block = block
+        self.before: Operation | None = None  # where operations go; the end of the block
         self.values: list[SSAValue] = list(block.args[:indices])  # what Expr.dim(i) stands for
         self.dims = [Expr.dim(i) for i in range(indices)]
 
     def op(self, op: Operation, element: Attribute) -> Scalar:
         """Append an operation and wrap its result as a scalar of this element type."""
-        return Scalar(self, self.builder.insert(op).results[0], element)
+        return Scalar(self, self.put(op), element)
+
+    def put(self, op: Operation) -> SSAValue:
+        """Append an operation; its result."""
+        if self.before is None:
+            self.block.add_op(op)
+        else:
+            self.block.insert_op_before(op, self.before)
+        return op.results[0]
 
     def scalar(self, value: SSAValue, element: Attribute) -> Scalar:
         """A value of the body as a scalar of this element type."""
@@ -218,7 +227,7 @@ class Body:
             wrapped = int(number) & ((1 << bits) - 1)
             signed = wrapped - (1 << bits) if bits > 1 and wrapped >> (bits - 1) else wrapped
             attr = IntegerAttr(signed if bits > 1 else -wrapped, plain)
-        return self.op(arith.ConstantOp(attr), element)
+        return self.op(make(arith.ConstantOp, (), (plain,), {"value": attr}), element)
 
     def read(self, tensor: SSAValue, *index: ExprLike, otherwise: Scalar | Number | None = None) -> Scalar:
         """An element of `tensor`; `otherwise`, if given, where the index is outside."""
@@ -232,13 +241,13 @@ class Body:
         """An integer scalar as an index that `read` takes."""
         if dtype_of(x.element).kind == "u":
             x = x.cast(IntegerType(64))
-        value = self.builder.insert(arith.IndexCastOp(x.value, INDEX)).results[0]
+        value = self.put(arith.IndexCastOp(x.value, INDEX))
         self.values.append(value)
         return Expr.dim(len(self.values) - 1)
 
     def from_index(self, expr: ExprLike, element: Attribute | None = None) -> Scalar:
         """An index expression as a scalar, i64 unless said otherwise."""
-        index = self.builder.insert(Index(expr, self.values)).results[0]
+        index = self.put(Index(expr, self.values))
         i64 = IntegerType(64)
         wide = self.op(arith.IndexCastOp(index, i64), i64)
         return wide if element is None else wide.cast(element)

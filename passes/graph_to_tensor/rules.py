@@ -130,7 +130,7 @@ class Emitter:
         def inner(b: Body, *dims: Expr) -> Scalar:
             elements = [None if s is None else widened(broadcast_read(b, s, dims, shape)) for s in sources]
             found = body(*elements).cast(element)
-            round_what_is_not_contracted(b.builder.insertion_point.block)
+            round_what_is_not_contracted(b.block)
             return found
 
         return self.compute(shape, inner, element)
