@@ -19,6 +19,7 @@ from .source import Array
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
 EQUAL, MEMBER = MODES.index("BRANCH_EQ"), 6
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+GROUP = 256  # steps that a group of trees costs beside those of its trees
 LARGEST = 1 << 27  # elements of a table of votes
 NEUTRAL = {"AVERAGE": 0.0, "SUM": 0.0, "MIN": np.inf, "MAX": -np.inf}
 
@@ -38,14 +39,17 @@ class Forest:
     def leaves(self) -> int:
         return len(self.features) - self.interior
 
-    def steps(self) -> int:
-        """The longest way from a root to a leaf. Raises ModelError when there is none."""
-        active, count = np.unique(self.roots), 0
-        while (active := active[active < self.interior]).size:
+    def depths(self) -> Array:
+        """The longest way from each root to a leaf. Raises ModelError when there is none."""
+        depth = np.zeros(len(self.features), np.int64)  # ways of at most so many steps as have been looked at
+        inner, count = self.children[: self.interior], 0
+        while True:
+            longer = depth[inner].max(axis=1, initial=0) + 1
+            if (longer == depth[: self.interior]).all():
+                return depth[self.roots]
             if (count := count + 1) > self.interior:
                 raise ModelError("its nodes form a circle")
-            active = np.unique(self.children[active])
-        return count
+            depth[: self.interior] = longer
 
 
 def forest(
@@ -76,18 +80,42 @@ def forest(
     )
 
 
+def alike(depths: Array) -> list[Array]:
+    """Trees in groups that are walked so many steps as the deepest one of the group has: what costs least, when a group
+    costs GROUP steps by itself. A group has its trees in order, the groups come by depth."""
+    levels, counts = np.unique(depths, return_counts=True)
+    before = [0, *np.cumsum(counts).tolist()]
+    best: list[tuple[int, int]] = [(0, 0)]  # of the first so many levels: the cost, and where the last group begins
+    for end in range(1, len(levels) + 1):
+        deep = int(levels[end - 1])
+        ways = [(best[b][0] + (before[end] - before[b]) * deep + GROUP, b) for b in range(end)]
+        best.append(min(ways))
+    found: list[Array] = []
+    end = len(levels)
+    while end:
+        begin = best[end][1]
+        found.append(np.flatnonzero((depths >= levels[begin]) & (depths <= levels[end - 1])))
+        end = begin
+    return found[::-1]
+
+
 def reached(n: Node, x: Value, trees: Forest) -> Value:
-    """The leaf of each tree that each row ends in: int32 [rows, trees]."""
-    steps = trees.steps()
+    """The leaf of each tree that each row ends in: int32 [rows, trees], the trees in some order."""
+    depths = trees.depths()
     used = trees.rules[: trees.interior]
     if trees.interior:
         most = int(trees.features.max())
         n.check(maximum(most + 1 - x.sizes[1], 0), f"a tree looks at feature {most} of {x.sizes[1]}")
-    tables = [trees.features, trees.thresholds, trees.rules, trees.children, trees.roots]
-    node = n.emit(
-        "TreeLeaves", x, *map(n.constant, tables), steps=steps,
-        modes=[*map(int, np.unique(used % TRACKS))] or [0], tracks=bool((used >= TRACKS).any()),
-    )  # fmt: skip
+    tables = [*map(n.constant, (trees.features, trees.thresholds, trees.rules, trees.children))]
+    modes, tracks = [*map(int, np.unique(used % TRACKS))] or [0], bool((used >= TRACKS).any())
+    groups = [
+        n.emit(
+            "TreeLeaves", x, *tables, n.constant(trees.roots[group]),
+            steps=int(depths[group].max(initial=0)), modes=modes, tracks=tracks,
+        )
+        for group in alike(depths) or [np.arange(0)]
+    ]  # fmt: skip
+    node = n.emit("Concat", groups, axis=1) if len(groups) > 1 else groups[0]
     return n.emit("Sub", node, n.constant(trees.interior, np.int32)) if trees.interior else node
 
 

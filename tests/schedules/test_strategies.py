@@ -112,6 +112,21 @@ def looked_up() -> Drawn:
     return program([t(3), t(20, element=i64)], make)
 
 
+def walked(rows: ExprLike, steps: int, **symbols: int) -> Drawn:
+    """From place to place, as through a decision tree."""
+
+    def make(start: Any, at: Any) -> Compute:
+        def body(b: Any, i: Any, j: Any) -> Any:
+            place = b.read(start, i, j)
+            for _ in range(steps):
+                place = b.read(at, b.as_index(place * 0 + 1))
+            return place
+
+        return compute([rows, 19], body, i64)
+
+    return program([t(rows, 19, element=i64), t(19, element=i64)], make, **symbols)
+
+
 CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "matmul": (lambda: matmul(9, 37, 6), "contraction"),
     "matmul of any size": (lambda: matmul(M, N, K, M=5, N=21, K=3), "contraction"),
@@ -134,6 +149,7 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "transposition of any size": (lambda: transposed(M, N, M=18, N=5), "transposition"),
     "gather of rows": (gathered, "elementwise"),
     "gather of elements": (looked_up, "serial"),
+    "walk through a table": (lambda: walked(M, 9, M=3), "serial"),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -260,6 +276,12 @@ def test_vectors_of_pixels_go_on_over_the_ends_of_rows() -> None:
 def test_rows_are_cut_for_more_chunks_or_for_the_cache(planes: int, width: int, cut: bool) -> None:
     found = find_strategy("columns").schedule(case_of(columns(planes, 64, width)))
     assert found is not None and ("block i1 512 -> i1b i1" in found.splitlines()) == cut
+
+
+@pytest.mark.parametrize(("steps", "together"), [(3, False), (9, True)])
+def test_long_walks_go_side_by_side(steps: int, together: bool) -> None:
+    found = find_strategy("serial").schedule(case_of(walked(1, steps)))
+    assert found is not None and ("unroll i1t" in found.splitlines()) == together
 
 
 def test_an_illegal_choice_is_refused() -> None:

@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NOT_IMPLEMENTED
 
 import ircc
+from ircc.frontends.onnx.rules_trees import alike
 
 Array = np.ndarray[Any, Any]
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
@@ -190,6 +191,14 @@ def test_depth_and_many_targets() -> None:
         **votes("target", leaves, [[tree] for tree, _ in leaves], normal),
     )  # fmt: skip
     agrees(model, x)
+
+
+def test_trees_of_like_depth_are_walked_together() -> None:
+    """A group's trees take the deepest one's steps; a group more has to be worth it."""
+    depths = np.array([20, 3, 4, 3, *[3] * 40])
+    assert [g.tolist() for g in alike(depths)] == [[i for i in range(44) if i not in (0, 2)], [0, 2]]
+    assert [g.tolist() for g in alike(depths[:4])] == [[0, 1, 2, 3]]
+    assert alike(depths[:0]) == []
 
 
 def test_doubles() -> None:
