@@ -23,6 +23,7 @@ from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 
 from . import __version__
 from .codegen.backend import Backend, find_backend
+from .codegen.cpu.jit import unfit
 from .composition import compose, grouped
 from .dialects import reference
 from .dialects.loop import Call, Kernel, Program
@@ -39,7 +40,7 @@ from .ir.nodes import nodes_of
 from .ir.operands import walk
 from .ir.passes import find_pass
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
-from .ir.target import ATTRIBUTE
+from .ir.target import ATTRIBUTE, Target
 from .passes.expand_math import ExpandMath
 from .passes.plan_memory import is_placed, place
 from .runtime.artifact import Artifact
@@ -120,7 +121,8 @@ def compile(
     """The model as an engine that runs in this process, on `threads` threads (None: all cores the process may use).
 
     `model`: path of an ONNX file or of textual IR of any level, the bytes of one, an onnx.ModelProto, or a module.
-    `target`: `cpu` (this machine), `cpu:x86-64-v3` ...; None takes $IRCC_TARGET. `shapes` fixes sizes, by input
+    `target`: `cpu` (this machine), `cpu:x86-64-v3` ...; None takes $IRCC_TARGET. Several, with commas: the best one
+    that this machine has is run, and `save` writes a file with all of them. `shapes` fixes sizes, by input
     (`{"x": (1, 3, 224, 224)}`) or by symbol (`{"N": 8}`). `passes` replaces every pass from the level of the model on,
     `without` leaves some out of those that there are, by name: `without=["winograd"]`.
     Raises Error: ModelError, UnsupportedError with all obstacles, IRError, PassError, BackendError, InputError."""
@@ -192,7 +194,7 @@ def evaluate(module: ModuleOp, inputs: Mapping[str, Any]) -> dict[str, Any]:
 class Compilation:
     """The choices of one compilation, and the steps that it takes with them."""
 
-    target: str | None = None  # None: $IRCC_TARGET, else this machine
+    target: str | None = None  # None: $IRCC_TARGET, else this machine; several, with commas, go into one file
     shapes: Shapes = field(default_factory=dict[str, Any])
     ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, Any])  # least, typical, most
     precision: str = "f32"
@@ -212,18 +214,47 @@ class Compilation:
 
     def backend(self) -> Backend:
         """The backend of the target. Raises BackendError."""
-        return find_backend(self._target or DEFAULT)
+        return find_backend(self._specs[0] or DEFAULT)
+
+    def machines(self) -> list[Target]:
+        """What code is made for, the best one first. Raises BackendError."""
+        backend = self.backend()
+        found = [backend.describe(spec) for spec in self._specs]
+        kinds = {(spec or DEFAULT).partition(":")[0] for spec in self._specs}
+        architectures = {t.triple.partition("-")[0] for t in found}
+        if len(kinds) > 1 or len(architectures) > 1:
+            raise BackendError(
+                f"one engine cannot be for {self._target}: that is {', '.join(sorted(kinds | architectures))}",
+                hint="its targets are of one backend and one architecture; make a file for each",
+            )
+        return sorted(dict.fromkeys(found), key=lambda t: (-t.vector_bits, -t.features.count("+")))
+
+    def machine(self) -> Target:
+        """The one machine that code is made for. Raises InputError where there are several."""
+        machines = self.machines()
+        if len(machines) > 1:
+            raise InputError(f"{self._target} are several targets", hint="only an engine can be for more than one")
+        return machines[0]
 
     @property
     def _target(self) -> str | None:
         return self.target or os.environ.get("IRCC_TARGET") or None
+
+    @property
+    def _specs(self) -> list[str | None]:
+        """The targets, as they are spelled; None: this machine."""
+        return list(filter(None, (spec.strip() for spec in (self._target or "").split(",")))) or [None]
 
     @collecting_seldom()
     def lower(self, model: Model, to: str) -> ModuleOp:
         """The model at a stage of STAGES."""
         module = self.open(model)
         if to == "loop-ir" and (self._target or ATTRIBUTE not in module.attributes):
-            self.backend().describe(self._target).attach(module)
+            self.machine().attach(module)
+        return self.lowered(module, to)
+
+    def lowered(self, module: ModuleOp, to: str) -> ModuleOp:
+        """The module itself, taken to a stage."""
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
         run(pipeline, module, self.instruments)
@@ -236,29 +267,32 @@ class Compilation:
         return module
 
     def build(self, model: Model) -> Artifact:
-        """The model as what an engine file holds."""
-        return self._made(model, self.key(model))[0]
+        """The model as what an engine file holds, for the best one of the targets."""
+        return self._made(model, self.key(model))[0][0]
 
     def save(self, model: Model, path: str | os.PathLike[str]) -> Artifact:
-        """The model as an engine file, and what it holds. Raises what `compile` raises, EngineError for the file."""
+        """The model as an engine file, and what it holds for the best one of the targets.
+
+        Raises what `compile` raises, EngineError for the file."""
         key = self.key(model)
         if key is not None and (found := kept(key)) is not None:
             with suppress(EngineError):  # it was removed in this moment, or `path` cannot be written: below
                 copy_engine(ENGINES.path(key), path)  # to hash it again would take long
-                return found
-        artifact = self._made(model, key)[0]
-        write_engine(artifact, path)
-        return artifact
+                return found[0]
+        variants = self._made(model, key)[0]
+        write_engine(variants, path)
+        return variants[0]
 
     def engine(self, model: Model, threads: int | None = None) -> Engine:
         """The model, ready to run in this process. What has no native meaning runs in Python, between engines."""
         try:
-            artifact, layout = self._made(model, self.key(model))
+            variants, layout = self._made(model, self.key(model))
         except NeedsPython:
             assert not isinstance(model, ModuleOp)
             way = replace(self, shapes={}, ranges={})  # they are in the pieces
             return compose(model, self.shapes, lambda piece: way.engine(piece, threads), threads)
-        return grouped(Engine(artifact, threads), layout)
+        best = next((v for v in variants if len(variants) == 1 or unfit(v) is None), variants[-1])
+        return grouped(Engine(best, threads, variants), layout)
 
     def key(self, model: Model) -> str | None:
         """The name under which the engine is kept: a hash of all that it is made from. None where it cannot be."""
@@ -270,21 +304,36 @@ class Compilation:
         choices = (sorted(self.shapes.items()), sorted(self.ranges.items()), self.precision, sorted(self.without))
         passes = str(Pipeline.parse(self.passes)) if isinstance(self.passes, str) else str(self.passes)
         content = digest(model)
-        made_for = (backend.name, backend.describe(self._target))
+        made_for = (backend.name, self.machines())
         return None if content is None else key_of(FORMAT, identity, content, made_for, str(choices), passes)
 
-    def _made(self, model: Model, key: str | None) -> tuple[Artifact, Mapping[str, int]]:
+    def _made(self, model: Model, key: str | None) -> tuple[Sequence[Artifact], Mapping[str, int]]:
         """What an engine file holds, as it was made before or made now, and the layout of the outputs."""
         if key is not None and (found := kept(key)) is not None:
             return found, {}
         start = time.perf_counter()
-        module = self.lower(model, "loop-ir")
-        artifact, layout = self.finish(module), layout_of(module)
+        modules = self._lowered_for_each(model)
+        variants, layout = [self.finish(m) for m in modules], layout_of(modules[0])
         took = time.perf_counter() - start
         if key is not None and not layout and took > WORTH_KEEPING and key == self.key(model):  # it may have changed
-            ENGINES.put(key, lambda path: write_engine(artifact, path))
+            ENGINES.put(key, lambda path: write_engine(variants, path))
             shrink(limit())
-        return artifact, layout
+        return variants, layout
+
+    @collecting_seldom()
+    def _lowered_for_each(self, model: Model) -> list[ModuleOp]:
+        """The model at stage loop-ir for each target. What comes before does not depend on it, and is done once."""
+        if len(self._specs) == 1:
+            return [self.lower(model, "loop-ir")]
+        machines = self.machines()
+        module = self.open(model)
+        if self.passes is None and level_of(module) != "loop":
+            self.lowered(module, "tensor-ir")
+        modules = [module.clone() for _ in machines]
+        for machine, copy in zip(machines, modules, strict=True):
+            machine.attach(copy)
+            self.lowered(copy, "loop-ir")
+        return modules
 
     @collecting_seldom()
     def finish(self, module: ModuleOp) -> Artifact:
@@ -423,19 +472,19 @@ def layout_of(module: ModuleOp) -> dict[str, int]:
     return {name: count.data for name, count in entries.items() if isinstance(count, IntAttr)}
 
 
-def kept(key: str) -> Artifact | None:
+def kept(key: str) -> Sequence[Artifact] | None:
     """What was made under this key before. A file that is damaged goes."""
     if not (path := ENGINES.path(key)).is_file():
         return None
     try:
-        artifact = read_engine(path).artifacts[0]
+        artifacts = read_engine(path).artifacts
     except EngineError as error:
         log.info("%s", error)
         ENGINES.drop(key)
         return None
     log.info("the engine is there from before: %s", path)
     ENGINES.used(key)
-    return artifact
+    return artifacts
 
 
 def _text_of(model: OnnxModel) -> str | None:

@@ -89,7 +89,9 @@ TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
   ircc targets
-  ircc model.onnx --target=cpu:x86-64-v3           code for any machine with AVX2"""
+  ircc model.onnx --target=cpu:x86-64-v3           code for any machine with AVX2
+  ircc model.onnx --target=cpu:x86-64-v2,cpu:x86-64-v3,cpu:x86-64-v4
+                                                   for all of these: the best one that a machine has is run"""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

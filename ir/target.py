@@ -83,6 +83,7 @@ PRESETS: dict[str, Target] = {
     t.name: t
     for t in (
         Target("x86-64", _TRIPLE, "x86-64", "+sse,+sse2", 128, 16, fma=False, masks=False),
+        Target("x86-64-v2", _TRIPLE, "x86-64-v2", _V2, 128, 16, fma=False, masks=False),
         Target("x86-64-v3", _TRIPLE, "x86-64-v3", _V3, 256, 16, fma=True, masks=True),
         Target("x86-64-v4", _TRIPLE, "x86-64-v4", _V4, 512, 32, fma=True, masks=True),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32, fma=True, masks=False),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -42,10 +42,12 @@ class Engine:
     After a fork the child's first run starts workers of its own.
     """
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
+    def __init__(self, artifact: Artifact, threads: int | None = None, variants: Sequence[Artifact] = ()) -> None:
+        """`variants`: what an engine file is to hold, the best one first, where that is more than `artifact`."""
         if threads is not None and not (type(threads) is int and 1 <= threads <= 4096):
             raise InputError(f"threads is {threads!r}, expected 1 or more, or None: all cores the process may use")
         self.artifact = artifact
+        self.variants = tuple(variants) or (artifact,)
         self.threads = threads or cores.available()
         self._program = Program(artifact, self.threads)
         self._plans: dict[Shapes, Plan] = {}
@@ -106,7 +108,7 @@ class Engine:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the engine file, for `load`."""
-        write_engine(self.artifact, path)
+        write_engine(self.variants, path)
 
     def plan(self, inputs: Mapping[str, Array]) -> Plan:
         """What follows from the shapes of these inputs: symbols, sizes of outputs and arena."""

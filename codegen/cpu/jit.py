@@ -59,17 +59,22 @@ class LoadedObject:
 
 def load_code(artifact: Artifact) -> LoadedObject:
     """The artifact's object code, if this machine can run it; else EngineError with what is missing."""
-    target = Machine(**{key: artifact.target.get(key, "") for key in ("triple", "cpu", "features")})
-    here = host()
-    hint = "compile the model again here, or with --target for this machine"
-    if _platform(target) != _platform(here):
-        raise EngineError(f"the engine is for {target.triple}, this machine is {here.triple}", hint=hint)
-    if missing := sorted(target.required - here.required):
-        raise EngineError(f"this machine lacks what the engine needs: {', '.join(missing)}", hint=hint)
+    if reason := unfit(artifact):
+        raise EngineError(reason, hint="compile the model again here, or with --target for this machine")
     code = LoadedObject(artifact.object)
     if "perf" in os.environ.get("IRCC_LOG", ""):
         perf.write_map(artifact.object, code.address, "ircc_main")
     return code
+
+
+def unfit(artifact: Artifact) -> str | None:
+    """Why this machine cannot run the code; None: it can."""
+    target = Machine(**{key: artifact.target.get(key, "") for key in ("triple", "cpu", "features")})
+    here = host()
+    if _platform(target) != _platform(here):
+        return f"the engine is for {target.triple}, this machine is {here.triple}"
+    missing = sorted(target.required - here.required)
+    return f"this machine lacks what the engine needs: {', '.join(missing)}" if missing else None
 
 
 def _platform(machine: Machine) -> tuple[str, str]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import EngineError
 from ...runtime.artifact import Artifact, Bytes
 from . import api
@@ -50,11 +52,15 @@ def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
     """Write the library of these variants, the best one first. Raises EngineError."""
     prefixes = ("",) if len(artifacts) == 1 else tuple(f"v{i}." for i in range(len(artifacts)))
     places: list[int] = []
+    kept: list[Artifact] = []  # those whose weights no earlier one has
     end = 0
     for artifact in artifacts:
-        places.append(end)
-        end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
-    target = artifacts[0].target
+        same = [i for i, a in enumerate(artifacts[: len(places)]) if np.array_equal(a.weights, artifact.weights)]
+        places.append(places[same[0]] if same else end)
+        if not same:
+            kept.append(artifact)
+            end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
+    target = artifacts[-1].target  # the plainest
     machine = Machine(target["triple"], target["cpu"], target["features"])
     names = [a.target.get("name", "") for a in artifacts]
     version = str(artifacts[0].provenance.get("versions", {}).get("ircc", ""))
@@ -70,7 +76,7 @@ def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
         interface.write_bytes(compile_object(api.text(variants, version), _plainest(machine)))
         weights = folder / "weights.o"
         with open(weights, "wb") as file:
-            data_object(artifacts[0].object, _WEIGHTS, "ircc_weights", list(_padded(artifacts)), file)
+            data_object(artifacts[0].object, _WEIGHTS, "ircc_weights", list(_padded(kept)), file)
         exports = folder / "exports"
         exports.write_text(_EXPORTS)
         far = [f"--section-start={_WEIGHTS}={_FAR_ADDRESS:#x}"] if end > _FAR else []
