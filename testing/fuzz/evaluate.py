@@ -162,7 +162,8 @@ class Tracks:
             if node.op_type in SUMS.split() and any(huge(a) for a in inputs):
                 results = [overflown(r, k) for r in results]
             least = EPS["float32"] if narrow else 0.0
-            floored = node.op_type in (*SMOOTH.split(), *LOGARITHMS.split())
+            activated = any(a.name == "activation" for a in node.attribute)  # a body as those of SMOOTH, at the end
+            floored = activated or node.op_type in (*SMOOTH.split(), *LOGARITHMS.split())
             floors = [beside(r.shape, inputs) if floored else None for r in results]
             results = [
                 moved(r, rng, largest=whole, least=least, beside=floor) if wobbly else r
