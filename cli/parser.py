@@ -85,6 +85,42 @@ examples:
   ircc check model.onnx --json | jq '.verdict'              native, python, unsupported or broken
   ircc check model.onnx --json | jq '.issues[].operator'"""
 
+INSPECT = """\
+Tell what an engine file says of itself: the machines it has code for, inputs and outputs, the model and the passes it
+was made from, kernels and the ONNX nodes they hold. Loads none of its code."""
+
+INSPECT_EXAMPLES = """\
+examples:
+  ircc inspect model.engine
+  ircc inspect model.engine --json | jq '.variants[0].kernels[].schedule'"""
+
+VERIFY = """\
+Check that an engine file is what it was: header, code and weights against their hashes, and its signature. Loads none
+of its code. Running an engine runs the code in it: run what you trust."""
+
+VERIFY_EXAMPLES = """\
+examples:
+  ircc verify model.engine                         damaged or not
+  ircc verify model.engine --key maker.pub.pem     ... and signed with that key
+  ircc.load("model.engine", trusted_keys=["maker.pub.pem"])     the same, before it is loaded"""
+
+SIGN = """\
+Sign an engine file with an Ed25519 key, or make a pair of keys. Needs the package cryptography."""
+
+SIGN_EXAMPLES = """\
+examples:
+  ircc sign --new-key maker                        maker.pem, to sign with, and maker.pub.pem, to give away
+  ircc sign model.engine --key maker.pem"""
+
+DIFF = """\
+Compare two engine files: ports, targets, how they were made, kernels and their schedules, memory, weights. Leaves with
+0 where they are the same, with 1 where they differ."""
+
+DIFF_EXAMPLES = """\
+examples:
+  ircc diff old.engine new.engine
+  ircc diff old.engine new.engine --json | jq '.[].what'"""
+
 TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
@@ -188,6 +224,31 @@ def _check(parser: argparse.ArgumentParser) -> None:
     _shape(parser)
 
 
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", metavar="ENGINE", help="an engine file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", metavar="ENGINE", help="an engine file")
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="PUBLIC.pem", help="it has to be signed with this key, or another"
+    )
+
+
+def _sign(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", metavar="ENGINE", nargs="?", help="the engine file to sign")
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--key", metavar="PRIVATE.pem", help="the key to sign with")
+    keys.add_argument("--new-key", metavar="NAME", help="make NAME.pem and NAME.pub.pem")
+
+
+def _diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", metavar="A", help="an engine file")
+    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -197,6 +258,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], No
     "run": (RUN, RUN_EXAMPLES, _run),
     "bench": (BENCH, BENCH_EXAMPLES, _bench),
     "check": (CHECK, CHECK_EXAMPLES, _check),
+    "inspect": (INSPECT, INSPECT_EXAMPLES, _inspect),
+    "verify": (VERIFY, VERIFY_EXAMPLES, _verify),
+    "sign": (SIGN, SIGN_EXAMPLES, _sign),
+    "diff": (DIFF, DIFF_EXAMPLES, _diff),
     "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
 }
 

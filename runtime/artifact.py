@@ -66,6 +66,8 @@ class Kernel:
     flops: str = "0"  # an expression over `symbols`: floating-point operations (a multiply-add is 2)
     bytes: str = "0"  # what it must at least read and write
     nominal: str = ""  # the operations that its nodes ask for, where an algorithm does with other ones
+    schedule: str = ""  # the loop rewrites that made it, a line each
+    code: str = ""  # a hash of what it was compiled from: the same for kernels that are the same
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def to_header(artifact: Artifact) -> dict[str, Any]:
         "checks": list(artifact.checks),
         "kernels": [
             {"name": k.name, "nodes": list(k.nodes), "strategy": k.strategy, "flops": k.flops, "bytes": k.bytes}
-            | ({"nominal": k.nominal} if k.nominal else {})
+            | {key: value for key in _OPTIONAL if (value := getattr(k, key))}
             for k in artifact.kernels
         ],
         "provenance": dict(artifact.provenance),
@@ -195,6 +197,9 @@ def from_header(
     )
 
 
+_OPTIONAL = ("nominal", "schedule", "code")  # of a kernel's fields
+
+
 def _port_to_json(port: Port) -> dict[str, Any]:
     loose = {"loose": True} if port.loose else {}
     return {"name": port.name, "dtype": port.dtype.name, "shape": list(port.shape), **loose}
@@ -214,8 +219,8 @@ def _port_from_json(value: Any) -> Port:
 def _kernel_from_json(value: Any) -> Kernel:
     value = _typed(value, dict, "a kernel")
     text = {key: _get(value, key, str) for key in ("name", "strategy", "flops", "bytes")}
-    nominal = _get(value, "nominal", str) if "nominal" in value else ""
-    return Kernel(nodes=_strings(value, "nodes"), nominal=nominal, **text)
+    text |= {key: _get(value, key, str) for key in _OPTIONAL if key in value}
+    return Kernel(nodes=_strings(value, "nodes"), **text)
 
 
 def _strings(header: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -20,17 +20,29 @@ from .file import read_engine, write_engine
 from .library import choose
 from .program import Array, Plan, Program, RunFrame, Shapes
 from .sizes import UnknownSymbol, evaluate, symbol_name
+from .trust import check_signature
 
 _MOST_PLANS = 64  # sets of input shapes whose plan is kept
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None, *, verify: bool = False) -> Engine:
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    verify: Literal["code", "all"] = "code",
+    trusted_keys: Iterable[str | os.PathLike[str] | bytes] | None = None,
+) -> Engine:
     """The engine of that file, ready to run on `threads` threads (None: all cores the process may use).
 
-    The weights are memory-mapped; `verify` checks them against their hash, which reads them all.
-    Raises EngineError where the file is damaged or needs what this machine lacks.
-    """
-    file = read_engine(path, verify=verify)
+    Loading an engine runs its code: load only what you trust. Everything in it but the weights is checked against its
+    hash before; `verify="all"` checks these too, which reads them all. With `trusted_keys` (paths of PEM files, or 32
+    bytes each) all is checked, and the file has to be signed with one of them.
+    Raises EngineError where the file is damaged, not to be trusted, or needs what this machine lacks."""
+    if verify not in ("code", "all"):
+        raise InputError(f"verify is {verify!r}, expected 'code' or 'all'")
+    file = read_engine(path, verify=verify == "all" or trusted_keys is not None)
+    if trusted_keys is not None:
+        check_signature(file.seal, trusted_keys, path)
     return Engine(file.artifacts[choose(file)], threads)
 
 

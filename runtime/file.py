@@ -125,7 +125,11 @@ def seal_engine(file: BinaryIO, seal: Seal) -> None:
     first = _SEAL.pack(*seal)[:_HASHED]
     body = _hash_of(file, _body(seal), first)
     weights = _hash_of(file, [(seal.weights, seal.weights_length)])
-    packed = _SEAL.pack(*seal._replace(body_hash=body, weights_hash=weights))[:-8]
+    _put(file, seal._replace(body_hash=body, weights_hash=weights))
+
+
+def _put(file: BinaryIO, seal: Seal) -> None:
+    packed = _SEAL.pack(*seal)[:-8]
     file.seek(seal.size - _SEAL.size)
     file.write(packed + hashlib.blake2b(packed, digest_size=8).digest())
 
@@ -150,6 +154,28 @@ def _hash_of(file: BinaryIO, parts: Sequence[tuple[int, int]], end: bytes = b"")
             length -= len(data)
     state.update(end)
     return state.digest()
+
+
+def change_engine(path: str | os.PathLike[str], change: Callable[[Seal], Seal]) -> None:
+    """Replaces an engine file by one that differs in the seal's key and signature. Raises EngineError."""
+    seal = read_seal(path)
+
+    def write(temporary: Path) -> None:
+        shutil.copyfile(path, temporary)
+        with open(temporary, "r+b") as file:
+            _put(file, change(seal))
+
+    _replace(Path(path), write)
+
+
+def read_seal(path: str | os.PathLike[str]) -> Seal:
+    """The seal of an engine file, whose own hash is checked. Raises EngineError."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            return _Reader(file, path).seal()
+    except OSError as error:
+        raise EngineError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def copy_engine(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -313,6 +339,10 @@ class Sections(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def length(self, name: str) -> int:
+        """How many bytes a section has."""
+        return self._places[name][1]
 
     def under(self, prefix: str) -> Sections:
         """Those whose names begin so, by the rest of their names."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
-from ...dialects.loop import Constant, Kernel, Program
+from ...dialects.loop import Alloc, Constant, Kernel, Program
 from ...dialects.loop.traffic import traffic
 from ...errors import BackendError
+from ...ir.expr import Expr
 from ...ir.nodes import nodes_of
 from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
@@ -22,7 +24,7 @@ from ..backend import Backend
 from . import llvm, pool
 from .build import WORTH_KEEPING, Builder
 from .emit import emit_kernel, kernel_symbol
-from .host import calls_of, emit_host, laid_out, sizes_text
+from .host import arena_bytes, calls_of, emit_host, laid_out, sizes_text
 from .link import link
 from .machine import host_target
 from .scalars import ScalarEmitter
@@ -113,6 +115,7 @@ class _Module:
         self.machine = llvm.Machine(self.target.triple, self.target.cpu, self.target.features)
         self.weights = WeightsBuilder()
         self.placed: dict[Any, int] = {}
+        self.hashes: dict[str, str] = {}  # of the kernels' text, by name
         self.host = emit_host(self.program, self.place)
         self.calls = self.host.calls
 
@@ -138,7 +141,10 @@ class _Module:
         for number, kernel in enumerate(self.kernels.values(), 1):
             report(f"making code: kernel {number} of {len(self.kernels)}")
             scalars = ScalarEmitter()
-            yield Emitted(emit_kernel(kernel, scalars), scalars.declarations)
+            emitted = Emitted(emit_kernel(kernel, scalars), scalars.declarations)
+            named = quoted(kernel_symbol(kernel.sym_name.data))
+            self.hashes[kernel.sym_name.data] = sha256(emitted.text.replace(named, "").encode()).hexdigest()[:16]
+            yield emitted
 
     def head(self) -> str:
         """What there is beside the kernels."""
@@ -179,7 +185,19 @@ class _Module:
             slots=self.host.slots,
             late=self.host.late,
             in_place=in_place(self.program, self.kernels),
+            provenance={"memory": self.memory()},
         )
+
+    def memory(self) -> dict[str, Any]:
+        """The plan of the arena: how large it is, and for each buffer its name, place and size in bytes, as numbers or
+        expressions over the symbols. A buffer whose size comes from data has a slot of its own instead of a place."""
+        allocs = [op for op in self.program.ops if isinstance(op, Alloc)]
+        buffers = [
+            [op.label.data, *sizes_text([op.offset.data if op.offset else Expr.const(-1), op.type.bytes])]
+            for op in allocs
+            if op.slot is None
+        ]
+        return {"arena": sizes_text([arena_bytes(self.program)])[0], "buffers": buffers, "slots": self.host.slots}
 
     def port(self, name: str, type_: Any) -> Port:
         assert isinstance(type_, BufferType)
@@ -198,7 +216,14 @@ class _Module:
             return str(found.data.substitute(symbols=values)) if isinstance(found, ExprAttr) else ""
 
         return KernelInfo(
-            call.callee, nodes_of(call), strategy, work("flops") or "0", str(moved), nominal=work("nominal")
+            call.callee,
+            nodes_of(call),
+            strategy,
+            work("flops") or "0",
+            str(moved),
+            nominal=work("nominal"),
+            schedule=kernel.applied.data if kernel.applied else "",
+            code=self.hashes.get(call.callee, ""),
         )
 
 
