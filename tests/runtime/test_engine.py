@@ -253,7 +253,7 @@ def test_exit_while_a_daemon_thread_runs(saved: Path) -> None:
 
 
 def test_save_and_load(saved: Path, expected: Reference, artifact: Artifact, tmp_path: Path) -> None:
-    engine = load(saved, threads=2, verify=True)
+    engine = load(saved, threads=2, verify="all")
     x = sample(9)
     assert np.array_equal(engine.run({"x": x})["y"], expected(x))
     engine.save(tmp_path / "again.engine")
