@@ -6,7 +6,9 @@ step placed in the loop that owns its variable. Nothing is left for LLVM's loop 
 
 A kernel k becomes `void @k.kernel(ptr launch, ptr args)`; args holds a pointer per buffer, then a 64-bit integer per
 size. Its concurrent loops become `void @k.part0(ptr args, i64 chunk)` and so on, run by the worker pool once per
-iteration. The endings keep kernels apart from each other's parts and from the functions of libraries.
+iteration. Where those may be few, the iterations of the loops right inside are shared with them: `@k.part0.one` is one
+of all of these, and a chunk as many as make MOST_CHUNKS. The endings keep kernels apart from each other's parts and
+from the functions of libraries.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from .scalars import ScalarEmitter, is_literal, llvm_type
 from .shuffle import assembled
 from .text import Lines, Operand, Writer, quoted
 
+ENOUGH = 4  # iterations that threads can share: with more than one loop each takes a call
+MOST_CHUNKS = 64  # of loops that are shared together
 MOST_STACK = 1 << 20  # bytes of a function's stack buffers: a worker's stack holds them several times
 
 
@@ -436,8 +440,11 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
     for op in kernel.body.block.ops:
         if isinstance(op, For) and op.run.data == "concurrent":
             part = f"{name}.part{len(parts)}"
-            parts.append(_part(kernel, op, part, scalars))
-            trips = main.integer(main.globalised(op.trip_expr, op.indices))
+            nest = shared(op)
+            parts.append(_part(kernel, nest, part, scalars))
+            trips = total = _iterations(main, nest)
+            if len(nest) > 1:
+                trips = main.arithmetic("smin", total, MOST_CHUNKS, 0)
             pool = main.put("load ptr, ptr %launch, align 8")
             main.run(f"call void @ircc_pool_run(ptr {pool}, ptr @{quoted(part)}, ptr %args, i64 {trips})")
             for buffer in main.written(op):
@@ -447,18 +454,71 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
     return "\n".join([*parts, main.text(kernel_symbol(name), "ptr %launch, ptr %args")])
 
 
-def _part(kernel: Kernel, loop: For, name: str, scalars: ScalarEmitter) -> str:
-    """One iteration of a concurrent loop as a function of its number; what it uses from before the loop is computed
-    again."""
+def shared(loop: For) -> list[For]:
+    """A concurrent loop, and those right inside of it whose iterations threads share with its own: until they are
+    enough together. A size that is not known may be 1 if it comes first, as a batch does, and is enough further in."""
+    nest, sure = [loop], loop.trip or 1
+    while sure < ENOUGH:
+        inner = nest[-1].body.block.first_op
+        alone = isinstance(inner, For) and inner is nest[-1].body.block.last_op
+        if not alone or not inner.is_parallel or inner.run.data != "serial" or any(x.iv in inner.indices for x in nest):
+            break
+        nest.append(inner)
+        sure *= ENOUGH if inner.trip is None else inner.trip
+    return nest
+
+
+def _iterations(emitter: FunctionEmitter, nest: Sequence[For]) -> Operand:
+    """How many iterations loops have together, whose lengths do not depend on each other."""
+    total: Operand = 1
+    for loop in nest:
+        trips = emitter.integer(emitter.globalised(loop.trip_expr, loop.indices))
+        if len(nest) > 1:  # a length below 0 is none
+            trips = emitter.arithmetic("smax", trips, 0, 0)
+        total = emitter.arithmetic("mul", total, trips, 0)
+    return total
+
+
+def _part(kernel: Kernel, nest: Sequence[For], name: str, scalars: ScalarEmitter) -> str:
+    """A chunk of loops that stand right inside of each other as a function of its number; what it uses from before them
+    is computed again."""
+    needed = _needed(kernel, nest[0])
     emitter = FunctionEmitter(kernel, scalars)
-    emitter.block(_needed(kernel, loop))
-    start = emitter.integer(emitter.globalised(loop.lower, loop.indices))
-    moved = emitter.arithmetic("mul", "%chunk", loop.stride, 0)
-    iv = emitter.arithmetic("add", moved, start, 0)
-    emitter.env[loop.iv], emitter.depth[loop.iv] = iv, 0
-    emitter.placed[str(iv)] = 0
-    emitter.block(list(loop.body.block.ops))
-    return emitter.text(name, "ptr %args, i64 %chunk", "internal ")
+    emitter.block(needed)
+    number: Operand = "%chunk"
+    for loop in reversed(nest):
+        at = number
+        if loop is not nest[0]:
+            trips = _iterations(emitter, [loop])
+            at = emitter.arithmetic("urem", number, trips, 0)
+            number = emitter.arithmetic("udiv", number, trips, 0)
+        start = emitter.integer(emitter.globalised(loop.lower, loop.indices))
+        iv = emitter.arithmetic("add", emitter.arithmetic("mul", at, loop.stride, 0), start, 0)
+        emitter.env[loop.iv], emitter.depth[loop.iv] = iv, 0
+        emitter.placed[str(iv)] = 0
+    emitter.block(list(nest[-1].body.block.ops))
+    if len(nest) == 1:
+        return emitter.text(name, "ptr %args, i64 %chunk", "internal ")
+    one = f"{name}.one"
+    chunk = FunctionEmitter(kernel, scalars)
+    chunk.block(needed)
+    total = _iterations(chunk, nest)
+    chunks = chunk.arithmetic("smin", total, MOST_CHUNKS, 0)
+    before = chunk.arithmetic("mul", total, "%chunk", 0)
+    first = chunk.arithmetic("udiv", before, chunks, 0)
+    end = chunk.arithmetic("udiv", chunk.arithmetic("add", before, total, 0), chunks, 0)
+    chunk.lines += [
+        "  br label %next",
+        "next:",
+        f"  %at = phi i64 [ {first}, %{chunk.label} ], [ %after, %next ]",
+        f"  call void @{quoted(one)}(ptr %args, i64 %at)",
+        "  %after = add nuw nsw i64 %at, 1",
+        f"  %more = icmp slt i64 %after, {end}",
+        "  br i1 %more, label %next, label %done",
+        "done:",
+    ]
+    parameters = "ptr %args, i64 %chunk"
+    return emitter.text(one, parameters, "internal ") + "\n" + chunk.text(name, parameters, "internal ")
 
 
 def _needed(kernel: Kernel, loop: For) -> list[Operation]:

@@ -195,6 +195,8 @@ FOLDS: dict[str, Callable[[int, int], int]] = {
     "mul": lambda a, b: a * b,
     "sdiv": lambda a, b: a // b if b else 0,
     "srem": lambda a, b: a % b if b else 0,
+    "udiv": lambda a, b: a // b if b else 0,
+    "urem": lambda a, b: a % b if b else 0,
     "smin": min,
     "smax": max,
 }

@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xdsl.parser import Parser
 
+from ircc.codegen.cpu.emit import shared
+from ircc.dialects import context
+from ircc.dialects.loop import For, Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.ir.types import BufferType
 from ircc.testing.loop_kernels import Program, from_memory, in_memory, random_kernel, random_sizes
@@ -67,3 +71,39 @@ def test_kernels(native: Any, call: Any, target: Any, seed: int) -> None:
     for p, arrays, sizes, made in cases:
         wrong = differences(p, arrays, sizes, made.results)
         assert not wrong, f"{p.kernel}\n" + "\n".join(wrong)
+
+
+NESTED = """
+loop.kernel @nested(%x "x" : !loop.buffer<[N, M, 5], f32>, %y "y" : !loop.buffer<[N, M, 5], f32>)
+    outputs 1 sizes ["N", "M"] {
+  loop.for "i" %i = 0 to N parallel concurrent {
+    loop.for "j" %j = 2 to M parallel {
+      loop.for "k" %k = 0 to 5 parallel {
+        %0 = loop.load %x[%i, %j, %k]
+        %1 = arith.addf %0, %0 : f32
+        loop.store %1, %y[%i, %j, %k]
+      }
+    }
+  }
+}
+"""
+
+
+def test_loops_that_are_shared_together(native: Any, call: Any, target: Any) -> None:
+    """A batch of unknown size and what stands right inside of it: no iteration is left out or done for a loop that has
+    none, and both are shared."""
+    kernel = Parser(context(), NESTED).parse_op()
+    assert isinstance(kernel, Kernel)
+    kernel.verify()
+    (loop,) = kernel.body.block.ops
+    assert isinstance(loop, For) and [x.tag for x in shared(loop)] == ["i", "j"]
+    cases: list[tuple[Array, Array, Any]] = []
+    for n, m in ((0, 9), (1, 1), (1, 0), (3, 2), (1, 3), (1, 300), (3, 50), (7, 12)):
+        x = np.arange(n * m * 5, dtype=np.float32).reshape(n, m, 5)
+        y = np.full_like(x, -1)
+        expected = y.copy()
+        expected[:, 2:] = 2 * x[:, 2:]
+        cases.append((x, expected, call("nested", [x.reshape(-1), y.reshape(-1)], [n, m])))
+    native([kernel], target).run([c[2] for c in cases])
+    for _, expected, made in cases:
+        np.testing.assert_array_equal(made.results[1].reshape(expected.shape), expected)
