@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import importlib.metadata
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -211,9 +210,11 @@ def find_device(backend: str) -> OpenDevice:
                 continue
             if found := getattr(module, "open_device", None):
                 return cast(OpenDevice, found)
-    for point in importlib.metadata.entry_points(group="ircc.devices", name=backend):
+    from importlib.metadata import entry_points  # takes as long to import as the rest of the run time together
+
+    for point in entry_points(group="ircc.devices", name=backend):
         return cast(OpenDevice, point.load())
-    known = {"cpu", *importlib.metadata.entry_points(group="ircc.devices").names}
+    known = {"cpu", *entry_points(group="ircc.devices").names}
     raise BackendError(
         f"no device '{backend:.60}' here",
         hint=f"known: {', '.join(sorted(known))}; others come with packages that register an entry point ircc.devices",
