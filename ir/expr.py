@@ -117,12 +117,25 @@ class Expr:
     @cached_property
     def symbols(self) -> frozenset[str]:
         """Names of all size symbols, nested ones included."""
-        return frozenset(a.args[0] for a in self.atoms() if a.kind == "symbol")
+        own, inner = self._named("symbol")
+        return own.union(*(e.symbols for e in inner))
 
     @cached_property
     def dims(self) -> frozenset[int]:
         """Positions of all dims, nested ones included."""
-        return frozenset(a.args[0] for a in self.atoms() if a.kind == "dim")
+        own, inner = self._named("dim")
+        return own.union(*(e.dims for e in inner))
+
+    def _named(self, kind: str) -> tuple[frozenset[Any], list[Expr]]:
+        """The names of its own atoms of a kind, and the operands of its operations, which know theirs."""
+        atoms = [a for m in self.terms for a in m]
+        inner = [e for a in atoms if a[0] != "dim" and a[0] != "symbol" for e in a[1]]
+        return frozenset([a[1][0] for a in atoms if a[0] == kind]), inner
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is no floordiv, mod, min or max in it."""
+        return all(a[0] == "dim" or a[0] == "symbol" for m in self.terms for a in m)
 
     def atoms(self) -> Iterable[Atom]:
         """Every atom, nested ones included."""
@@ -246,8 +259,9 @@ class Expr:
 
     def nonnegative(self, ranges: Mapping[int, Range] | None = None) -> bool:
         """True when provably >= 0, given the inclusive ranges of dims; symbols without `$` are >= 0."""
-        lowest = self._lowest(ranges or {})
-        return lowest is not None and lowest._has_sign(1)
+        if (k := self.constant) is not None:
+            return k >= 0
+        return _nonnegative(self, tuple(ranges.items()) if ranges and self.dims else ())
 
     def _has_sign(self, sign: int) -> bool:
         """Whether every term has the sign for all sizes: values, which have any, appear an even number of times."""
@@ -258,12 +272,11 @@ class Expr:
         out = self
         for _ in range(16):
             pending = sorted(out.dims)
-            nested = [a for a in out.atoms() if a.kind not in ("symbol", "dim")]
-            if not pending and not nested:
+            if not pending and out.plain:
                 return out
             form = out.linear()
             # with plain coefficients the dims go first: operations that their ranges bring in may cancel
-            plain = form is not None and all(a.kind == "symbol" for c in form[0].values() for a in c.atoms())
+            plain = form is not None and all(c.plain for c in form[0].values())
             if form is None or not plain or not pending:
                 relaxed = out._without_operations(ranges)
                 if relaxed is None or relaxed == out:
@@ -298,8 +311,7 @@ class Expr:
 
     def simplify(self, ranges: Mapping[int, Range]) -> Expr:
         """The expression with floordiv, mod, min and max resolved as far as the dims' ranges allow."""
-        plain = all(a.kind in ("symbol", "dim") for m in self.terms for a in m)
-        return self if plain else _simplified(self, tuple(ranges.items()))
+        return self if self.plain else _simplified(self, tuple(ranges.items()))
 
     # ---- text and identity
 
@@ -366,7 +378,25 @@ def _substituted(e: Expr, dims: tuple[tuple[int, ExprLike], ...], symbols: tuple
             return Expr.of(values[atom.args[0]]) if atom.args[0] in values else Expr({(atom,): 1})
         return OPERATIONS[atom.kind](*(arg.substitute(given["dim"], given["symbol"]) for arg in atom.args))
 
-    return e.rebuilt(replaced)
+    if not e.plain or any(len(m) > 1 for m in e.terms):
+        return e.rebuilt(replaced)
+    parts = [(replaced(m[0]) if m else ONE, c) for m, c in e.terms.items()]
+    if any(len(n) == 1 and n[0].kind == "mod" for part, _ in parts for n in part.terms):
+        return e.rebuilt(replaced)  # which puts quotients and remainders together again
+    total: dict[Monomial, int] = {}
+    for part, c in parts:
+        for n, k in part.terms.items():
+            if left := total.get(n, 0) + k * c:
+                total[n] = left
+            else:
+                del total[n]
+    return Expr(total)
+
+
+@lru_cache(maxsize=1 << 14)
+def _nonnegative(e: Expr, ranges: tuple[tuple[int, Range], ...]) -> bool:
+    lowest = e._lowest(dict(ranges))  # pyright: ignore[reportPrivateUsage]
+    return lowest is not None and lowest._has_sign(1)  # pyright: ignore[reportPrivateUsage]
 
 
 @lru_cache(maxsize=1 << 14)  # quotient and remainder have the same operands, level by level
@@ -554,39 +584,6 @@ def minimum(*args: ExprLike) -> Expr:
 
 def maximum(*args: ExprLike) -> Expr:
     return _extreme("max", map(Expr.of, args))
-
-
-def broadcast(a: ExprLike, b: ExprLike) -> Expr:
-    """The size that a and b broadcast to, provided `broadcast_condition` is 0: equal, or one of them is 1."""
-    a, b = Expr.of(a), Expr.of(b)
-    if a == b or b == ONE:
-        return a
-    if a == ONE:
-        return b
-    if a.constant is not None:
-        return a
-    if b.constant is not None:
-        return b
-    if (b - a).nonnegative():
-        return b
-    if (a - b).nonnegative():
-        return a
-    return maximum(a, b) * minimum(a, b, 1)
-
-
-def broadcast_condition(a: ExprLike, b: ExprLike) -> Expr:
-    """What must be 0 for a and b to broadcast.
-
-    Where a <= b whatever the symbols are, b = 1 with a = 0 is refused: the result is then simply b."""
-    a, b = Expr.of(a), Expr.of(b)
-    if a == b or ONE in (a, b):
-        return ZERO
-    if a.constant is None and b.constant is None:
-        if (b - a).nonnegative():
-            return (a - b) * (a - 1)
-        if (a - b).nonnegative():
-            return (a - b) * (b - 1)
-    return (a - b) * (a - 1) * (b - 1)
 
 
 def product(sizes: Iterable[ExprLike]) -> Expr:

@@ -8,7 +8,7 @@ producer at the consumer's loop (Ragan-Kelley et al., Halide, 2013).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -150,8 +150,9 @@ class _Fusion:
         assert block is not None
         sizes = [Expr.symbol(s) for s in kernel.sizes]
         call = Call(kernel.sym_name.data, [values[n] for n in found.buffers], sizes, merged(first, second))
+        between = set(ops_between(first, second))
         for op in [v.owner for v in second.buffers]:
-            if isinstance(op, Alloc | Constant) and op.parent is block and not op.is_before_in_block(first):
+            if isinstance(op, Alloc | Constant) and op in between:
                 op.detach()
                 block.insert_op_before(op, first)
         block.insert_op_before(call, first)
@@ -179,11 +180,11 @@ class _Fusion:
         op = first.next_op
         while op is not second:
             assert op is not None
-            if not needed.isdisjoint(defined_symbols(op)):  # a size of the second call is not known before
-                return False
-            if not isinstance(op, Alloc | Constant):
-                used, changed = self.touches(op)
+            if type(op) is not Alloc and type(op) is not Constant:
+                used, changed = self.touched.get(op) or self.touches(op)
                 if not used.isdisjoint(written) or not changed.isdisjoint(read) or not values.isdisjoint(op.results):
+                    return False
+                if needed and not needed.isdisjoint(defined_symbols(op)):  # a size of the second is not known before
                     return False
             op = op.next_op
         return True
@@ -230,6 +231,14 @@ class _Fusion:
             if isinstance(op, Call) and op.callee in names:
                 op.properties["kernel"] = SymbolRefAttr(names[op.callee])
         return bool(self.left)
+
+
+def ops_between(first: Operation, second: Operation) -> Iterator[Operation]:
+    """The operations of a block behind one of its operations and before another."""
+    op = first.next_op
+    while op is not None and op is not second:
+        yield op
+        op = op.next_op
 
 
 # ---- kernels

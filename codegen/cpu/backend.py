@@ -116,6 +116,7 @@ class _Module:
         self.weights = WeightsBuilder()
         self.placed: dict[Any, int] = {}
         self.hashes: dict[str, str] = {}  # of the kernels' text, by name
+        self.moved: dict[str, Expr] = {}  # the traffic of kernels
         self.host = emit_host(self.program, self.place)
         self.calls = self.host.calls
 
@@ -208,7 +209,9 @@ class _Module:
     def info(self, call: Any) -> KernelInfo:
         kernel = self.kernels[call.callee]
         values = call.bound(kernel)
-        moved = traffic(kernel).substitute(symbols=values)
+        if call.callee not in self.moved:
+            self.moved[call.callee] = traffic(kernel)
+        moved = self.moved[call.callee].substitute(symbols=values)
         strategy = kernel.strategy.data if kernel.strategy else ""
 
         def work(name: str) -> str:

@@ -13,8 +13,8 @@ from the functions of libraries.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 from xdsl.dialects.builtin import IndexType, VectorType
 from xdsl.ir import Operation, SSAValue
@@ -22,7 +22,7 @@ from xdsl.ir import Operation, SSAValue
 from ...dialects.loop import Alloc, For, Index, Kernel, Load, Prefetch, Store
 from ...dialects.loop.ops import loop_of
 from ...errors import BackendError
-from ...ir.expr import Expr
+from ...ir.expr import ZERO, Expr
 from ...ir.operands import walk
 from .memory import Plan, first_lanes, load_text, memory_type, store_text
 from .scalars import ScalarEmitter, is_literal, llvm_type
@@ -66,6 +66,10 @@ class FunctionEmitter(Writer):
         self.ranges: dict[int, tuple[Expr, Expr]] = {}
         self.counters: dict[int, SSAValue] = {}  # dim that counts the iterations of a strided loop: its variable
         self.label = "entry"
+        self.kinds: dict[type[Operation], Callable[[Any], None]] = {
+            For: self.loop, Alloc: self.alloc, Load: self.load, Store: self.store, Index: self.index,
+            Prefetch: self.prefetch,
+        }  # fmt: skip
         for i, arg in enumerate(kernel.args):
             self.env[arg], self.depth[arg] = self.load_argument(i, "ptr"), 0
         for i, name in enumerate(kernel.sizes):
@@ -127,23 +131,12 @@ class FunctionEmitter(Writer):
             self.op(op)
 
     def op(self, op: Operation) -> None:
-        match op:
-            case For():
-                self.loop(op)
-            case Alloc():
-                self.alloc(op)
-            case Load():
-                self.load(op)
-            case Store():
-                self.store(op)
-            case Index():
-                self.index(op)
-            case Prefetch():
-                self.prefetch(op)
-            case _:
-                if (ends := self.ends.get(op)) is None:  # an unrolled loop visits an op many times
-                    ends = self.ends[op] = (tuple(op.operands), op.results[0])
-                self.bind(ends[1], self.scalars.emit(op, [str(self.env[o]) for o in ends[0]], self.put))
+        if (own := self.kinds.get(type(op))) is not None:
+            own(op)
+            return
+        if (ends := self.ends.get(op)) is None:  # an unrolled loop visits an op many times
+            ends = self.ends[op] = (tuple(op.operands), op.results[0])
+        self.bind(ends[1], self.scalars.emit(op, [str(self.env[o]) for o in ends[0]], self.put))
 
     def bind(self, value: SSAValue, operand: Operand) -> None:
         if isinstance(operand, str) and is_literal(operand) and isinstance(value.type, IndexType):
@@ -284,12 +277,12 @@ class FunctionEmitter(Writer):
         lane = len(self.values)
         self.values.append(op.buf)
         index = [self.globalised(e, op.indices) for e in op.exprs]
-        moved = [e + Expr.dim(lane) * s for e, s in zip(index, op.steps, strict=True)]
+        moved = [e + Expr.dim(lane) * s if s else e for e, s in zip(index, op.steps, strict=True)]
         ranges = {**self.ranges, lane: (Expr.const(0), Expr.const(op.live - 1))}
         offset = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
         first = offset.substitute({lane: 0})
-        step: Expr | None = offset.substitute({lane: 1}) - first
-        if step.dims or offset != first + Expr.dim(lane) * step:
+        step: Expr | None = ZERO if first is offset else offset.substitute({lane: 1}) - first
+        if step.dims or (step is not ZERO and offset != first + Expr.dim(lane) * step):
             step = None
         guards: list[tuple[Expr, Expr, int]] = []
         if op.tolerant:

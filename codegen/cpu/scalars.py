@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ _CASTS: dict[type[Operation], str] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def llvm_type(type_: Attribute) -> str:
     """LLVM's name of a scalar or vector type."""
     if isinstance(type_, VectorType):
@@ -112,14 +114,16 @@ class ScalarEmitter:
     def __init__(self) -> None:
         self.declarations: set[str] = set()
         # by operation and literal operands: what was written, `%{n}` for operands and results before; and the result
-        self.templates: dict[tuple[Operation, tuple[str, ...]], tuple[list[str], str]] = {}
+        self.templates: dict[Operation, dict[tuple[str, ...], tuple[list[str], str]]] = {}
 
     def emit(self, op: Operation, args: Sequence[str], put: Put) -> str:
         """The operand that holds the result of `op` on these operands. Raises BackendError for an unknown operation.
 
         Unrolled loops visit an operation many times: its text is made once, and filled in."""
-        key = op, tuple(a if is_literal(a) else "" for a in args)
-        if (template := self.templates.get(key)) is None:
+        key = tuple(["" if a[0] == "%" else a for a in args])
+        if (templates := self.templates.get(op)) is None:
+            templates = self.templates[op] = {}
+        if (template := templates.get(key)) is None:
             lines: list[str] = []
             slots = [a if is_literal(a) else f"%{{{i}}}" for i, a in enumerate(args)]
 
@@ -127,8 +131,8 @@ class ScalarEmitter:
                 lines.append(text)
                 return f"%{{{len(args) + len(lines) - 1}}}"
 
-            template = self.templates[key] = lines, self._emit(op, slots, record)
-        names = [a.removeprefix("%") for a in args]
+            template = templates[key] = lines, self._emit(op, slots, record)
+        names = [a[1:] if a[0] == "%" else a for a in args]
         for line in template[0]:
             names.append(put(line.format(*names)).removeprefix("%"))
         return template[1].format(*names)

@@ -33,8 +33,9 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from ...ir.broadcast import broadcast, broadcast_condition
 from ...ir.evaluator import Environment
-from ...ir.expr import ONE, Expr, ExprLike, broadcast, broadcast_condition
+from ...ir.expr import ONE, Expr, ExprLike
 from ...ir.nodes import set_nodes
 from ...ir.syntax import parse_expr
 from ...ir.types import SMALL_DTYPES, Check, ExprAttr, TensorType, exprs

@@ -20,9 +20,10 @@ def traffic(kernel: Kernel) -> Expr:
     for op in walk(kernel):
         if isinstance(op, Load | Store) and op.buf in accesses:
             accesses[op.buf].append(op)
+    trips: dict[For, Expr] = {}
     total = Expr.const(0)
     for uses in accesses.values():
-        found = [points(op) for op in [op for op in uses if isinstance(op, Store)] or uses]
+        found = [points(op, trips) for op in [op for op in uses if isinstance(op, Store)] or uses]
         if found:
             size, element = uses[0].type.bytes, uses[0].type.dtype.itemsize
             touched = None if None in found else sum((n for n in found if n is not None), Expr.const(0)) * element
@@ -30,11 +31,12 @@ def traffic(kernel: Kernel) -> Expr:
     return total
 
 
-def points(op: Load | Store) -> Expr | None:
+def points(op: Load | Store, trips: dict[For, Expr]) -> Expr | None:
     """Elements that an access touches, as often as the loops that its index depends on go round; None where that is
-    no number of the kernel's sizes."""
-    trips = [loop.trip_expr for loop in loops_of(op.indices)]
-    return None if any(t.dims for t in trips) else product(trips) * op.live
+    no number of the kernel's sizes. `trips` has what is known of loops."""
+    loops = loops_of(op.indices)
+    trips |= {loop: loop.trip_expr for loop in loops if loop not in trips}
+    return None if any(trips[loop].dims for loop in loops) else product(trips[loop] for loop in loops) * op.live
 
 
 def loops_of(values: Sequence[SSAValue]) -> list[For]:

@@ -19,7 +19,8 @@ from ...dialects.graph import data
 from ...dialects.graph.base import GraphOp
 from ...dialects.tensor import Constant
 from ...dialects.tensor.builder import Body, Scalar
-from ...ir.expr import ONE, ZERO, Expr, ExprLike, broadcast, ceildiv
+from ...ir.broadcast import broadcast
+from ...ir.expr import ONE, ZERO, Expr, ExprLike, ceildiv
 from ...ir.types import is_float
 from .movement import transposed
 from .rules import Emitter, broadcast_index, broadcast_read, lowers, sizes_of, type_of, wide, widened

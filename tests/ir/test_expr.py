@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from xdsl.context import Context
 from xdsl.parser import Parser
 
+from ircc.ir.broadcast import broadcast, broadcast_condition
 from ircc.ir.expr import (
     ONE,
     Expr,
-    broadcast,
-    broadcast_condition,
     ceildiv,
     maximum,
     minimum,
