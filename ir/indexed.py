@@ -6,6 +6,7 @@ The expressions stand in the property `map` over d0, d1, ...; the operands `indi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from xdsl.dialects.builtin import ArrayAttr, IndexType
@@ -35,7 +36,8 @@ class Indexed:
     @property
     def exprs(self) -> tuple[Expr, ...]:
         """Index expressions over the positions of `indices`."""
-        return tuple(e.data for e in self.map)
+        held = cast(Operation, self).properties["map"]
+        return tuple([e.data for e in held.data])  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def dims(self) -> dict[int, SSAValue]:
@@ -65,10 +67,16 @@ class Indexed:
     def replace_index(self, old: SSAValue, value: Expr, operands: Sequence[SSAValue]) -> None:
         """Replace the index operand `old` by an expression over `operands`."""
         kept = [v for v in self.indices if v is not old]
-        shift = len(kept)
-        moved = value.substitute({i: Expr.dim(shift + i) for i in range(len(operands))})
-        mapping = {i: moved if v is old else Expr.dim(kept.index(v)) for i, v in enumerate(self.indices)}
-        self.set_indices([e.substitute(mapping) for e in self.exprs], [*kept, *operands])
+        places = tuple([-1 if v is old else kept.index(v) for v in self.indices])
+        self.set_indices(_replaced(self.exprs, places, value, len(kept), len(operands)), [*kept, *operands])
+
+
+@lru_cache(maxsize=1 << 14)  # kernels alike are scheduled alike
+def _replaced(exprs: tuple[Expr, ...], places: tuple[int, ...], value: Expr, kept: int, new: int) -> tuple[Expr, ...]:
+    """Expressions whose dims go to `places`, or to a value over the dims behind those that are kept (-1)."""
+    moved = value.substitute({i: Expr.dim(kept + i) for i in range(new)})
+    mapping = {i: moved if place < 0 else Expr.dim(place) for i, place in enumerate(places)}
+    return tuple(e.substitute(mapping) for e in exprs)
 
 
 INDEX = IndexType()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from xdsl.dialects.builtin import UNKNOWN_LOC, DenseArrayBase, i32
 from xdsl.ir import Attribute, Block, Operation, OpResult, Region, SSAValue, Use
 from xdsl.ir.core import SSAValues
-from xdsl.irdl import IRDLOperation, OptOperandDef, VarOperandDef
+from xdsl.irdl import IRDLOperation, OptOperandDef, VarOperandDef, VarRegionDef, VarResultDef
 
 SEGMENTS = "operandSegmentSizes"
 T = TypeVar("T", bound=type[IRDLOperation])
@@ -90,6 +90,31 @@ def _parts(kind: Callable[..., Operation], extra: tuple[Any, ...], *types: Attri
     return type(op), op.result_types, op.properties, op.attributes
 
 
+def put_before(op: Operation, anchor: Operation) -> None:
+    """`anchor.parent.insert_op_before(op, anchor)`; what holds nothing is not asked whether it holds the anchor."""
+    block = anchor.parent
+    assert block is not None and op.parent is None
+    if op.regions:
+        block.insert_op_before(op, anchor)
+        return
+    previous = anchor._prev_op
+    op.parent, op._prev_op, op._next_op, anchor._prev_op = block, previous, anchor, op
+    if previous is None:
+        block._first_op = op
+    else:
+        previous._next_op = op
+
+
+def append(op: Operation, block: Block) -> None:
+    """`block.add_op(op)`, see `put_before`."""
+    assert op.parent is None
+    last = block._last_op
+    if op.regions or last is None:
+        block.add_op(op)
+        return
+    op.parent, op._prev_op, last._next_op, block._last_op = block, last, op, op
+
+
 def copied(op: O, values: dict[SSAValue, SSAValue] | None = None) -> O:
     """`op.clone(values)`, where values are made before they are used, as they are at all levels here."""
     values = {} if values is None else values
@@ -105,7 +130,7 @@ def copied(op: O, values: dict[SSAValue, SSAValue] | None = None) -> O:
                 values[old] = arg
                 arg._name = old._name
             for inner in block.ops:
-                blocks[-1].add_op(copied(inner, values))
+                append(copied(inner, values), blocks[-1])
         new.add_region(Region(blocks))
     return new
 
@@ -135,10 +160,41 @@ class _Operands:
         attribute: Any = op.properties[SEGMENTS]
         ends = _ends(attribute.data.data)
         start, end = ends[self.position - 1] if self.position else 0, ends[self.position]
-        found = op.operands[start:end]
         if self.variadic:
-            return found
-        return found[0] if found else None
+            return op._operands[start:end]
+        return tuple.__getitem__(op._operands, start) if end > start else None
+
+
+def direct(cls: T) -> T:
+    """Class decorator of an operation of which only the last operands are variadic: its operands, results and regions
+    are found by where they are."""
+    found = cls.get_irdl_definition()
+    for position, (name, definition) in enumerate(found.operands):
+        variadic = isinstance(definition, VarOperandDef)
+        setattr(cls, name, property(_operands_from(position) if variadic else _operand_at(position)))
+    for position, (name, definition) in enumerate(found.results):
+        assert not isinstance(definition, VarResultDef)
+        setattr(cls, name, property(_result_at(position)))
+    for position, (name, definition) in enumerate(found.regions):
+        assert not isinstance(definition, VarRegionDef)
+        setattr(cls, name, property(_region_at(position)))
+    return cls
+
+
+def _operands_from(position: int) -> Callable[[Operation], Sequence[SSAValue]]:
+    return lambda op: op._operands[position:]
+
+
+def _operand_at(position: int) -> Callable[[Operation], SSAValue]:
+    return lambda op: tuple.__getitem__(op._operands, position)
+
+
+def _result_at(position: int) -> Callable[[Operation], SSAValue]:
+    return lambda op: tuple.__getitem__(op.results, position)
+
+
+def _region_at(position: int) -> Callable[[Operation], Region]:
+    return lambda op: op.regions[position]
 
 
 def segmented(cls: T) -> T:

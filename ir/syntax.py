@@ -121,8 +121,9 @@ def canonical_indices(exprs: Iterable[Expr], operands: Sequence[SSAValue]) -> tu
     """The same expressions over the operands in the order in which their text names them, each once.
 
     Two ops that print alike are then alike, so text round-trips."""
-    distinct = list(dict.fromkeys(operands))
-    values, order = _canonical(tuple(exprs), tuple(distinct.index(v) for v in operands))
+    number: dict[SSAValue, int] = {}
+    values, order = _canonical(tuple(exprs), tuple([number.setdefault(v, len(number)) for v in operands]))
+    distinct = list(number)
     return list(values), [distinct[i] for i in order]
 
 

@@ -110,7 +110,10 @@ class Shaped:
 
     @property
     def sizes(self) -> tuple[Expr, ...]:
-        return tuple(e.data for e in self.shape)
+        found = self.__dict__.get("sizes")  # a cached_property, which xDSL does not let be
+        if found is None:
+            found = self.__dict__["sizes"] = tuple([e.data for e in self.shape])
+        return found
 
     @property
     def rank(self) -> int:
@@ -183,6 +186,14 @@ class TensorType(ParametrizedAttribute, Shaped, TypeAttribute):
         printer.print_string(f"<[{', '.join(map(str, self.sizes))}], {self.element_type}>")
 
 
+@lru_cache(maxsize=4096)
+def _row_major(sizes: tuple[Expr, ...]) -> Expr:
+    total = Expr.const(0)
+    for i, size in enumerate(sizes):
+        total = total * size + Expr.dim(i)
+    return total
+
+
 @irdl_attr_definition
 class BufferType(ParametrizedAttribute, Shaped, TypeAttribute):
     """Mutable memory: `!loop.buffer<[M, 64], f32>`, with `, "stack"` for another space and
@@ -217,12 +228,7 @@ class BufferType(ParametrizedAttribute, Shaped, TypeAttribute):
     @property
     def offset(self) -> Expr:
         """Element offset of index (d0, d1, ...), in elements."""
-        if isinstance(self.layout, ExprAttr):
-            return self.layout.data
-        total = Expr.const(0)
-        for i, size in enumerate(self.sizes):
-            total = total * size + Expr.dim(i)
-        return total
+        return self.layout.data if isinstance(self.layout, ExprAttr) else _row_major(self.sizes)
 
     @property
     def length(self) -> Expr:
@@ -366,5 +372,8 @@ def is_unsigned(element: Attribute) -> bool:
     return isinstance(element, IntegerType) and element.signedness.data is Signedness.UNSIGNED
 
 
+_BOOL = IntegerType(1)
+
+
 def is_bool(element: Attribute) -> bool:
-    return element == IntegerType(1)
+    return element == _BOOL

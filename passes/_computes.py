@@ -15,7 +15,7 @@ from ..dialects.tensor.body import body_block
 from ..ir.expr import ONE, OPERATIONS, ZERO, Atom, Expr, Range, maximum, product
 from ..ir.indexed import Indexed
 from ..ir.nodes import nodes_of
-from ..ir.operands import copied, walk
+from ..ir.operands import copied, put_before, walk
 from ..ir.types import TensorType, is_float
 
 # Scalar operations that take an order of magnitude longer than an addition.
@@ -105,13 +105,13 @@ def splice(
                     for i, operand in enumerate(op.operands):
                         if operand in mapped:
                             op.operands[i] = mapped[operand]
-                    block.insert_op_before(op, before)
+                    put_before(op, before)
                     continue
                 copy = copied(op, mapped)
         mapped.update(zip(op.results, copy.results, strict=True))
         for old, new in zip(op.results, copy.results, strict=True):
             new.name_hint = old.name_hint
-        block.insert_op_before(copy, before)
+        put_before(copy, before)
     raise AssertionError("a body ends with tensor.yield")
 
 

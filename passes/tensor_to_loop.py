@@ -18,7 +18,7 @@ from ..dialects.tensor.evaluate import neutral
 from ..ir.evaluator import main_function, names_of
 from ..ir.expr import ONE, Expr
 from ..ir.nodes import NODES, nodes_of
-from ..ir.operands import copied
+from ..ir.operands import append, copied
 from ..ir.passes import Pass
 from ..ir.structure import structure
 from ..ir.types import BufferType, ExprAttr, is_bool, is_float, is_unsigned, signless
@@ -114,7 +114,7 @@ T = TypeVar("T", bound=Operation)
 
 
 def block_add(block: Block, op: T) -> T:
-    block.add_op(op)
+    append(op, block)
     return op
 
 
@@ -207,7 +207,7 @@ def copy_body(
             case tensor.Index():
                 env[inner.value] = block_add(at, loop.Index(inner.expr, [env[v] for v in inner.indices])).value
             case _:
-                at.add_op(copied(inner, env))
+                append(copied(inner, env), at)
     return env
 
 

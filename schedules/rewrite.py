@@ -10,14 +10,15 @@ from ..dialects.loop.ops import For, Index
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
 from ..ir.indexed import Indexed
+from ..ir.operands import append, put_before
 
 __all__ = ["add", "before", "erase", "fresh", "move_body", "replace_variable"]
 
 
 def before(anchor: Operation, ops: Iterable[Operation]) -> None:
     """Put ops before another."""
-    assert anchor.parent is not None
-    anchor.parent.insert_ops_before(list(ops), anchor)
+    for op in list(ops):
+        put_before(op, anchor)
 
 
 def add(block: Block, ops: Iterable[Operation]) -> None:
@@ -25,7 +26,7 @@ def add(block: Block, ops: Iterable[Operation]) -> None:
     for op in list(ops):
         if op.parent is not None:
             op.detach()
-        block.add_op(op)
+        append(op, block)
 
 
 def erase(op: Operation) -> None:

@@ -60,6 +60,7 @@ class FunctionEmitter(Writer):
         self.stack = 0  # bytes
         self.version: dict[SSAValue, int] = {}
         self.plans: dict[Operation, Plan] = {}
+        self.bodies: dict[For, tuple[list[Operation], bool]] = {}  # of unrolled loops; whether steps go together
         self.ends: dict[Operation, tuple[tuple[SSAValue, ...], SSAValue]] = {}  # operands and result
         self.position: dict[SSAValue, Expr] = {}  # what stands for an index value, over the whole function
         self.values: list[SSAValue] = []
@@ -221,8 +222,11 @@ class FunctionEmitter(Writer):
     def unrolled(self, op: For, iterations: Sequence[int]) -> None:
         """Every iteration of a loop. Those of an innermost parallel loop go step by step together: each is a chain of
         operations that wait for each other, and the processor looks only so far ahead for others to do meanwhile."""
-        ops = list(op.body.block.ops)
-        if len(iterations) < 2 or not op.is_parallel or any(isinstance(o, For | Alloc) for o in ops):
+        if (body := self.bodies.get(op)) is None:
+            found = list(op.body.block.ops)
+            body = self.bodies[op] = found, op.is_parallel and not any(isinstance(o, For | Alloc) for o in found)
+        ops, together = body
+        if len(iterations) < 2 or not together:
             for i in iterations:
                 self.env[op.iv] = i
                 self.block(ops)

@@ -11,10 +11,12 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr
+from ...ir.operands import direct
 from ...ir.syntax import parse_expr
 from ...ir.types import BufferType, ExprAttr
 
 
+@direct
 @irdl_op_definition
 class Alloc(IRDLOperation):
     """A buffer: `loop.alloc "acc" : !loop.buffer<[8, 32], f32, "register">`.

@@ -37,7 +37,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import ONE, Expr, ExprLike, ceildiv
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.operands import SEGMENTS, init, segmented, segments
+from ...ir.operands import SEGMENTS, direct, init, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import BufferType, ExprAttr, signless
 
@@ -62,6 +62,7 @@ def scalar_of(type_: Attribute) -> Attribute:
     return type_.element_type if isinstance(type_, VectorType) else type_
 
 
+@direct
 @irdl_op_definition
 class For(Indexed, IRDLOperation):
     """A counted loop: `loop.for "i" %i = 0 to M step 8 parallel serial { ... }`.
@@ -310,6 +311,7 @@ def _lane_properties(steps: Sequence[int] | None, active: int | None, rank: int)
 
 
 @segmented
+@direct
 @irdl_op_definition
 class Load(Access, IRDLOperation):
     """Read one element, or one per lane: `loop.load %x[%i, %k + 1] else %zero lanes [0, 1] active 5 : vector<16xf32>`.
@@ -395,6 +397,7 @@ class Load(Access, IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Store(Access, IRDLOperation):
     """Write one element, or one per lane: `loop.store %v, %y[%i, %j] else skip active 5`.
@@ -474,6 +477,7 @@ class Store(Access, IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Index(Indexed, IRDLOperation):
     """The value of an index expression: `loop.index %i * 2 + N`; lane l of `loop.index %i lanes 3 : 16` adds 3 * l.

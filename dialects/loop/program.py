@@ -24,7 +24,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.nodes import set_nodes
-from ...ir.operands import walk
+from ...ir.operands import direct, walk
 from ...ir.syntax import parse_expr, parse_value
 from ...ir.types import BufferType, Check, ExprAttr, exprs
 from ...ir.weights import Weight, array_of
@@ -109,6 +109,7 @@ def _parse_lines(parser: Parser) -> str:
     return "\n".join(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal))
 
 
+@direct
 @irdl_op_definition
 class Kernel(Signature, IRDLOperation):
     """A kernel: loop nests over named buffers; the last `outputs` of them are written.
@@ -238,6 +239,7 @@ class Kernel(Signature, IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Program(Signature, IRDLOperation):
     """The host program: one run. Inputs come first, then the `outputs` buffers it writes.
@@ -334,6 +336,7 @@ class Program(Signature, IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Constant(IRDLOperation):
     """Constant data in memory, in the buffer's layout: `loop.constant #ir.weight<...> : !loop.buffer<[64, 64], f32>`.
@@ -383,6 +386,7 @@ class Constant(IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Call(IRDLOperation):
     """Run a kernel: `loop.call @k(%a, %b) sizes [N, H floordiv 2] {nodes = ["Conv_0"]}`.

@@ -25,11 +25,12 @@ from xdsl.utils.exceptions import VerifyException
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX, Indexed, Indices, indexed
-from ...ir.operands import SEGMENTS, init, segmented, segments
+from ...ir.operands import SEGMENTS, direct, init, segmented, segments
 from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value, print_expr, print_indices
 from ...ir.types import ExprAttr, TensorType, signless
 
 
+@direct
 @irdl_op_definition
 class Yield(IRDLOperation):
     """Ends a body with its value. C1: it stands in a tensor.compute."""
@@ -50,6 +51,7 @@ class Yield(IRDLOperation):
 
 
 @segmented
+@direct
 @irdl_op_definition
 class Read(Indexed, IRDLOperation):
     """One element of a tensor: `tensor.read %x[%i - 1, %k] else %zero`.
@@ -107,6 +109,7 @@ class Read(Indexed, IRDLOperation):
 
 
 @segmented
+@direct
 @irdl_op_definition
 class Put(Indexed, IRDLOperation):
     """Ends the body of a `tensor.update` with what one step writes: `tensor.put %v at [%i, %k], %n at [%i, 0]`.
@@ -177,6 +180,7 @@ class Put(Indexed, IRDLOperation):
         return cls(values, (exprs, [parser.resolve_operand(n, INDEX) for n in names]))
 
 
+@direct
 @irdl_op_definition
 class Index(Indexed, IRDLOperation):
     """The value of an index expression: `tensor.index %i * 2 + N`."""

@@ -7,7 +7,9 @@ The function is run once, with an `Expr` per index; scalars it computes become a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...ir.expr import Expr, ExprLike
 from ...ir.indexed import INDEX
-from ...ir.operands import built, make
+from ...ir.operands import append, built, make, put_before
 from ...ir.types import TensorType, dtype_of, is_bool, is_float, is_small, is_unsigned, signless
 from .body import Index, Put, Read, Yield, body_block
 from .ops import Compute
@@ -189,6 +191,21 @@ class Scalar:
         return self.body.op((arith.ExtUIOp if unsigned else arith.ExtSIOp)(self.value, plain), target)
 
 
+@lru_cache(maxsize=4096)
+def _number(value: int | bytes, element: Attribute) -> Attribute:
+    """The attribute of a constant of an element type; of a float by its bytes, which tell 0 from -0."""
+    number: Number = value if isinstance(value, int) else struct.unpack("d", value)[0]
+    plain: Any = signless(element)
+    if is_small(element):
+        number = int(np.array(number).astype(dtype_of(element)).view(np.int8))
+    if is_float(element):
+        return FloatAttr(float(number), plain)
+    bits = plain.width.data
+    wrapped = int(number) & ((1 << bits) - 1)
+    signed = wrapped - (1 << bits) if bits > 1 and wrapped >> (bits - 1) else wrapped
+    return IntegerAttr(signed if bits > 1 else -wrapped, plain)
+
+
 class Body:
     """A body under construction: its index variables and how to read, compute and convert."""
 
@@ -205,9 +222,9 @@ class Body:
     def put(self, op: Operation) -> SSAValue:
         """Append an operation; its result."""
         if self.before is None:
-            self.block.add_op(op)
+            append(op, self.block)
         else:
-            self.block.insert_op_before(op, self.before)
+            put_before(op, self.before)
         return op.results[0]
 
     def scalar(self, value: SSAValue, element: Attribute) -> Scalar:
@@ -216,18 +233,8 @@ class Body:
 
     def constant(self, number: Number, element: Attribute) -> Scalar:
         """A number in an element type (wrapped around where an integer type is too small for it)."""
-        plain = signless(element)
-        if is_small(element):
-            number = int(np.array(number).astype(dtype_of(element)).view(np.int8))
-        if is_float(element):
-            attr: Any = FloatAttr(float(number), plain)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        else:
-            assert isinstance(plain, IntegerType)
-            bits = plain.width.data
-            wrapped = int(number) & ((1 << bits) - 1)
-            signed = wrapped - (1 << bits) if bits > 1 and wrapped >> (bits - 1) else wrapped
-            attr = IntegerAttr(signed if bits > 1 else -wrapped, plain)
-        return self.op(make(arith.ConstantOp, (), (plain,), {"value": attr}), element)
+        key = int(number) if isinstance(number, int | np.integer) else struct.pack("d", number)
+        return self.op(make(arith.ConstantOp, (), (signless(element),), {"value": _number(key, element)}), element)
 
     def read(self, tensor: SSAValue, *index: ExprLike, otherwise: Scalar | Number | None = None) -> Scalar:
         """An element of `tensor`; `otherwise`, if given, where the index is outside."""

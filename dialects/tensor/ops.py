@@ -26,6 +26,7 @@ from ...ir.evaluator import Environment
 from ...ir.expr import ONE, ZERO, Expr, ExprLike
 from ...ir.indexed import INDEX
 from ...ir.nodes import set_nodes
+from ...ir.operands import direct
 from ...ir.types import ExprAttr, TensorType, exprs, signless
 from ...ir.weights import Weight, array_of
 from .body import Yield
@@ -35,6 +36,7 @@ from .evaluate import evaluate_compute
 COMBINERS = ("add", "mul", "max", "min")
 
 
+@direct
 @irdl_op_definition
 class Constant(IRDLOperation):
     """Constant data: `tensor.constant #ir.weight<[1.0]> : !graph.tensor<[1], f32>`.
@@ -85,6 +87,7 @@ class Constant(IRDLOperation):
         return op
 
 
+@direct
 @irdl_op_definition
 class Empty(IRDLOperation):
     """A tensor about whose elements nothing is said: `tensor.empty : !graph.tensor<[M, N], f32>`, for an update that
@@ -114,6 +117,7 @@ class Empty(IRDLOperation):
             raise VerifyException("C1 only updates use an empty tensor, and only to start from")
 
 
+@direct
 @irdl_op_definition
 class Compute(Domain, IRDLOperation):
     """One value per point of an iteration domain: `out[i, j] = combine over k of body(i, j, k)`, then `finish`.

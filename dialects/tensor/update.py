@@ -17,6 +17,7 @@ from ...ir.evaluator import Environment
 from ...ir.expr import ONE, Expr, ExprLike
 from ...ir.indexed import INDEX, Indexed
 from ...ir.nodes import set_nodes
+from ...ir.operands import direct
 from ...ir.syntax import parse_value
 from ...ir.types import ExprAttr, TensorType, exprs
 from .body import Put, Read
@@ -24,6 +25,7 @@ from .domain import Domain, name_indices, parse_dims, print_dims
 from .evaluate import evaluate_update
 
 
+@direct
 @irdl_op_definition
 class Update(Domain, IRDLOperation):
     """A tensor that starts as another one and is written step by step: running sums, scatters, sorting, counting.

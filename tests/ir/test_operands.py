@@ -7,8 +7,9 @@ import pytest
 from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import VectorType, f32
 from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.irdl import IRDLOperation
 
-from ircc.ir.operands import built, copied, make, walk
+from ircc.ir.operands import SEGMENTS, append, built, copied, make, put_before, walk
 from ircc.ir.verify import verify
 from ircc.testing.loop_programs import random_nest
 
@@ -64,3 +65,43 @@ def test_what_was_given_may_be_erased(values: Any):
             op.detach()
             op.erase()
     assert seen == [holder, *ops]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_operands_results_and_regions_are_found_where_the_definition_says(seed: int):
+    for op in walk(random_nest(random.Random(seed)).module):
+        assert isinstance(op, IRDLOperation)
+        for (name, _), values in zip(op.get_irdl_definition().operands, _segments(op), strict=True):
+            found = getattr(op, name)
+            assert (found is None and not values) or list(found if isinstance(found, tuple) else [found]) == values
+        assert [getattr(op, name) for name, _ in op.get_irdl_definition().results] == list(op.results)
+        assert [getattr(op, name) for name, _ in op.get_irdl_definition().regions] == list(op.regions)
+
+
+def _segments(op: Any) -> list[list[SSAValue]]:
+    """The operands of each definition: as many as the attribute says, else all that are left for the last one."""
+    count, own = len(op.get_irdl_definition().operands), list(op.operands)
+    given = op.properties.get(SEGMENTS)
+    lengths = list(given.get_values()) if given is not None else [1] * (count - 1) + [len(own) - count + 1]
+    return [[own.pop(0) for _ in range(length)] for length in lengths[:count]]
+
+
+def test_what_is_put_stands_where_xdsl_would_insert_it(values: Any):
+    def block(before: Any, end: Any) -> Block:
+        found = Block(arg_types=[f32])
+        ops = [arith.NegfOp(found.args[0]) for _ in range(5)]
+        end(ops[0], found)
+        before(ops[1], ops[0])
+        end(ops[2], found)
+        before(ops[3], ops[2])
+        before(ops[4], ops[1])
+        for op, name in zip(ops, "abcde", strict=True):
+            op.results[0].name_hint = name
+        return found
+
+    own = block(put_before, append)
+    same = block(lambda op, anchor: anchor.parent.insert_op_before(op, anchor), lambda op, block: block.add_op(op))
+    for found in (own, same):
+        assert [op.results[0].name_hint for op in found.ops] == [*"ebadc"]
+        assert [op.prev_op for op in list(found.ops)[1:]] == list(found.ops)[:-1]
+        assert all(op.parent is found for op in found.ops) and found.last_op is list(found.ops)[-1]
