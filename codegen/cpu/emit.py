@@ -457,8 +457,9 @@ def shared(loop: For) -> list[For]:
     nest, sure = [loop], loop.trip or 1
     while sure < ENOUGH:
         inner = nest[-1].body.block.first_op
-        alone = isinstance(inner, For) and inner is nest[-1].body.block.last_op
-        if not alone or not inner.is_parallel or inner.run.data != "serial" or any(x.iv in inner.indices for x in nest):
+        if not isinstance(inner, For) or inner is not nest[-1].body.block.last_op:
+            break
+        if not inner.is_parallel or inner.run.data != "serial" or any(x.iv in inner.indices for x in nest):
             break
         nest.append(inner)
         sure *= ENOUGH if inner.trip is None else inner.trip
