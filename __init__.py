@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .compiler import compile, emit, lower
+    from .compiler import compile, emit, lower, recompile
     from .errors import Error
     from .ir.pipeline import Pipeline
     from .runtime.engine import Engine, load
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Engine", "Error", "Pipeline", "__version__", "compile", "emit", "example_inputs", "is_engine", "load", "lower",
-    "onnx_backend", "profile",
+    "onnx_backend", "profile", "recompile",
 ]  # fmt: skip
 
 # The one deferred import of the code base: public name -> the module that defines it.
@@ -42,6 +42,7 @@ _PLACES = {
     "load": ".runtime.engine",
     "lower": ".compiler",
     "profile": ".runtime.profile",
+    "recompile": ".compiler",
 }
 
 

@@ -4,13 +4,14 @@
                                                                                                         obj, engine
 
 A module remembers which passes it has seen, in its attribute `ircc.passes`: printed and read again it goes on from
-there, and ends as the same engine, byte for byte.
+there, and ends as the same engine, byte for byte, but for the graph that an engine holds: what went in.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from .composition import compose, grouped
 from .dialects import reference
 from .dialects.loop import Call, Kernel, Program
 from .dialects.reference import main_of
+from .embedded import Choices, Source, read_source
 from .errors import BackendError, EngineError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import digest, import_model
@@ -47,7 +49,18 @@ from .runtime.artifact import Artifact
 from .runtime.engine import Engine
 from .runtime.file import FORMAT, copy_engine, holds_engine, is_engine, read_engine, write_engine
 
-__all__ = ["STAGES", "Compilation", "compile", "emit", "evaluate", "lower", "run", "write_engine"]
+__all__ = [
+    "STAGES",
+    "Compilation",
+    "compile",
+    "emit",
+    "evaluate",
+    "lower",
+    "recompile",
+    "reproduce",
+    "run",
+    "write_engine",
+]
 
 Model: TypeAlias = "OnnxModel | ModuleOp"
 Shapes: TypeAlias = "Mapping[str, int | Sequence[int | str | None]]"
@@ -182,9 +195,51 @@ def evaluate(module: ModuleOp, inputs: Mapping[str, Any]) -> dict[str, Any]:
     for program in [op for op in copy.body.ops if isinstance(op, Program) and not is_placed(op)]:
         place(program, reuse=False)
     try:
-        return Compilation(passes="").engine(copy, threads=1).run(inputs)
+        return Compilation(passes="", graph=False).engine(copy, threads=1).run(inputs)
     except (BackendError, UnsupportedError) as error:  # code for another machine, say
         raise TooLarge(f"its loops are too many to interpret, and cannot be compiled: {error}") from error
+
+
+def recompile(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    instruments: Iterable[Instrument] = (),
+) -> Artifact:
+    """An engine file made anew from the graph in the one at `path`, as it was asked for then; for other machines if
+    `target` names some (`native`: this one). Returns what it holds for the best of them.
+
+    Raises EngineError where `path` is no engine or has no graph, else what `compile` raises."""
+    module, asked = read_source(read_engine(path, verify=True))
+    way = Compilation(
+        asked.backend
+        if target is None
+        else ",".join("cpu" if t in ("native", "host") else t for t in target.split(",")),
+        precision=asked.precision,
+        passes=asked.passes,
+        without=tuple(asked.without),
+        instruments=tuple(instruments),
+        exactly=() if target else tuple(asked.machines),
+    )
+    return way.save(module, out)
+
+
+def reproduce(path: str | os.PathLike[str], *, instruments: Iterable[Instrument] = ()) -> None:
+    """Make an engine again from the graph in it, and compare all of the file but its signature.
+
+    Raises EngineError where another file comes out, else what `recompile` raises."""
+    with tempfile.TemporaryDirectory(prefix="ircc.") as folder:
+        recompile(path, Path(folder) / "again.engine", instruments=instruments)
+        old, new = read_engine(path), read_engine(Path(folder) / "again.engine")
+    if (old.seal.body_hash, old.seal.weights_hash) != (new.seal.body_hash, new.seal.weights_hash):
+        part = "its weights" if old.seal.weights_hash != new.seal.weights_hash else "its code or description"
+        then, now = (dict(file.artifacts[0].provenance.get("versions", {})) for file in (old, new))
+        others = [f"{name} {then.get(name)}, here {v}" for name, v in sorted(now.items()) if then.get(name) != v]
+        raise EngineError(
+            f"{path} is not what its graph gives here: {part} would be others",
+            hint=f"it was made with {'; '.join(others)}" if others else "was it changed, or linked by another linker?",
+        )
 
 
 # ---- one way down -------------------------------------------------------------------------------------------------
@@ -201,6 +256,8 @@ class Compilation:
     passes: str | Pipeline | None = None
     without: Sequence[str] = ()  # names of passes
     instruments: Sequence[Instrument] = ()
+    graph: bool = True  # the engine file holds the model's graph, for `recompile`
+    exactly: tuple[Target, ...] = ()  # machines instead of those that `target` names, the best one first
 
     def __post_init__(self) -> None:
         if self.precision != "f32":
@@ -218,6 +275,8 @@ class Compilation:
 
     def machines(self) -> list[Target]:
         """What code is made for, the best one first. Raises BackendError."""
+        if self.exactly:
+            return list(self.exactly)
         backend = self.backend()
         found = [backend.describe(spec) for spec in self._specs]
         kinds = {(spec or DEFAULT).partition(":")[0] for spec in self._specs}
@@ -304,7 +363,7 @@ class Compilation:
         choices = (sorted(self.shapes.items()), sorted(self.ranges.items()), self.precision, sorted(self.without))
         passes = str(Pipeline.parse(self.passes)) if isinstance(self.passes, str) else str(self.passes)
         content = digest(model)
-        made_for = (backend.name, self.machines())
+        made_for = (backend.name, self.machines(), self.graph)
         return None if content is None else key_of(FORMAT, identity, content, made_for, str(choices), passes)
 
     def _made(self, model: Model, key: str | None) -> tuple[Sequence[Artifact], Mapping[str, int]]:
@@ -312,24 +371,34 @@ class Compilation:
         if key is not None and (found := kept(key)) is not None:
             return found, {}
         start = time.perf_counter()
-        modules = self._lowered_for_each(model)
+        module = self.open(model)
+        source = Source.of(module) if self.graph else None
+        modules = self._lowered_for_each(module)
         variants, layout = [self.finish(m) for m in modules], layout_of(modules[0])
+        if source is not None:
+            asked = Choices(variants[0].backend, [Target.of(m) for m in modules], *self._asked())
+            sections = {**variants[0].sections, **source.sections(variants, asked)}
+            variants[0] = replace(variants[0], sections=sections)
         took = time.perf_counter() - start
         if key is not None and not layout and took > WORTH_KEEPING and key == self.key(model):  # it may have changed
             ENGINES.put(key, lambda path: write_engine(variants, path))
             shrink(limit())
         return variants, layout
 
+    def _asked(self) -> tuple[str | None, Sequence[str], str]:
+        """Passes, those left out, and precision, as an engine remembers them."""
+        passes = Pipeline.parse(self.passes) if isinstance(self.passes, str) else self.passes
+        return None if passes is None else str(passes), sorted(self.without), self.precision
+
     @collecting_seldom()
-    def _lowered_for_each(self, model: Model) -> list[ModuleOp]:
-        """The model at stage loop-ir for each target. What comes before does not depend on it, and is done once."""
-        if len(self._specs) == 1:
-            return [self.lower(model, "loop-ir")]
+    def _lowered_for_each(self, module: ModuleOp) -> list[ModuleOp]:
+        """The module at stage loop-ir for each target. What comes before does not depend on it, and is done once."""
+        if ATTRIBUTE in module.attributes and not self._target and not self.exactly:
+            return [self.lowered(module, "loop-ir")]
         machines = self.machines()
-        module = self.open(model)
-        if self.passes is None and level_of(module) != "loop":
+        if len(machines) > 1 and self.passes is None and level_of(module) != "loop":
             self.lowered(module, "tensor-ir")
-        modules = [module.clone() for _ in machines]
+        modules = [module, *(module.clone() for _ in machines[1:])]
         for machine, copy in zip(machines, modules, strict=True):
             machine.attach(copy)
             self.lowered(copy, "loop-ir")

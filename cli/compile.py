@@ -64,6 +64,7 @@ def compiling(args: Namespace) -> Generator[Compilation]:
         precision=getattr(args, "precision", "f32"),
         passes=args.passes,
         without=tuple(args.without),
+        graph=not getattr(args, "strip", False),
     )
     quiet = any(isinstance(i, PrintAfter) for i in chosen)  # both would write to the terminal
     with console.progress("reading the model", show=not quiet):

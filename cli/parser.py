@@ -121,6 +121,17 @@ examples:
   ircc diff old.engine new.engine
   ircc diff old.engine new.engine --json | jq '.[].what'"""
 
+RECOMPILE = """\
+Make an engine anew from the graph inside it: for another machine, or to see that this gives the same file."""
+
+RECOMPILE_EXAMPLES = """\
+examples:
+  ircc recompile m.engine --target=native                    for this machine, in its place
+  ircc recompile m.engine --target=cpu:x86-64-v3 -o v3.engine
+  ircc recompile m.engine --check                            byte for byte the same?
+
+Shapes, passes and precision are those that the engine was compiled with; so is the target where none is given."""
+
 TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
@@ -174,6 +185,7 @@ def _compile(parser: argparse.ArgumentParser) -> None:
     making.add_argument("-o", "--output", metavar="OUT", help="the file to write; - is stdout")
     making.add_argument("--emit", metavar="STAGE", default="engine", help=f"stop at a stage: {STAGES} (the default)")
     making.add_argument("--inline-weights", action="store_true", help="print constants in full, not as references")
+    making.add_argument("--strip", action="store_true", help="leave the graph out: `ircc recompile` needs it")
     _choices(making)
     making.add_argument(
         "--shape-range", type=_range, action="append", default=[], metavar="N=1:8:64",
@@ -249,6 +261,13 @@ def _diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _recompile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", metavar="ENGINE", help="an engine file")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the file to write (default: ENGINE)")
+    parser.add_argument("--target", metavar="T", help="what to make code for; native: this machine")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if it would be another file")
+
+
 def _targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -262,6 +281,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], No
     "verify": (VERIFY, VERIFY_EXAMPLES, _verify),
     "sign": (SIGN, SIGN_EXAMPLES, _sign),
     "diff": (DIFF, DIFF_EXAMPLES, _diff),
+    "recompile": (RECOMPILE, RECOMPILE_EXAMPLES, _recompile),
     "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
 }
 

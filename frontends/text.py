@@ -10,7 +10,7 @@ then to the working directory), or by hash into ircc's cache folder. Data that d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -50,9 +50,13 @@ def is_text(data: bytes) -> bool:
     return True
 
 
-def read_text(text: str, *, name: str = "-", folder: Path | None = None) -> ModuleOp:
+def read_text(
+    text: str, *, name: str = "-", folder: Path | None = None, fill: Callable[[ModuleOp], None] | None = None
+) -> ModuleOp:
     """The module that a text spells, verified, its constants found. `name` is what messages call the text, `folder`
-    where file names in it start from. Raises IRError for text that does not parse or verify, or without its data."""
+    where file names in it start from; `fill` gives the constants their data where they name no file.
+
+    Raises IRError for text that does not parse or verify, or without its data."""
     try:
         module = TextParser(context(), text, name).parse_module()
     except ParseError as error:
@@ -64,6 +68,8 @@ def read_text(text: str, *, name: str = "-", folder: Path | None = None) -> Modu
         raise IRError(f"{name} is not valid IR: {type(error).__name__}: {error}") from error
     for content in contents(module):
         provide(content, lambda file, weight: _read(file, weight, folder))
+    if fill is not None:
+        fill(module)
     try:
         verify(module)
     except VerifyException as error:

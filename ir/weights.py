@@ -28,6 +28,7 @@ from .cache import root
 
 INLINE = 16  # longest constant that is printed in full
 _limit: ContextVar[float] = ContextVar("inline_limit", default=INLINE)
+_alone: ContextVar[bool] = ContextVar("hashes_alone", default=False)
 _known: dict[str, np.ndarray[Any, Any]] = {}  # data by hash, of weights read from text or printed as references
 
 
@@ -123,9 +124,9 @@ class Weight(Data[Content]):
             if values is not None:
                 printer.print_string(f"[{', '.join(map(str, values))}]")
                 return
-            if content.held is not None:
+            if content.held is not None and not _alone.get():
                 _known[content.sha256] = content.held
-            for text in (content.file, content.name):
+            for text in ("" if _alone.get() else content.file, content.name):
                 printer.print_string_literal(text)
                 printer.print_string(", ")
             printer.print_string_literal(content.sha256)
@@ -186,6 +187,16 @@ def inline_weights():
         yield
     finally:
         _limit.reset(token)
+
+
+@contextmanager
+def references():
+    """Within this block large constants are printed by name and hash alone, for a reader that has the data."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def folder() -> Path:

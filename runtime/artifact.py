@@ -71,6 +71,18 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A constant of the model among the weights: element [d0, d1, ...] of `shape` is at place `layout`, an expression
+    ("": row-major), from `offset` bytes on. The hash is of its bytes in row-major order."""
+
+    sha256: str
+    offset: int
+    layout: str
+    shape: tuple[int, ...]
+    width: int  # bytes of an element
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A compiled model. `target` holds triple, cpu and features for LLVM; what has a plus there is required to run.
 
@@ -95,6 +107,7 @@ class Artifact:
     in_place: tuple[tuple[int, ...], ...] = ()
     file: str = ""  # the engine file that has the code, instead of `object`
     prefix: str = ""  # of the names of its symbols there
+    constants: tuple[Placed, ...] = ()  # large ones, for who puts the graph into the file; the header has them not
 
 
 class WeightsBuilder:

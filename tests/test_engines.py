@@ -187,7 +187,7 @@ def test_diff(file: Path, tmp_path: Path, command: Command) -> None:
     compiled().save(same)
     assert compare_engines(file, same) == [] and command("diff", file, same)[0] == 0
     compiled(seed=1).save(weights)
-    assert {d.what for d in compare_engines(file, weights)} == {"model sha256", "weights"}
+    assert {d.what for d in compare_engines(file, weights)} == {"model sha256", "section graph", "weights"}
     compiled(target="cpu:x86-64").save(plain)
     status, out, _ = command("diff", file, plain, "--json")
     told = {d["what"] for d in json.loads(out)}

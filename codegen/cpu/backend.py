@@ -18,13 +18,13 @@ from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
 from ...passes._overlaps import in_place
 from ...progress import report
-from ...runtime.artifact import Artifact, Port, WeightsBuilder
+from ...runtime.artifact import Artifact, Placed, Port, WeightsBuilder
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
 from . import llvm, pool
 from .build import WORTH_KEEPING, Builder
 from .emit import emit_kernel, kernel_symbol
-from .host import arena_bytes, calls_of, emit_host, laid_out, sizes_text
+from .host import arena_bytes, calls_of, emit_host, is_row_major, laid_out, sizes_text
 from .link import link
 from .machine import host_target
 from .scalars import ScalarEmitter
@@ -117,6 +117,7 @@ class _Module:
         self.placed: dict[Any, int] = {}
         self.hashes: dict[str, str] = {}  # of the kernels' text, by name
         self.moved: dict[str, Expr] = {}  # the traffic of kernels
+        self.constants: list[Placed] = []
         self.host = emit_host(self.program, self.place)
         self.calls = self.host.calls
 
@@ -161,7 +162,11 @@ class _Module:
         """Byte offset of a constant among the weights; equal constants in equal layouts share one."""
         key = (op.value, op.type)
         if key not in self.placed:
-            self.placed[key] = self.weights.add(laid_out(op.array, op.type))
+            offset = self.placed[key] = self.weights.add(laid_out(op.array, op.type))
+            if op.value.data.values is None:
+                shape = op.type.static_shape or ()
+                layout = "" if is_row_major(op.type) else str(op.type.offset)
+                self.constants.append(Placed(op.value.data.sha256, offset, layout, shape, op.type.dtype.itemsize))
         return self.placed[key]
 
     def artifact(self, code: bytes) -> Artifact:
@@ -187,6 +192,7 @@ class _Module:
             late=self.host.late,
             in_place=in_place(self.program, self.kernels),
             provenance={"memory": self.memory()},
+            constants=tuple(self.constants),
         )
 
     def memory(self) -> dict[str, Any]:

@@ -407,13 +407,19 @@ def _moved(writer: _HostWriter, base: str, offset: Operand) -> str:
     return base if offset == 0 else writer.put(f"getelementptr i8, ptr {base}, i64 {offset}")
 
 
+def is_row_major(type_: BufferType) -> bool:
+    """Whether elements stand in the order of their indices, without gaps."""
+    shape = type_.static_shape
+    return shape is not None and type_.offset == BufferType.of(shape, type_.element_type).offset
+
+
 def laid_out(array: Any, type_: BufferType) -> Any:
     """Constant data as a flat array in the buffer's layout; padding is zero."""
     shape = type_.static_shape
     assert shape is not None
     length = type_.length.constant
     assert length is not None
-    if type_.offset == BufferType.of(shape, type_.element_type).offset:
+    if is_row_major(type_):
         return np.ascontiguousarray(array).reshape(-1)
     out = np.zeros(length, array.dtype)
     dims = {i: np.arange(n).reshape([-1 if i == d else 1 for d in range(len(shape))]) for i, n in enumerate(shape)}
