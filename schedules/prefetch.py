@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, NamedTuple, Self
 
 from xdsl.ir import BlockArgument, Operation, SSAValue
@@ -24,14 +25,15 @@ NEAR = 8 << 10  # bytes: more goes to the second cache, so that the first one ke
 
 @dataclass(frozen=True)
 class Prefetch(Primitive):
-    """`for x {S; for y {T}}` → `for x {S; for y {fetch a part; T}}`: the parts are, together, what S and T read of a
-    buffer `ahead` iterations of x later.
+    """`for x {S; for y {T}}` → `for x {S; for y {fetch a part; T}}`: the parts are, together, what S and T touch of a
+    buffer `ahead` iterations of x later; with 0, in this one.
 
     `at` names x, and then the loops in it over which the parts are spread, the innermost one last; of several loops of
-    one label the longest one. Where few lines are to be fetched, the first of them do, or x alone: more places than
-    lines would fetch what is read much later, in the place of what is in use. Always legal, for no value changes. A
-    loop is left alone where what an iteration touches is no one range of memory of a known length, or more than can be
-    fetched in so many parts."""
+    one label the longest one. Where few lines are to be fetched, the first of them do, or x alone, and where a loop has
+    more iterations than lines, several fetch the same one: more would fetch what is read much later, in the place of
+    what is in use. Rows that lie apart are fetched row by row, by x, where they are few lines. Always legal, for no
+    value changes. A loop is left alone where what an iteration touches is no range of memory of a known length, or more
+    than can be fetched in so many parts."""
 
     buffer: str
     ahead: int
@@ -40,7 +42,8 @@ class Prefetch(Primitive):
 
     @classmethod
     def of(cls, values: dict[str, str | tuple[str, ...] | bool]) -> Self:
-        return cls(**(values | {"ahead": number_of(str(values["ahead"]), "prefetch")}))  # pyright: ignore
+        ahead = str(values["ahead"])
+        return cls(**(values | {"ahead": 0 if ahead == "0" else number_of(ahead, "prefetch")}))  # pyright: ignore
 
     def apply(self, kernel: Kernel) -> None:
         buffer = buffer_of(kernel, self.buffer)
@@ -57,13 +60,17 @@ class Prefetch(Primitive):
         assert isinstance(buffer.type, BufferType)
         size = buffer.type.dtype.itemsize
         line = max(1, LINE // size)
+        rows = found.rows(line)
         slots, slot, needed = 1, ZERO, 0
-        while found.elements > MOST * line * slots:
+        while not rows and found.elements > MOST * line * slots:
             if needed == len(over):
                 return
             x = over[needed]
-            slot = slot * (x.trip or 1) + (Expr.dim(needed) - x.lower) // x.stride
-            slots *= x.trip or 1
+            trip, lines = x.trip or 1, -(-found.elements // (line * slots))  # an iteration of x has so many of them
+            several = max(1, trip // lines)  # iterations that fetch the same line: else they would fetch far beyond
+            parts = min(trip, lines)
+            slot = slot * parts + (Expr.dim(needed) - x.lower) // (x.stride * several)
+            slots *= parts
             needed += 1
         over = over[:needed]
         each = -(-found.elements // (line * slots))
@@ -73,11 +80,10 @@ class Prefetch(Primitive):
         later = {numbering.number(loop.iv): Expr.dim(numbering.number(loop.iv)) + self.ahead * loop.stride}
         later |= {numbering.number(x.iv): x.lower for x in loops_around(found.first, loop)}
         index = [e.substitute(later) for e in numbering.exprs(found.first)]
-        level = 1 if found.elements * size * self.ahead <= NEAR else 2
+        level = 1 if 0 < found.elements * size * self.ahead <= NEAR else 2  # what this iteration ends with can wait
         place = (over[-1] if over else loop).body.block
-        hints = [
-            Hint(buffer, (index, list(numbering.values)), (slot * each + n) * line, level) for n in range(each)
-        ]  # fmt: skip
+        places = rows or [(slot * each + n) * line for n in range(each)]
+        hints = [Hint(buffer, (index, list(numbering.values)), at, level) for at in places]
         assert place.first_op is not None
         place.insert_ops_before(hints, place.first_op)
 
@@ -94,18 +100,31 @@ class Prefetch(Primitive):
 
 
 class Range(NamedTuple):
-    """What an iteration touches: from the first element of an access on, so many."""
+    """What an iteration touches: from the first element of an access on, so many; but where there are `steps`, rows of
+    `run` neighbours only, (distance, count) of each loop from one row to the next."""
 
     first: Access
     elements: int
+    run: int
+    steps: tuple[tuple[int, int], ...]
+
+    def rows(self, line: int) -> list[int]:
+        """Where the lines of the rows begin, if there are rows, and these are few lines."""
+        if not self.steps or prod(count for _, count in self.steps) * -(-self.run // line) > MOST:
+            return []
+        starts = [0]
+        for step, count in self.steps:
+            starts = [s + n * step for n in range(count) for s in starts]
+        return [s + n for s in sorted(starts) for n in range(0, self.run, line)]
 
 
 def touched(loop: For, ops: Sequence[Access]) -> Range | None:
-    """The one range of memory that an iteration of a loop touches by these accesses to one buffer; None where they
-    touch nothing, or that is not known."""
+    """The range of memory that an iteration of a loop touches by these accesses to one buffer; None where they touch
+    nothing, or that is not known."""
     numbering = Numbering()
     lows: list[Expr] = []
     highs: list[Expr] = []
+    shapes: set[tuple[int, tuple[tuple[int, int], ...]]] = set()
     for op in ops:
         if any(isinstance(v.owner, Operation) and loop.is_ancestor(v.owner) for v in op.indices):
             return None
@@ -123,15 +142,32 @@ def touched(loop: For, ops: Sequence[Access]) -> Range | None:
             return None
         moved = [e.substitute(counted) + Expr.dim(lane) * s for e, s in zip(index, op.steps, strict=True)]
         low = high = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
+        steps: list[tuple[int, int]] = []
         for d in (lane, *inner):
             step = (low.substitute({d: Expr.dim(d) + 1}) - low).constant
             if step is None or step < 0:
                 return None
             low, high = low.substitute({d: ZERO}), high.substitute({d: ranges[d][1]})
+            steps.append((step, (ranges[d][1].constant or 0) + 1))
+        shapes.add(split_rows(steps, LINE // op.type.dtype.itemsize))
         lows.append(low)
         highs.append(high)
     starts = [start for low in lows if (start := (low - lows[0]).constant) is not None]
     ends = [end for high in highs if (end := (high - lows[0]).constant) is not None]
     if not ops or len(starts) < len(ops) or len(ends) < len(ops):
         return None
-    return Range(ops[starts.index(min(starts))], max(ends) - min(starts) + 1)
+    run, rows = shapes.pop() if len(shapes) == 1 and len(set(starts)) == 1 else (0, ())
+    return Range(ops[starts.index(min(starts))], max(ends) - min(starts) + 1, run, rows)
+
+
+def split_rows(steps: Sequence[tuple[int, int]], line: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Of loops (distance, count): how many neighbours they touch, and the loops that go further than to the next
+    line."""
+    run = 1
+    far: list[tuple[int, int]] = []
+    for step, count in sorted(steps):
+        if step > run + line:
+            far.append((step, count))
+        elif count > 1:
+            run += step * (count - 1)
+    return run, tuple(far)

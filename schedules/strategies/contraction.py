@@ -26,6 +26,7 @@ CROWD = 0.01  # of the time, for each line of a tile's rows beyond two in one se
 LONG = 16  # accumulators of a tile whose steps keep the processor busy: two of them an iteration
 FEW_ROWS = 96  # multiplying so many with a panel takes about as long as fetching it
 GROUPS = (1, 2, 4)  # panels that one chunk of work has: who works on one fetches the next one
+LONG_SUM = 32  # products of a sum in whose time what it ends with comes from a cache
 SOON = 4  # iterations that a panel is fetched before it is read, where it does not come from the L1 cache
 MANY_ROWS = 2048  # that use a panel: the time in which it comes from memory is a hundredth of the work
 LINE, PAGE, WAYS = 64, 4096, 8  # of the L1 cache: bytes of a line, bytes after which its sets repeat, lines of a set
@@ -298,17 +299,24 @@ class Contraction(Strategy):
         return lines + tile_lines(case, tile) + (self.prefetch(case, shape, tile) if values["prefetch"] else [])
 
     def prefetch(self, case: Case, shape: Shape, tile: Tile) -> list[str]:
-        """Lines that fetch what the tiles read before they do.
+        """Lines that fetch what the tiles read, and where they write, before they do.
 
-        A panel that lies in the L2 cache comes into the first one a few steps ahead. One that is constant comes from
-        memory in each run: the next one is fetched while the rows are multiplied with this one, or the next part of a
-        long one. A core that waits for memory computes nothing; beside the arithmetic it costs nothing."""
+        Where a tile goes, and what is added to it at its end, comes while its sum is made. A panel that lies in the L2
+        cache comes into the first one a few steps ahead. One that is constant comes from memory in each run: the next
+        one is fetched while the rows are multiplied with this one, or the next part of a long one. A core that waits
+        for memory computes nothing; beside the arithmetic it costs nothing."""
         nest = case.nest
         reduction = [nest.dims[d].label for d in shape.reduction if d not in singles(nest)]
-        if len(shape.panels) != 1 or not reduction or not tile.unroll or tile.staged:
+        if not reduction or not tile.unroll:
             return []
+        depth = product(nest.dims[d].extent for d in shape.reduction).constant
+        ends = [nest.store, *(() if tile.deep or tile.cut else nest.finish_reads)]
+        met = {r.buffer: r for r in ends if shape.lanes in r.dims and r.dims & set(shape.rows) and not r.data}
+        long = depth is None or depth >= LONG_SUM
+        lines = [f"prefetch {name} 0 at {tile.outer[-1]}" for name in met if long]
+        if len(shape.panels) != 1 or tile.staged:
+            return lines
         read, v = shape.panels[0], nest.dims[shape.lanes].label
-        lines: list[str] = []
         if not self.near(case, shape, tile.vectors):
             lines.append(f"prefetch {read.buffer} {SOON} at {reduction[-1]}")
         inside = tile.outer[tile.outer.index(v) + 1 :]

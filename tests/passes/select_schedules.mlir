@@ -293,7 +293,8 @@ builtin.module attributes {ircc.target = {name = "x86-64-v3", triple = "x86_64-u
     "vectorize i3l 8",
     "unroll i2t i3t k2u",
     "stage out at i2 in register as acc",
-    "parallel i1"
+    "parallel i1",
+    "prefetch out 0 at i2"
   ] attributes {flops = #ir.expr<1184 * H * W - 2368 * H - 2368 * W + 4736>} {
     loop.for "i0" %0 = 0 to 1 parallel {
       loop.for "i1" %1 = 0 to H - 2 parallel {

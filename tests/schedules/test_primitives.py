@@ -388,6 +388,18 @@ def test_prefetch_of_little_is_not_spread(keeps: Keeps) -> None:
     assert hints(kernel) == [f"j: loop.prefetch %b[0, %j + 4] ahead {n} level 1" for n in (0, 16)]
 
 
+def test_prefetch_by_several_iterations_each_where_these_are_more_than_lines() -> None:
+    kernel = matmul(m=300, n=40, k=40)  # 98 lines, 300 rows
+    Schedule.parse("fuse i\nfuse j\nsink i past j\nprefetch b 1 at j i").apply(kernel)
+    assert hints(kernel) == ["i: loop.prefetch %b[0, %j + 1] ahead 16 * (%i floordiv 3) level 1"]
+
+
+def test_prefetch_of_rows_that_lie_apart_in_the_iteration_that_needs_them(keeps: Keeps) -> None:
+    tile = "fuse i\nfuse j\nsplit j 32 -> j jt\nsplit i 2 -> i it\nsink it past j jt k"
+    kernel = keeps(matmul(m=4, n=128, k=2), f"{tile}\nprefetch c 0 at j")
+    assert hints(kernel) == [f"j: loop.prefetch %c[%i, %j] ahead {n} level 2" for n in (0, 16, 128, 144)]
+
+
 def test_prefetch_of_several_lines_at_one_place(keeps: Keeps) -> None:
     kernel = keeps(matmul(n=32), "fuse i\nfuse j\nsplit j 32 -> j jt\nsink jt past k\nprefetch b 2 at k")
     assert hints(kernel) == [f"k: loop.prefetch %b[%k + 2, %j] ahead {n} level 1" for n in (0, 16)]

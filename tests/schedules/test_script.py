@@ -55,7 +55,7 @@ def test_primitives_are_data() -> None:
         ("split i 0 -> a b", "are no sizes"),
         ("sink i past", "cannot read 'sink i past'"),
         ("vectorize i 0", "no positive number"),
-        ("prefetch b 0 at j", "no positive number"),
+        ("prefetch b -1 at j", "no positive number"),
         ("layout b d0 -> d0", "cannot read"),
         ("layout b (d1, d0) -> d0", "written (d0, d1, ...)"),
         ("layout b (d0) -> d0 +", "cannot read the offset"),

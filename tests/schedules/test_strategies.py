@@ -218,12 +218,16 @@ def test_long_panels_are_used_part_by_part(drawn: Drawn, line: str) -> None:
 @pytest.mark.parametrize(
     ("drawn", "lines"),
     [
-        (matmul(64, 96, 400), ["prefetch in1 4 at k0", "prefetch in1 1 at i1 i0 k0"]),
-        (matmul(64, 96, 40), ["prefetch in1 1 at i1 i0 k0"]),  # a panel stays in the L1 cache
+        (matmul(64, 96, 400), ["prefetch out 0 at i0", "prefetch in1 4 at k0", "prefetch in1 1 at i1 i0 k0"]),
+        (matmul(64, 96, 40), ["prefetch out 0 at i0", "prefetch in1 1 at i1 i0 k0"]),  # a panel stays in the L1 cache
+        (matmul(64, 96, 30), ["prefetch in1 1 at i1 i0 k0"]),  # nor is there time for the result's place to come
         (matmul(1, 96, 400), ["prefetch in1 4 at k0"]),  # nothing to compute while the next panel comes
-        (matmul(4096, 96, 40), []),  # so much that waiting for it is nothing
-        (conv(9, 9, 16, 96), ["prefetch in1 4 at k2"]),  # all panels stay in the L2 cache
-        (conv(9, 9, 256, 96), ["prefetch in1 4 at k2", "prefetch in1 1 at i3 i1 i2 k0 k1 k2"]),
+        (matmul(4096, 96, 40), ["prefetch out 0 at i0"]),  # so much that waiting for it is nothing
+        (conv(9, 9, 16, 96), ["prefetch out 0 at i2", "prefetch in1 4 at k2"]),  # all panels stay in the L2 cache
+        (
+            conv(9, 9, 256, 96),
+            ["prefetch out 0 at i2", "prefetch in1 4 at k2", "prefetch in1 1 at i3 i1 i2 k0 k1 k2"],
+        ),
     ],
 )
 def test_weights_are_fetched_before_they_are_read(drawn: Drawn, lines: list[str]) -> None:
