@@ -19,6 +19,7 @@ from ..dialects.loop import Alloc, Call, Constant, For, Kernel, Program, root_of
 from ..dialects.loop.host import defined_symbols
 from ..dialects.loop.ops import loops_around
 from ..dialects.loop.program import kernel_block
+from ..dialects.loop.sharing import is_shared
 from ..errors import ScheduleError
 from ..ir.expr import Expr
 from ..ir.nodes import merged, nodes_of, set_nodes
@@ -35,6 +36,7 @@ from .tensor_to_loop import kernel_name
 ROWS = "rows"  # the strategy of kernels that are made here
 ROWS_AT_ONCE = 4  # iterations of each part that run one behind the other where they are short
 SHORT = 512  # elements that an iteration touches
+LONG = 1 << 13  # times that an iteration does something
 LONGEST = 800  # operations of a kernel that is made here: each that joins it is copied once more
 FITS = 4  # the part of the L2 cache that rows between two kernels may fill: one in so many
 
@@ -43,9 +45,10 @@ FITS = 4  # the part of the L2 cache that rows between two kernels may fill: one
 class FuseRows(Pass):
     """A kernel joins the one that computes what it reads, where both are one parallel loop with equal bounds around all
     that they do, and an iteration of the second reads nothing of the first but what the same iteration wrote; loops
-    inside that are alike too are joined as well. What nothing else reads becomes a buffer of one iteration; one of more
-    than `most` bytes, a part of the target's L2 cache where that is 0, keeps the kernels apart. The schedules have been
-    applied: each part keeps its own, so every value is computed as before, bit for bit."""
+    inside that are alike too are joined as well. Two kernels that threads share well stay apart where that would leave
+    but one thread with work. What nothing else reads becomes a buffer of one iteration; one of more than `most` bytes,
+    a part of the target's L2 cache where that is 0, keeps the kernels apart. The schedules have been applied: each part
+    keeps its own, so every value is computed as before, bit for bit."""
 
     name = "fuse-rows"
     most: int = 0
@@ -277,7 +280,11 @@ def joined(one: Kernel, two: Kernel, binding: Binding, limit: int) -> Joined | N
         block.add_ops([copied(op, env) for op in source.body.block.ops])
     first, second = block.ops
     assert isinstance(first, For) and isinstance(second, For)
+    both = all(is_shared(x) and is_long(x) for x in (first, second))
     if (loop := meet(first, second)) is None:
+        return None
+    top = block.first_op
+    if both and isinstance(top, For) and not is_shared(top):
         return None
     for n in [n for n in order if binding.roles[n] == "flow"]:
         buffer = place[n]
@@ -328,6 +335,17 @@ def meet(a: For, b: For) -> For | None:
     move_body(b, a)
     erase(b)
     return a if inner is None else meet(*inner) or a
+
+
+def is_long(loop: For) -> bool:
+    """Whether an iteration has so much to do that threads should share it: it does not say whether there are others."""
+    for op in accesses(loop):
+        count: int = 1
+        for inner in loops_around(op, loop):
+            count *= inner.trip if inner.trip is not None else LONG
+        if count >= LONG:
+            return True
+    return False
 
 
 def is_short(loop: For) -> bool:

@@ -21,6 +21,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects.loop import Alloc, For, Index, Kernel, Load, Prefetch, Store
 from ...dialects.loop.ops import loop_of
+from ...dialects.loop.sharing import shared
 from ...errors import BackendError
 from ...ir.expr import ZERO, Expr
 from ...ir.operands import walk
@@ -29,7 +30,6 @@ from .scalars import ScalarEmitter, is_literal, llvm_type
 from .shuffle import assembled
 from .text import Lines, Operand, Writer, quoted
 
-ENOUGH = 4  # iterations that threads can share: with more than one loop each takes a call
 MOST_CHUNKS = 64  # of loops that are shared together
 MOST_STACK = 1 << 20  # bytes of a function's stack buffers: a worker's stack holds them several times
 
@@ -449,21 +449,6 @@ def emit_kernel(kernel: Kernel, scalars: ScalarEmitter) -> str:
         else:
             main.op(op)
     return "\n".join([*parts, main.text(kernel_symbol(name), "ptr %launch, ptr %args")])
-
-
-def shared(loop: For) -> list[For]:
-    """A concurrent loop, and those right inside of it whose iterations threads share with its own: until they are
-    enough together. A size that is not known may be 1 if it comes first, as a batch does, and is enough further in."""
-    nest, sure = [loop], loop.trip or 1
-    while sure < ENOUGH:
-        inner = nest[-1].body.block.first_op
-        if not isinstance(inner, For) or inner is not nest[-1].body.block.last_op:
-            break
-        if not inner.is_parallel or inner.run.data != "serial" or any(x.iv in inner.indices for x in nest):
-            break
-        nest.append(inner)
-        sure *= ENOUGH if inner.trip is None else inner.trip
-    return nest
 
 
 def _iterations(emitter: FunctionEmitter, nest: Sequence[For]) -> Operand:

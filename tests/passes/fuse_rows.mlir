@@ -597,3 +597,72 @@ builtin.module {
     loop.call @map_5(%t3, %v)
   }
 }
+// -----
+// passes: fuse-rows
+// Images of a batch of unknown size, whose rows the second kernel reads three at a time: threads share the rows of each
+// of the two, and joined they could share the images only, of which there may be but one.
+builtin.module {
+  loop.kernel @twice(%in "in" : !loop.buffer<[N, 98, 100], f32>, %out "out" : !loop.buffer<[N, 98, 100], f32>) outputs 1 sizes ["N"] strategy "a" applied ["parallel i"] {
+    loop.for "i" %i = 0 to N parallel concurrent {
+      loop.for "j" %j = 0 to 98 parallel {
+        loop.for "k" %k = 0 to 100 parallel {
+          %0 = loop.load %in[%i, %j, %k]
+          %1 = arith.addf %0, %0 : f32
+          loop.store %1, %out[%i, %j, %k]
+        }
+      }
+    }
+  }
+  loop.kernel @ends(%in "in" : !loop.buffer<[N, 98, 100], f32>, %out "out" : !loop.buffer<[N, 96, 100], f32>) outputs 1 sizes ["N"] strategy "b" applied ["parallel i"] {
+    loop.for "i" %i = 0 to N parallel concurrent {
+      loop.for "j" %j = 0 to 96 parallel {
+        loop.for "k" %k = 0 to 100 parallel {
+          %0 = loop.load %in[%i, %j, %k]
+          %1 = loop.load %in[%i, %j + 2, %k]
+          %2 = arith.addf %0, %1 : f32
+          loop.store %2, %out[%i, %j, %k]
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 98, 100], f32>, %y "y" : !loop.buffer<[N, 96, 100], f32>) outputs 1 {
+    %t = loop.alloc "t" : !loop.buffer<[N, 98, 100], f32>
+    loop.call @twice(%x, %t) sizes [N]
+    loop.call @ends(%t, %y) sizes [N]
+  }
+}
+// =====
+builtin.module {
+  loop.kernel @twice(%in "in" : !loop.buffer<[N, 98, 100], f32>, %out "out" : !loop.buffer<[N, 98, 100], f32>) outputs 1 sizes ["N"] strategy "a" applied [
+    "parallel i"
+  ] {
+    loop.for "i" %i = 0 to N parallel concurrent {
+      loop.for "j" %j = 0 to 98 parallel {
+        loop.for "k" %k = 0 to 100 parallel {
+          %0 = loop.load %in[%i, %j, %k]
+          %1 = arith.addf %0, %0 : f32
+          loop.store %1, %out[%i, %j, %k]
+        }
+      }
+    }
+  }
+  loop.kernel @ends(%in "in" : !loop.buffer<[N, 98, 100], f32>, %out "out" : !loop.buffer<[N, 96, 100], f32>) outputs 1 sizes ["N"] strategy "b" applied [
+    "parallel i"
+  ] {
+    loop.for "i" %i = 0 to N parallel concurrent {
+      loop.for "j" %j = 0 to 96 parallel {
+        loop.for "k" %k = 0 to 100 parallel {
+          %0 = loop.load %in[%i, %j, %k]
+          %1 = loop.load %in[%i, %j + 2, %k]
+          %2 = arith.addf %0, %1 : f32
+          loop.store %2, %out[%i, %j, %k]
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 98, 100], f32>, %y "y" : !loop.buffer<[N, 96, 100], f32>) outputs 1 {
+    %t = loop.alloc "t" : !loop.buffer<[N, 98, 100], f32>
+    loop.call @twice(%x, %t) sizes [N]
+    loop.call @ends(%t, %y) sizes [N]
+  }
+}

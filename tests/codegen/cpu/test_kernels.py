@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from xdsl.parser import Parser
 
-from ircc.codegen.cpu.emit import shared
 from ircc.dialects import context
 from ircc.dialects.loop import For, Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
+from ircc.dialects.loop.sharing import shared
 from ircc.ir.types import BufferType
 from ircc.testing.loop_kernels import Program, from_memory, in_memory, random_kernel, random_sizes
 
