@@ -4,6 +4,7 @@
 #   make test     the tests            make test PYTEST_ARGS="tests/house -x"
 #   make fuzz     N=20000 SEED=7: random ONNX models against ONNX Runtime and ONNX's reference; goes on where it stopped
 #   make bench-results   the suite of benchmarks/ against ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md
+#   make startup-results   from a file to its first output, beside the same two, into docs/startup.md; MODELS=... of yours
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -18,13 +19,14 @@ PYTEST_ARGS ?=
 N ?= 500
 SEED ?= 0
 FUZZ_ARGS ?=
+MODELS ?=
 MAGIKA := magika==1.0.3
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results clean
+.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -107,6 +109,9 @@ $(VENV)/peers.stamp: pyproject.toml | $(BIN)/python
 
 bench-results: $(VENV)/peers.stamp
 	@$(BIN)/python benchmarks/run.py --threads 1,$$(nproc) --page benchmarks/RESULTS.md
+
+startup-results: $(VENV)/peers.stamp
+	@$(BIN)/python benchmarks/startup.py --page docs/startup.md $(MODELS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     onnx_backend: Any
 
 __all__ = [
-    "Engine", "Error", "Pipeline", "__version__", "compile", "emit", "example_inputs", "is_engine", "load", "lower",
-    "onnx_backend", "profile", "recompile",
+    "Engine", "Error", "Pipeline", "__version__", "compile", "emit", "example_inputs", "get_include", "is_engine",
+    "load", "lower", "onnx_backend", "profile", "recompile",
 ]  # fmt: skip
 
 # The one deferred import of the code base: public name -> the module that defines it.
@@ -57,6 +57,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def get_include() -> str:
+    """The folder of ircc.h and ircc.c, for programs that run engines: cc -I$(python -c "import ircc;
+    print(ircc.get_include())")."""
+    return f"{__path__[0]}/runtime/c"
 
 
 def __dir__() -> list[str]:
