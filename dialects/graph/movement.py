@@ -427,5 +427,5 @@ class Trilu(GraphOp):
         rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
         offset = columns - rows - sizes(self.get("k"))
         kept: Any = offset >= 0 if self.get("upper") else offset <= 0
-        zero = 0 if is_symbolic(x) else np.zeros((), x.dtype)
+        zero = 0 if is_symbolic(x) else np.asarray(0).astype(x.dtype)  # NaN in a type without 0, as a cast makes it
         return [np.where(kept, x, zero)]

@@ -52,6 +52,8 @@ SUMS = """
     ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign STFT SVMClassifier SVMRegressor
     SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax SoftmaxCrossEntropyLoss Sum Upsample
 """
+# operators that multiply with 1 + erf(x), or a sigmoid: where that is nearly 0, it is what rounding next to 1 leaves
+GATES = "BiasGelu FastGelu Gelu QuickGelu"
 # operators that take the logarithm of a probability, in the reference of one that was rounded: near 1 that is 0
 LOGARITHMS = "LogSoftmax SoftmaxCrossEntropyLoss"
 ULPS, TRACKS = 4.0, 2  # how far a copy is moved, and how many copies there are
@@ -163,7 +165,7 @@ class Tracks:
                 results = [overflown(r, k) for r in results]
             least = EPS["float32"] if narrow else 0.0
             activated = any(a.name == "activation" for a in node.attribute)  # a body as those of SMOOTH, at the end
-            floored = activated or node.op_type in (*SMOOTH.split(), *LOGARITHMS.split())
+            floored = activated or node.op_type in f"{SMOOTH} {LOGARITHMS} {GATES}".split()
             floors = [beside(r.shape, inputs) if floored else None for r in results]
             results = [
                 moved(r, rng, largest=whole, least=least, beside=floor) if wobbly else r
