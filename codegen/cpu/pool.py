@@ -22,30 +22,37 @@ Exported by it:
 The context is what kernels get as their first argument, the Launch: `pool` is its first field, the profile its second.
 A kernel with a parallel loop loads the pool from there and calls ircc_pool_run.
 
-How the pool works. A job is published as one 64-bit word, generation << 32 | chunks left. Whoever wants a chunk takes
-it by compare-and-swap, the caller too, so it finishes alone when no worker is scheduled, and a late worker's swap fails
-because the generation has moved on. Workers spin, then sleep on a futex (elsewhere: yield). The threads start with the
-first job. A pool that is busy (a second run in another thread, or a run inside a chunk) is not waited for: the caller
-computes its chunks itself, with the same bits.
+How the pool works. A job's chunks are dealt out in order, an equal share to each thread, so that what a thread wrote in
+one job is in its own caches in the next; caches of other cores may be as slow as memory. A share is published as one
+64-bit word, generation << 32 | chunks left. Whoever wants a chunk takes it by compare-and-swap, from its own share
+while that lasts, then from the others'; the caller too, so it finishes alone when no worker is scheduled, and a late
+worker's swap fails because the generation has moved on. Workers spin, then sleep on a futex (elsewhere: yield). The
+threads start with the first job. A pool that is busy (a second run in another thread, or a run inside a chunk) is not
+waited for: the caller computes its chunks itself, with the same bits.
 """
 
 import re
 
 FIELDS = {  # offsets; what different threads write stands in cache lines of its own
-    "work": 0,  # i64: generation << 32 | chunks left
-    "done": 64,  # i32: chunks finished
-    "sleepers": 128,  # i32
-    "body": 192,  # ptr
-    "args": 200,  # ptr
-    "end": 208,  # i64: the chunk after the job's last
-    "threads": 256,  # i32: wanted, the caller included
-    "started": 260,  # i32: 0 before the first job, then 1 + workers
-    "spin": 264,  # i32: rounds before a worker sleeps
-    "stop": 268,  # i32
-    "busy": 320,  # i32: held by the caller whose job runs
-    "signal": 324,  # i32: what sleepers wait on
-    "handles": 384,  # pthread_t per worker, from index 1
+    "done": 0,  # i32: chunks finished
+    "sleepers": 64,  # i32
+    "body": 128,  # ptr
+    "args": 136,  # ptr
+    "threads": 192,  # i32: wanted, the caller included
+    "started": 196,  # i32: 0 before the first job, then 1 + workers
+    "spin": 200,  # i32: rounds before a worker sleeps
+    "stop": 204,  # i32
+    "busy": 256,  # i32: held by the caller whose job runs
+    "signal": 260,  # i32: what sleepers wait on
+    "shares": 320,  # one per thread, the caller's first
 }
+SHARE = {
+    "work": 0,  # i64: generation << 32 | chunks left
+    "end": 8,  # i64: the chunk after its last
+    "pool": 16,  # ptr
+    "handle": 24,  # pthread_t of the worker
+}
+SHARE_BYTES = 64
 TABLE = {"context": 8, "launch": 16, "copy": 24, "alloc": 32, "free": 40, "wait": 48, "pool": 64, "profile": 72}
 TABLE_BYTES = 128  # the table at 0, the context at 64
 ABI_VERSION = 1
@@ -87,17 +94,18 @@ def text(triple: str) -> str:
         "PAUSE": PAUSE.get(architecture, ""),
         "CLOCK": "1" if linux else "6",  # CLOCK_MONOTONIC of Linux, of macOS
         "TABLE_BYTES": str(TABLE_BYTES),
-        "HANDLES": str(FIELDS["handles"]),
+        "SHARES": str(FIELDS["shares"]),
+        "SHARE_BYTES": str(SHARE_BYTES),
         "ABI": str(ABI_VERSION),
     }
 
     def place(match: re.Match[str]) -> str:
         kind, base, name = match.groups()
-        offset = (FIELDS if kind == "pool" else TABLE)[name]
+        offset = {"pool": FIELDS, "share": SHARE, "table": TABLE}[kind][name]
         return f"getelementptr i8, ptr {base}, i64 {offset}"
 
     filled = re.sub(r"\$([A-Z_]+)", lambda m: words[m[1]], POOL + DEVICE)
-    return re.sub(r"(pool|table)\[(%\w+)\]\.(\w+)", place, filled)
+    return re.sub(r"(pool|share|table)\[(%\w+)\]\.(\w+)", place, filled)
 
 
 POOL = """
@@ -108,26 +116,40 @@ declare i32 @pthread_join(i64, ptr)
 declare i32 @sched_yield()
 $DECLARE
 
-; claims and runs chunks of the current job until none is left
-define internal void @ircc.pool.help(ptr %pool) nounwind {
+; the share of thread n
+define internal ptr @ircc.pool.share(ptr %pool, i32 %n) nounwind alwaysinline {
+  %shares = pool[%pool].shares
+  %n64 = zext i32 %n to i64
+  %offset = mul i64 %n64, $SHARE_BYTES
+  %share = getelementptr i8, ptr %shares, i64 %offset
+  ret ptr %share
+}
+
+; claims and runs chunks of the current job until none is left: those of the own share, then the other threads'
+define internal void @ircc.pool.help(ptr %pool, ptr %own) nounwind {
 entry:
-  %workp = pool[%pool].work
   %donep = pool[%pool].done
   %bodyp = pool[%pool].body
   %argsp = pool[%pool].args
-  %endp = pool[%pool].end
+  %threadsp = pool[%pool].threads
+  %threads = load i32, ptr %threadsp
+  %first = pool[%pool].shares
+  %last = call ptr @ircc.pool.share(ptr %pool, i32 %threads)
   br label %look
 look:
+  %share = phi ptr [ %own, %entry ], [ %share, %claim ], [ %share, %run ], [ %next, %none ]
+  %workp = share[%share].work
   %work = load atomic i64, ptr %workp acquire, align 8
   %left = and i64 %work, 4294967295
-  %none = icmp eq i64 %left, 0
-  br i1 %none, label %out, label %claim
+  %some = icmp ne i64 %left, 0
+  br i1 %some, label %claim, label %none
 claim:
   %less = sub i64 %work, 1
   %swap = cmpxchg ptr %workp, i64 %work, i64 %less acq_rel acquire
   %mine = extractvalue { i64, i1 } %swap, 1
   br i1 %mine, label %run, label %look
 run:                                     ; the job stays as it is until this chunk is counted as done
+  %endp = share[%share].end
   %end = load i64, ptr %endp
   %chunk = sub i64 %end, %left
   %body = load ptr, ptr %bodyp
@@ -135,13 +157,21 @@ run:                                     ; the job stays as it is until this chu
   call void %body(ptr %args, i64 %chunk)
   %done = atomicrmw add ptr %donep, i32 1 release
   br label %look
+none:
+  %after = getelementptr i8, ptr %share, i64 $SHARE_BYTES
+  %wrap = icmp eq ptr %after, %last
+  %next = select i1 %wrap, ptr %first, ptr %after
+  %around = icmp eq ptr %next, %own
+  br i1 %around, label %out, label %look
 out:
   ret void
 }
 
-define internal ptr @ircc.pool.worker(ptr %pool) nounwind {
+define internal ptr @ircc.pool.worker(ptr %share) nounwind {
 entry:
-  %workp = pool[%pool].work
+  %workp = share[%share].work
+  %poolp = share[%share].pool
+  %pool = load ptr, ptr %poolp
   %sleepersp = pool[%pool].sleepers
   %spinp = pool[%pool].spin
   %stopp = pool[%pool].stop
@@ -157,7 +187,7 @@ spin:
   %some = icmp ne i32 %left, 0
   br i1 %some, label %help, label %idle
 help:
-  call void @ircc.pool.help(ptr %pool)
+  call void @ircc.pool.help(ptr %pool, ptr %share)
   br label %wait
 idle:
   %stop = load atomic i32, ptr %stopp acquire, align 4
@@ -170,8 +200,8 @@ count:
 pause:
   $PAUSE
   br label %spin
-; A waker stores work or stop, then raises signal, then looks for sleepers; a sleeper does it the other way round.
-; In the one order of seq_cst, either it sees the work or the stop here, or the waker sees it, or signal has changed.
+; A waker stores the shares or stop, then raises signal, then looks for sleepers; a sleeper does it the other way round.
+; In the one order of seq_cst, either it sees its share or the stop here, or the waker sees it, or signal has changed.
 sleep:
   %seen = load atomic i32, ptr %signalp seq_cst, align 4
   %before = atomicrmw add ptr %sleepersp, i32 1 seq_cst
@@ -184,9 +214,9 @@ sleep:
 asleep:
   $SLEEP
   br label %awake
-awake:
+awake:                                   ; perhaps for the share of another, who is still asleep
   %after = atomicrmw sub ptr %sleepersp, i32 1 seq_cst
-  br label %wait
+  br label %help
 end:
   ret ptr null
 }
@@ -211,7 +241,6 @@ define internal void @ircc.pool.start(ptr %pool) nounwind {
 entry:
   %threadsp = pool[%pool].threads
   %startedp = pool[%pool].started
-  %handles = pool[%pool].handles
   %threads = load i32, ptr %threadsp
   br label %next
 next:
@@ -219,9 +248,11 @@ next:
   %more = icmp slt i32 %n, %threads
   br i1 %more, label %make, label %out
 make:
-  %n64 = zext i32 %n to i64
-  %handle = getelementptr i64, ptr %handles, i64 %n64
-  %error = call i32 @pthread_create(ptr %handle, ptr null, ptr @ircc.pool.worker, ptr %pool)
+  %share = call ptr @ircc.pool.share(ptr %pool, i32 %n)
+  %poolp = share[%share].pool
+  store ptr %pool, ptr %poolp
+  %handle = share[%share].handle
+  %error = call i32 @pthread_create(ptr %handle, ptr null, ptr @ircc.pool.worker, ptr %share)
   %good = icmp eq i32 %error, 0
   br i1 %good, label %made, label %out
 made:
@@ -238,15 +269,13 @@ entry:
   br i1 %alone, label %none, label %make
 make:
   %t64 = zext i32 %threads to i64
-  %handles = mul i64 %t64, 8
-  %size = add i64 %handles, $HANDLES
-  %more = add i64 %size, 63
-  %round = and i64 %more, -64
-  %pool = call ptr @aligned_alloc(i64 64, i64 %round)
+  %shares = mul i64 %t64, $SHARE_BYTES
+  %size = add i64 %shares, $SHARES
+  %pool = call ptr @aligned_alloc(i64 64, i64 %size)
   %failed = icmp eq ptr %pool, null
   br i1 %failed, label %none, label %fill
 fill:
-  call void @llvm.memset.p0.i64(ptr %pool, i8 0, i64 %round, i1 false)
+  call void @llvm.memset.p0.i64(ptr %pool, i8 0, i64 %size, i1 false)
   %threadsp = pool[%pool].threads
   store i32 %threads, ptr %threadsp
   %spinp = pool[%pool].spin
@@ -276,11 +305,14 @@ start:
   call void @ircc.pool.start(ptr %pool)
   br label %share
 share:
-  %workp = pool[%pool].work
   %donep = pool[%pool].done
   %bodyp = pool[%pool].body
   %argsp = pool[%pool].args
-  %endp = pool[%pool].end
+  %threadsp = pool[%pool].threads
+  %threads = load i32, ptr %threadsp
+  %threads64 = zext i32 %threads to i64
+  %up = sub i64 %threads64, 1
+  %own = pool[%pool].shares
   store ptr %body, ptr %bodyp
   store ptr %args, ptr %argsp
   br label %part
@@ -291,18 +323,35 @@ part:                                    ; the counter has 32 bits: at most 2^30
   %count32 = trunc i64 %count to i32
   %end = add i64 %base, %count
   store atomic i32 0, ptr %donep monotonic, align 4
-  store i64 %end, ptr %endp
+  br label %deal
+deal:                                    ; thread n has the chunks from count·n / threads on, rounded up
+  %n = phi i32 [ 0, %part ], [ %n1, %deal ]
+  %from = phi i64 [ %base, %part ], [ %to, %deal ]
+  %n1 = add i32 %n, 1
+  %n64 = zext i32 %n1 to i64
+  %scaled = mul i64 %count, %n64
+  %rounded = add i64 %scaled, %up
+  %before = udiv i64 %rounded, %threads64
+  %to = add i64 %base, %before
+  %dealt = call ptr @ircc.pool.share(ptr %pool, i32 %n)
+  %workp = share[%dealt].work
+  %endp = share[%dealt].end
+  store i64 %to, ptr %endp
+  %left = sub i64 %to, %from
   %old = load atomic i64, ptr %workp monotonic, align 8
   %high = and i64 %old, -4294967296
   %generation = add i64 %high, 4294967296
-  %job = or i64 %generation, %count
-  store atomic i64 %job, ptr %workp seq_cst, align 8
+  %work = or i64 %generation, %left
+  store atomic i64 %work, ptr %workp seq_cst, align 8
+  %deals = icmp slt i32 %n1, %threads
+  br i1 %deals, label %deal, label %publish
+publish:
   %others = sub i32 %count32, 1
   call void @ircc.pool.wake(ptr %pool, i32 %others)
-  call void @ircc.pool.help(ptr %pool)
+  call void @ircc.pool.help(ptr %pool, ptr %own)
   br label %wait
 wait:                                    ; for chunks that workers still compute; they may have lost their core
-  %round = phi i32 [ 0, %part ], [ %round1, %pause ], [ %round1, %yield ]
+  %round = phi i32 [ 0, %publish ], [ %round1, %pause ], [ %round1, %yield ]
   %done = load atomic i32, ptr %donep acquire, align 4
   %all = icmp eq i32 %done, %count32
   br i1 %all, label %finished, label %again
@@ -360,15 +409,14 @@ stop:
   call void @ircc.pool.wake(ptr %pool, i32 2147483647)
   %startedp = pool[%pool].started
   %started = load i32, ptr %startedp
-  %handles = pool[%pool].handles
   br label %next
 next:
   %n = phi i32 [ 1, %stop ], [ %n1, %join ]
   %more = icmp slt i32 %n, %started
   br i1 %more, label %join, label %out
 join:
-  %n64 = zext i32 %n to i64
-  %handlep = getelementptr i64, ptr %handles, i64 %n64
+  %share = call ptr @ircc.pool.share(ptr %pool, i32 %n)
+  %handlep = share[%share].handle
   %handle = load i64, ptr %handlep
   %joined = call i32 @pthread_join(i64 %handle, ptr null)
   %n1 = add i32 %n, 1
@@ -382,12 +430,22 @@ entry:
   %none = icmp eq ptr %pool, null
   br i1 %none, label %out, label %reset
 reset:
-  %workp = pool[%pool].work
+  %threadsp = pool[%pool].threads
+  %threads = load i32, ptr %threadsp
+  br label %empty
+empty:
+  %n = phi i32 [ 0, %reset ], [ %n1, %empty ]
+  %share = call ptr @ircc.pool.share(ptr %pool, i32 %n)
+  %workp = share[%share].work
+  store i64 0, ptr %workp
+  %n1 = add i32 %n, 1
+  %more = icmp slt i32 %n1, %threads
+  br i1 %more, label %empty, label %idle
+idle:
   %sleepersp = pool[%pool].sleepers
   %startedp = pool[%pool].started
   %busyp = pool[%pool].busy
   %stopp = pool[%pool].stop
-  store i64 0, ptr %workp
   store i32 0, ptr %sleepersp
   store i32 0, ptr %startedp
   %stop = load i32, ptr %stopp           ; a stopped pool stays busy

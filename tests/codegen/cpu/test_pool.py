@@ -81,6 +81,12 @@ class Pool:
     def started(self) -> int:
         return c_int32.from_address(self.address + pool.FIELDS["started"]).value if self.address else 1
 
+    def ends(self, threads: int) -> list[int]:
+        """The chunk after the last of each thread's share of the last job."""
+        assert self.address
+        first = self.address + pool.FIELDS["shares"] + pool.SHARE["end"]
+        return [c_int64.from_address(first + n * pool.SHARE_BYTES).value for n in range(threads)]
+
     def sleepers(self) -> int:
         assert self.address
         return c_int32.from_address(self.address + pool.FIELDS["sleepers"]).value
@@ -115,6 +121,16 @@ def test_every_chunk_runs_once(workers: Pool, threads: int, chunks: int) -> None
     assert (counts[1 : chunks + 1] == 1).all()
     assert counts.sum() == chunks
     assert workers.started() == (threads if chunks > 1 else min(threads, workers.started()))
+
+
+@pytest.mark.parametrize("chunks", [2, 5, 6, 64, 1000])
+def test_neighbours_belong_to_one_thread(workers: Pool, threads: int, chunks: int) -> None:
+    """Equal shares, in order; the caller, who is surely there, has the first chunk."""
+    counts = np.zeros(1000, np.int64)
+    workers.many("count", counts, chunks)
+    ends = workers.ends(threads) if threads > 1 else [chunks]
+    shares = np.diff([0, *ends])
+    assert ends[-1] == chunks and shares[0] == shares.max() and shares.max() - shares.min() <= 1
 
 
 def test_a_hundred_thousand_jobs(workers: Pool) -> None:
