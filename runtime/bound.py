@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .artifact import Port, address_of
 from .device import DeviceTable
+from .dlpack import opened
 from .program import Array, Plan, Program, RunFrame
 
 _MOST_WORK: Any = 1 << 20  # steps of finding out whether two strided arrays overlap
@@ -122,8 +123,9 @@ def places_for(
 def _fitting(port: Port, place: Any, shapes: Mapping[str, tuple[int, ...]] | None) -> Array:
     """The array, if it can be the output. Raises InputError."""
     what = f"the array for output '{port.name}'"
+    place = opened(place, what)
     if not isinstance(place, np.ndarray):
-        raise InputError(f"{what} is {type(place).__name__}, expected a numpy.ndarray")
+        raise InputError(f"{what} is {type(place).__name__}, expected a numpy.ndarray, or what has __dlpack__")
     if getattr(port, "sequence", False) or getattr(port, "optional", False) or getattr(port, "free", False):
         raise InputError(f"output '{port.name}' is not always an array, so none can be given for it")
     if shapes is not None and port.name not in shapes:

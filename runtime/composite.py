@@ -18,8 +18,10 @@ from ..errors import EngineError, InputError
 from .artifact import Kernel, Port
 from .bound import Bound, places_for
 from .device import DeviceTable
+from .dlpack import as_array, opened_all
 from .engine import Engine
 from .sizes import symbol_name
+from .submissions import Submissions
 from .threads import available
 
 STRING = np.dtype(object)  # in arrays of Python's str
@@ -63,6 +65,7 @@ class Composed(Engine):
     def __init__(self, inputs: Sequence[Port], outputs: Sequence[Port], threads: int | None) -> None:
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
         self.threads = threads or available()
+        self._submissions = Submissions(available() // self.threads or 1)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name == "artifact":
@@ -125,7 +128,8 @@ class Composed(Engine):
         """These inputs for every call of what is returned; a call reads what they hold then.
 
         `outputs`: arrays that every call copies results to. Raises InputError where one cannot be given."""
-        return Rebound(self, dict(inputs), places_for(self.outputs, outputs, inputs))
+        given = dict(opened_all(inputs))
+        return Rebound(self, given, places_for(self.outputs, outputs, given))
 
     def save(self, path: str | os.PathLike[str]) -> NoReturn:
         """Raises EngineError: an engine file holds compiled code only."""
@@ -133,7 +137,8 @@ class Composed(Engine):
         raise EngineError(f"{os.fspath(path)} cannot be written: this model {why}", hint="keep the ONNX file")
 
     def close(self) -> None:
-        """Ends the worker threads of all parts."""
+        """Ends the threads of all parts, when what was submitted is done."""
+        self._submissions.close()
         for part in self.parts:
             part.close()
 
@@ -318,10 +323,7 @@ def _array(port: Port, value: Any, what: str = "") -> np.ndarray[Any, Any]:
     what = what or f"input '{port.name}'"
     if value is None or isinstance(value, Mapping):
         raise InputError(f"{what} is {type(value).__name__}, expected an array")
-    try:
-        array = tidy(np.asarray(value))
-    except ValueError as error:
-        raise InputError(f"{what} is no array: {error}") from None
+    array = tidy(as_array(value, what))
     if array.dtype != port.dtype:
         wanted = "strings" if port.dtype == STRING else port.dtype
         raise InputError(f"{what} has dtype {array.dtype}, expected {wanted}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -16,11 +16,16 @@ from . import threads as cores
 from .artifact import Artifact, Kernel, Port
 from .bound import Bound, places_for
 from .device import Device
+from .dlpack import as_array, opened_all
 from .file import read_engine, write_engine
 from .library import choose
 from .program import Array, Plan, Program, RunFrame, Shapes
 from .sizes import UnknownSymbol, evaluate, symbol_name
+from .submissions import Submissions
 from .trust import check_signature
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _MOST_PLANS = 64  # sets of input shapes whose plan is kept
 
@@ -52,6 +57,8 @@ class Engine:
     One engine may run from many threads at once; each run in progress has an arena of its own, kept for the next one.
     Close it (or use `with`) to end its worker threads early: later runs then compute on the calling thread alone.
     After a fork the child's first run starts workers of its own.
+
+    `run` waits for its results, and other Python threads go on meanwhile; `submit` gives a future instead.
     """
 
     def __init__(self, artifact: Artifact, threads: int | None = None, variants: Sequence[Artifact] = ()) -> None:
@@ -65,6 +72,7 @@ class Engine:
         self._plans: dict[Shapes, Plan] = {}
         # Frames that no run uses. A list's append and pop need no lock, so a fork cannot find one held.
         self._frames: list[RunFrame] = []
+        self._submissions = Submissions(cores.available() // self.threads or 1)
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -86,7 +94,10 @@ class Engine:
         return True
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs by name, in fresh arrays. Raises InputError where an input does not fit, naming it."""
+        """The outputs by name, in fresh arrays. Raises InputError where an input does not fit, naming it.
+
+        Inputs are NumPy arrays, objects with `__dlpack__` in the host's memory (a torch tensor, say), which are read
+        where they are, or what `numpy.asarray` takes. Outputs have `__dlpack__`, those of bfloat16 and float8 too."""
         arrays = self._arrays(inputs)
         plan = self._plan(arrays)
         outputs = plan.outputs()
@@ -101,12 +112,22 @@ class Engine:
             self._frames.append(frame)
         return dict(zip(plan.names, outputs, strict=True))
 
-    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Array] | None = None) -> Bound:
+    def submit(self, inputs: Mapping[str, Any]) -> Future[dict[str, Any]]:
+        """`run` in a thread of the engine's own; the future has its outputs, or raises what it raised.
+
+        Runs begin in the order in which they are submitted, as many at once as there are cores for: one where the
+        engine's threads take them all, four where it has 2 threads on 8 cores. Leave the arrays as they are until the
+        future is done. In asyncio: `await asyncio.wrap_future(engine.submit(inputs))`.
+        Raises EngineError where the engine is closed."""
+        return self._submissions.submit(self.run, inputs)
+
+    def bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> Bound:
         """These arrays as inputs of every call of what is returned; a call reads what they hold then.
 
         `outputs`: arrays for some or all outputs, which every call writes; the others get fresh ones. An output may be
         the very array of an input, such as a cache or a state: it is updated then, and the results are as if the input
         had been read before. Raises InputError where an array does not fit, or overlaps another otherwise."""
+        inputs = opened_all(inputs)
         arrays = self._arrays(inputs)
         plan = self._plan(arrays)
         given = {p.name: inputs[p.name] for p in self.inputs}
@@ -127,7 +148,9 @@ class Engine:
         return self._plan(self._arrays(inputs))
 
     def close(self) -> None:
-        """Ends the worker threads. Memory goes with the last reference to the engine and its bounds."""
+        """Ends the threads, when what was submitted is done. Memory goes with the last reference to the engine and its
+        bounds."""
+        self._submissions.close()
         self.device.stop()
 
     def __enter__(self) -> Engine:
@@ -156,7 +179,7 @@ class Engine:
             except KeyError:
                 self._names_differ(inputs)
             if type(array) is not np.ndarray:
-                array = _as_array(array, port)
+                array = as_array(array, f"input '{port.name}'")
             if array.dtype != port.dtype:
                 raise InputError(
                     f"input '{port.name}' has dtype {array.dtype}, expected {port.dtype}",
@@ -220,10 +243,3 @@ class Engine:
                         f"input '{port.name}': dimension {i} is {size}, expected {expected}{formula} "
                         f"(its shape is [{', '.join(map(str, port.shape))}], got {list(shape)})"
                     )
-
-
-def _as_array(value: Any, port: Port) -> Array:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"input '{port.name}' is no array: {error}") from None

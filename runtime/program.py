@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError, InputError
 from .artifact import ALIGNMENT, Artifact, address_of, aligned_empty
 from .device import Device, DeviceTable, Frame, load_code, open_device
+from .dlpack import exporting
 
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -95,7 +96,7 @@ class Plan:
     def outputs(self) -> list[Array]:
         """Fresh arrays for the outputs, 64-byte aligned; empty ones for those whose sizes come from data."""
         try:
-            return [aligned_empty(shape, dtype) for shape, dtype in self._specs]
+            return [exporting(aligned_empty(shape, dtype)) for shape, dtype in self._specs]
         except (MemoryError, OverflowError, ValueError):
             raise EngineError(f"no memory for outputs of the shapes {self.output_shapes}") from None
 
@@ -195,4 +196,4 @@ class RunFrame:
         assert self._plan is not None and self._sizes is not None
         start = self._plan.first_size + sum(len(p.shape) for p in ports[:position])
         shape = tuple(self._sizes[start : start + len(ports[position].shape)])
-        return aligned_empty(ports[position].held(shape), ports[position].dtype)
+        return exporting(aligned_empty(ports[position].held(shape), ports[position].dtype))

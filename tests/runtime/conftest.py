@@ -107,13 +107,6 @@ define internal void @scale.row(ptr %args, i64 %chunk) {
   store <4 x float> %p, ptr %tp, align 16
   ret void
 }
-define internal void @scale(ptr %launch, ptr %args) {
-  %pool = load ptr, ptr %launch
-  %np = getelementptr i64, ptr %args, i64 3
-  %n = load i64, ptr %np
-  call void @ircc_pool_run(ptr %pool, ptr @scale.row, ptr %args, i64 %n)
-  ret void
-}
 define internal void @shift.row(ptr %args, i64 %chunk) {
   %t = load ptr, ptr %args
   %a1 = getelementptr ptr, ptr %args, i64 1
@@ -134,14 +127,25 @@ define internal void @shift(ptr %launch, ptr %args) {
 }
 """
 
+SCALE = """
+define internal void @scale(ptr %launch, ptr %args) {
+  %pool = load ptr, ptr %launch
+  %np = getelementptr i64, ptr %args, i64 3
+  %n = load i64, ptr %np
+  call void @ircc_pool_run(ptr %pool, ptr @scale.row, ptr %args, i64 %n)
+  ret void
+}
+"""
+
 
 def reference(x: np.ndarray) -> np.ndarray:
     return x * WEIGHTS + np.float32(1)
 
 
-def build(backend: str = "cpu") -> Artifact:
+def build(backend: str = "cpu", scale: str = SCALE) -> Artifact:
+    """`scale`: the text of the first kernel."""
     machine = llvm.host()
-    text = HOST + KERNELS + pool.text(machine.triple) if backend == "cpu" else HOST
+    text = HOST + KERNELS + scale + pool.text(machine.triple) if backend == "cpu" else HOST
     weights = WeightsBuilder()
     assert weights.add(WEIGHTS) == 0
     return Artifact(
