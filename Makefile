@@ -5,6 +5,7 @@
 #   make fuzz     N=20000 SEED=7: random ONNX models against ONNX Runtime and ONNX's reference; goes on where it stopped
 #   make bench-results   the suite of benchmarks/ against ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md
 #   make startup-results   from a file to its first output, beside the same two, into docs/startup.md; MODELS=... of yours
+#   make engine-check   does a file give the bits of the engine it was made from, in Python and from C? MODELS=... INPUTS=FILE.py
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -20,13 +21,15 @@ N ?= 500
 SEED ?= 0
 FUZZ_ARGS ?=
 MODELS ?=
+INPUTS ?=
 MAGIKA := magika==1.0.3
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results clean
+.PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
+.PHONY: engine-check clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -112,6 +115,9 @@ bench-results: $(VENV)/peers.stamp
 
 startup-results: $(VENV)/peers.stamp
 	@$(BIN)/python benchmarks/startup.py --page docs/startup.md $(MODELS)
+
+engine-check: $(VENV)/dev.stamp
+	@$(BIN)/python benchmarks/same_bits.py $(if $(INPUTS),--inputs $(INPUTS)) $(MODELS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

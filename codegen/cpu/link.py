@@ -118,6 +118,21 @@ def section_of(file: BinaryIO, name: str) -> tuple[int, int]:
     raise BackendError(f"what the linker made has no section {name}")
 
 
+def wanted(code: bytes) -> set[str]:
+    """The names that an object uses and does not define. Empty for what is no such object."""
+    if not can_link(code):
+        return set()
+    start, entry, count = (_HEADER.unpack_from(code)[i] for i in (6, 11, 12))
+    headers = [_SECTION.unpack_from(code, start + i * entry) for i in range(count)]
+    return {
+        _text(code, headers[strings][4] + name).decode()
+        for _, kind, _, _, offset, size, strings, *_ in headers
+        if kind == _SYMBOLS
+        for name, _, _, section, _, _ in _SYMBOL.iter_unpack(code[offset : offset + size])
+        if name and not section
+    }
+
+
 class _Link:
     def __init__(self, objects: Sequence[bytes], prefix: bytes) -> None:
         self.prefix = prefix

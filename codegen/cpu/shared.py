@@ -1,7 +1,9 @@
 """An engine's code and weights as one ELF shared library, put together by a linker that is there.
 
 The library names no other library: what it calls of libc (memory, threads, snprintf) every process has. So the same
-file runs with any libc that has these, and links with any linker, none of which has to find anything.
+file runs with any libc that has these, and links with any linker, none of which has to find anything. In one case
+it does: functions that ircc does not write out as arithmetic (those of float64, powers, rare ones) are in glibc's libm,
+which a process may not have. Then the file names libm, and the linker is shown an empty one of that name.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 from ...errors import EngineError
 from ...runtime.artifact import Artifact, Bytes
 from . import api
-from .link import can_link, data_object, link, section_of
+from .link import can_link, data_object, link, section_of, wanted
 from .llvm import Machine, compile_object
 
 LINKER = "IRCC_LINKER"  # in the environment: which one to take
@@ -32,6 +34,11 @@ _PAGE = 4096
 _FAR = 1 << 30  # bytes of weights: more of them stand behind all code, which reaches 2 GiB
 _FAR_ADDRESS = 1 << 32
 _EXPORTS = "{ global: ircc_*; v*.ircc_*; local: *; };\n"
+_LIBC = {  # what is called of it; whatever else code of kernels calls is in libm
+    "aligned_alloc", "clock_gettime", "free", "getauxval", "memcmp", "memcpy", "memmove", "memset", "pthread_create",
+    "pthread_join", "sched_getaffinity", "sched_yield", "snprintf", "syscall",
+}  # fmt: skip
+_LIBM = "libm.so.6"  # of glibc on all our machines; musl has it in itself, and takes this name for its own
 _OPTIONS = (
     "-shared", "-Bsymbolic", "--build-id=none", "--hash-style=gnu", "-z", "noexecstack", "-z", "now", "-z", "relro",
     "-z", "separate-code",
@@ -81,12 +88,22 @@ def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
         exports.write_text(_EXPORTS)
         far = [f"--section-start={_WEIGHTS}={_FAR_ADDRESS:#x}"] if end > _FAR else []
         options = [*_OPTIONS, *far, f"--version-script={exports}", "-o", str(path)]
-        _link(machine, [*options, *map(str, [*objects, interface, weights])])
+        math = sorted({n for a in artifacts for n in wanted(a.object) if not n.startswith(("ircc_", "_"))} - _LIBC)
+        libm = [_stand_in(machine, math, folder)] if math and "linux" in machine.triple else []
+        _link(machine, [*options, *map(str, [*objects, interface, weights, *libm])])
     with open(path, "rb") as file:
         start, length = section_of(file, _WEIGHTS)
     if start % _PAGE:
         raise EngineError("the linker put the weights where no page begins", hint=f"name another one in ${LINKER}")
     return Linked(start, length, tuple(places), prefixes)
+
+
+def _stand_in(machine: Machine, names: Sequence[str], folder: Path) -> Path:
+    """A library called libm that has these functions, for the linker to see. Their bodies are never used."""
+    code, library = folder / "libm.o", folder / "libm.so"
+    code.write_bytes(compile_object("".join(f"define void @{n}() {{ ret void }}\n" for n in names), _plainest(machine)))
+    _link(machine, ["-shared", "--build-id=none", "-soname", _LIBM, "-o", str(library), str(code)])
+    return library
 
 
 def _padded(artifacts: Sequence[Artifact]) -> Iterator[tuple[Bytes, int]]:

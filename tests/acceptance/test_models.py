@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +14,9 @@ import numpy as np
 import pytest
 
 import ircc
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+same_bits: Any = importlib.import_module("same_bits")
 
 Array = np.ndarray[Any, Any]
 Cases = Callable[[str], Any]
@@ -92,6 +98,16 @@ def test_a_real_model_on_real_bytes(compiled: Any, model_case: Cases) -> None:
     (scores,), (right,) = found.values(), expected.values()
     assert scores.argmax(1).tolist() == right.argmax(1).tolist()
     assert len(set(scores.argmax(1))) >= 4 and (scores.max(1) > 0.5).all()
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler here")
+@pytest.mark.parametrize("name", ["pyramid", "magika"])
+def test_files_loaded_and_from_c(compiled: Any, model_case: Cases, name: str, tmp_path: Path) -> None:
+    """The same bits as in this process, and nothing needed but libc: what `make engine-check` does to larger models."""
+    told, good = same_bits.checked(
+        compiled(name), inputs_of(name, model_case(name)), tmp_path, same_bits.built(tmp_path)
+    )
+    assert good, told
 
 
 @pytest.mark.parametrize("name", ["residual_network", "transformer_block", "magika"])

@@ -94,6 +94,40 @@ def test_it_needs_no_other_library(file: Path) -> None:
     }  # fmt: skip
 
 
+RARE = """
+<ir_version: 9, opset_import: ["": 20]>
+m (float[N] x, double[N] d) => (float[N] y, double[N] e) { y = Cosh(x) e = Exp(d) }
+"""
+
+
+@C
+@pytest.mark.parametrize("linker", ["ld", "ld.lld", "cc"])
+def test_functions_of_libm(
+    tmp_path: Path, build: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, linker: str
+) -> None:
+    """Where it needs some, the file names libm: a program that was not linked with it runs it all the same."""
+    if not shutil.which(linker):
+        pytest.skip(f"no {linker} here")
+    monkeypatch.setenv(shared.LINKER, linker)
+    shared.find_linker.cache_clear()
+    rare, file = ircc.compile(onnx.parser.parse_model(RARE)), tmp_path / "m.engine"
+    try:
+        rare.save(file)
+    finally:
+        monkeypatch.undo()
+        shared.find_linker.cache_clear()
+    told = subprocess.run(["readelf", "-dW", file], capture_output=True, text=True, check=True).stdout
+    assert [line.partition("[")[2] for line in told.splitlines() if "(NEEDED)" in line] == ["libm.so.6]"]
+    given = {"x": np.linspace(-3, 3, 7, dtype=np.float32), "d": np.linspace(-3, 3, 7)}
+    for name, array in given.items():
+        array.tofile(tmp_path / f"{name}.in")
+    program = build((ROOT / "examples" / "c" / "run.c").read_text())
+    words = [file, tmp_path / "x.in", tmp_path / "d.in", "--", tmp_path / "y", tmp_path / "e"]
+    subprocess.run([program, *words], env={"SIZES": "7,7"}, check=True)
+    for name, array in rare.run(given).items():
+        assert (tmp_path / name).read_bytes() == array.tobytes()
+
+
 def test_two_files_of_a_model_are_the_same(engine: ircc.Engine, file: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     engine.save(tmp_path / "elsewhere" / "other.engine")
