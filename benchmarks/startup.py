@@ -1,4 +1,5 @@
-"""From a file on disk to its first output: time, memory and size of an engine beside what other runtimes need.
+"""From a file on disk to its first output: time, memory and size of an engine beside what other runtimes need; how long
+the system's loader takes until an engine could run, and how much of it two processes share.
 
     python benchmarks/startup.py [MODEL.onnx ...] [--rounds 7] [--page FILE]
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +65,22 @@ model([zeros([d.get_length() if d.is_static else 1 for d in p.get_partial_shape(
 }  # fmt: skip
 
 
+READY = """
+import ctypes, sys, time
+context, engine = ctypes.c_void_p(), ctypes.c_void_p()
+start = time.perf_counter()
+library = ctypes.CDLL(sys.argv[1])
+failed = library.ircc_engine_create(0, ctypes.byref(engine))
+failed = failed or library.ircc_context_create(engine, ctypes.byref(context))
+print(time.perf_counter() - start)
+sys.exit(failed)
+"""
+HOLD = """
+print("run", flush=True)
+sys.stdin.read()
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", type=Path, help="files (default: the networks of models.py)")
@@ -72,14 +90,16 @@ def main() -> int:
     args = parser.parse_args()
     names = [name for name in RUNTIMES if find_spec(RUNTIMES[name][0])]
     rows: list[list[str]] = []
+    loads: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for model in args.models or written(Path(folder)):
             engine = Path(folder) / f"{model.stem}.engine"
             ircc.compile(model).save(engine)
             rows.append(row(model, engine, names, args.rounds, args.threads))
-            print(" | ".join(rows[-1]), flush=True)
+            loads.append(load(engine, args.rounds, args.threads))
+            print(" | ".join([*rows[-1], *loads[-1][1:]]), flush=True)
     if args.page:
-        args.page.write_text(page(names, rows, args.threads))
+        args.page.write_text(page(names, rows, loads, args.threads))
     return 0
 
 
@@ -115,8 +135,31 @@ def started(name: str, path: Path, threads: int) -> tuple[float, float]:
     return seconds, memory
 
 
-def page(names: Sequence[str], rows: Sequence[Sequence[str]], threads: int) -> str:
-    """The table as Markdown, and what it was measured on."""
+def load(engine: Path, rounds: int, threads: int) -> list[str]:
+    """The cells for an engine that is loaded: time until it could run, and the memory of two processes that have run
+    it: what each has (RSS), and its part where what both have is shared out between them (PSS)."""
+    command = [sys.executable, "-c", READY, str(engine)]
+    taken = [
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(rounds + 1)
+    ]
+    words = [sys.executable, "-c", f"{BEFORE}{RUNTIMES['ircc'][1]}{HOLD}", str(engine), str(threads)]
+    memory: dict[str, list[int]] = {"Rss": [], "Pss": []}
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) for _ in "12"
+        ]
+        for process in both:
+            assert process.stdout is not None and process.stdout.readline() == b"run\n"
+        for process in both:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            for key, values in memory.items():
+                values += [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
+    shares = [size(max(values)) for values in memory.values()]
+    return [engine.stem, f"{1e3 * statistics.median(taken[1:]):.1f} ms", *shares]
+
+
+def page(names: Sequence[str], rows: Sequence[Sequence[str]], loads: Sequence[Sequence[str]], threads: int) -> str:
+    """The tables as Markdown, and what they were measured on."""
     lines = [
         "# From a file to its first output",
         "",
@@ -126,6 +169,14 @@ def page(names: Sequence[str], rows: Sequence[Sequence[str]], threads: int) -> s
         f"| model | ONNX file | engine | {' | '.join(names)} |",
         "|---|---|---|" + "---|" * len(names),
         *(f"| {' | '.join(cells)} |" for cells in rows),
+        "",
+        "Without Python's part: how long it takes from `dlopen` to an engine that could run (weights are not touched).",
+        "And the memory of each of two processes that run it side by side, Python and NumPy included: all that it has",
+        "(RSS), and its part where what both have counts half (PSS).",
+        "",
+        "| model | `dlopen` to ready | RSS of each | PSS of each |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(cells)} |" for cells in loads),
         "",
     ]
     return "\n".join(lines)

@@ -10,10 +10,11 @@ from typing import Any
 import onnx
 import pytest
 
+import ircc
 from ircc.verdict import check
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-models, run = importlib.import_module("models"), importlib.import_module("run")
+models, run, startup = (importlib.import_module(name) for name in ("models", "run", "startup"))
 
 
 @pytest.mark.parametrize("name", list(models.SUITE))
@@ -60,3 +61,12 @@ def test_the_page_has_every_model_and_the_means() -> None:
     assert "| **geometric mean** | **2.00** |" in one and "| **least** | **1.00** |" in one
     assert "**The machine was busy**: 2 threads had 1.0 times" in page
     assert "100 GFLOP/s on 1, 100 GFLOP/s on 2 threads" in page and "Peer 1" in page
+
+
+def test_an_engine_is_loaded_and_shared(tmp_path: Path) -> None:
+    ircc.compile(models.gemm(4, 8, 16)).save(tmp_path / "small.engine")
+    name, ready, alone, share = startup.load(tmp_path / "small.engine", 1, 1)
+    assert name == "small" and ready.endswith(" ms")
+    assert alone.endswith("MB") and float(share.split()[0]) < float(alone.split()[0])  # Python itself is shared, too
+    page = startup.page(["ircc"], [["small", "1 kB", "2 kB", "3 ms"]], [[name, ready, alone, share]], 1)
+    assert f"| small | {ready} | {alone} | {share} |" in page and "| small | 1 kB | 2 kB | 3 ms |" in page
