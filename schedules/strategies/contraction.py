@@ -304,7 +304,8 @@ class Contraction(Strategy):
         Where a tile goes, and what is added to it at its end, comes while its sum is made. A panel that lies in the L2
         cache comes into the first one a few steps ahead. One that is constant comes from memory in each run: the next
         one is fetched while the rows are multiplied with this one, or the next part of a long one. A core that waits
-        for memory computes nothing; beside the arithmetic it costs nothing."""
+        for memory computes nothing; beside the arithmetic it costs nothing. With a single row reading the panels is all
+        the work: the machine fetches such a stream by itself, and a hint would only be one more read."""
         nest = case.nest
         reduction = [nest.dims[d].label for d in shape.reduction if d not in singles(nest)]
         if not reduction or not tile.unroll:
@@ -317,10 +318,10 @@ class Contraction(Strategy):
         if len(shape.panels) != 1 or tile.staged:
             return lines
         read, v = shape.panels[0], nest.dims[shape.lanes].label
-        if not self.near(case, shape, tile.vectors):
+        rows = product(nest.dims[d].extent for d in shape.rows).constant
+        if not self.near(case, shape, tile.vectors) and rows != 1:
             lines.append(f"prefetch {read.buffer} {SOON} at {reduction[-1]}")
         inside = tile.outer[tile.outer.index(v) + 1 :]
-        rows = product(nest.dims[d].extent for d in shape.rows).constant
         several = rows is not None and bool(tile.rows) and tile.rows[0][1] < rows <= MANY_ROWS
         if several and read.buffer in case.constants and all(nest.dims[d].label in inside for d in shape.rows):
             if tile.cut:
