@@ -24,7 +24,7 @@ class Target:
     triple: str
     cpu: str
     features: str
-    vector_bits: int  # the widest vector register
+    vector_bits: int  # the widest vector register; 0: there is none
     vector_registers: int
     fma: bool  # multiply and add in one instruction
     masks: bool  # loads and stores of a part of a vector are cheap
@@ -75,10 +75,15 @@ class Target:
 
 
 _TRIPLE = "x86_64-unknown-linux-gnu"
+_RISCV = "riscv64-unknown-linux-gnu"
+_LOONGARCH = "loongarch64-unknown-linux-gnu"
 _V2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16"
 _V3 = f"{_V2},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
 _V4 = f"{_V3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+_GC = "+m,+a,+f,+d,+c"
 
+# Of each architecture the plainest comes first, and the next ones ask for more. A target without vectors has vectors of
+# 0 bits, so one lane of every type: strategies then tile for its scalar registers.
 PRESETS: dict[str, Target] = {
     t.name: t
     for t in (
@@ -87,5 +92,8 @@ PRESETS: dict[str, Target] = {
         Target("x86-64-v3", _TRIPLE, "x86-64-v3", _V3, 256, 16, fma=True, masks=True),
         Target("x86-64-v4", _TRIPLE, "x86-64-v4", _V4, 512, 32, fma=True, masks=True),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32, fma=True, masks=False),
+        Target("riscv64", _RISCV, "generic-rv64", _GC, 0, 32, fma=True, masks=False),
+        Target("riscv64-v", _RISCV, "generic-rv64", f"{_GC},+v", 128, 32, fma=True, masks=True),
+        Target("loongarch64", _LOONGARCH, "generic-la64", "+f,+d,+ual", 0, 32, fma=True, masks=False),
     )
 }

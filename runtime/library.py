@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from .file import EngineFile
+from .machine import architecture
 
 
 class Library:
@@ -40,11 +41,10 @@ def choose(file: EngineFile) -> int:
     """The number of the variant that this machine runs best. Raises EngineError where it runs none."""
     names = [a.target.get("name", "") for a in file.artifacts]
     triple = file.artifacts[0].target.get("triple", "")
-    architecture = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     hint = f"rebuild it for this machine: ircc recompile {file.path.name} --target=native"
-    if triple.partition("-")[0] != architecture or platform.system().lower() not in triple:
+    if architecture(triple) != architecture() or platform.system().lower() not in triple:
         raise EngineError(
-            f"the engine is for {triple} ({', '.join(names)}), this machine is {architecture} {platform.system()}",
+            f"the engine is for {triple} ({', '.join(names)}), this machine is {architecture()} {platform.system()}",
             hint=hint,
         )
     library = Library(file.path)

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ...runtime.artifact import Artifact, Port
+from ...runtime.machine import architecture
 from ...runtime.program import NO_MEMORY
 from ...runtime.threads import SPIN, SPIN_CROWDED
-from .api_text import ANY, AUXILIARY, CPUID, FUNCTIONS, X86
+from .api_text import ANY, AUXILIARY, CPUID, FUNCTIONS, RISCV, X86
 from .features import needs
 from .pool import TABLE
 from .text import quoted
@@ -133,7 +134,7 @@ def _row(data: _Data, variant: Variant, triple: str) -> str:
     features = [f[1:] for f in artifact.target.get("features", "").split(",") if f.startswith("+")]
     asked = [
         f"{{ i32 {n.leaf}, i32 {n.subleaf}, i32 {n.register}, i32 {n.bit}, ptr {data.string(n.feature)} }}"
-        for n in needs(triple.partition("-")[0], features)
+        for n in needs(architecture(triple), features)
     ]
     told = [f"input '{p.name}': dimension {i} of [{', '.join(map(str, p.shape))}]"
             for p in artifact.inputs for i in range(len(p.shape))]  # fmt: skip
@@ -164,8 +165,8 @@ def _port(data: _Data, port: Port, flags: int, in_place: Sequence[int]) -> str:
 
 
 def _functions(triple: str, variants: int, data: _Data) -> str:
-    architecture = triple.partition("-")[0]
-    machine = X86 if architecture == "x86_64" else AUXILIARY if "linux" in triple else ANY
+    asks = {"x86_64": X86, "riscv64": RISCV}.get(architecture(triple), AUXILIARY)
+    machine = asks if asks is X86 or "linux" in triple else ANY
     words: dict[str, object] = {name: data.string(message) for name, message in _MESSAGES.items()}
     words |= {
         "VARIANTS": variants, "ROW": 8 * len(_VARIANT), "SPIN_CROWDED": SPIN_CROWDED, "SPIN": SPIN,

@@ -47,6 +47,38 @@ define internal i32 @ircc.bits(i32 %leaf, i32 %subleaf, i32 %register) nounwind 
 }
 """
 
+RISCV = """
+declare i64 @getauxval(i64)
+declare i64 @syscall(i64, ...)
+
+define internal i32 @ircc.bits(i32 %leaf, i32 %subleaf, i32 %register) nounwind {
+entry:
+  %pair = alloca { i64, i64 }, align 8     ; a key, and the value that the system puts beside it
+  %probe = icmp eq i32 %leaf, -2
+  br i1 %probe, label %ask, label %auxiliary
+auxiliary:
+  %key = sext i32 %leaf to i64
+  %word = call i64 @getauxval(i64 %key)
+  %bits = trunc i64 %word to i32
+  ret i32 %bits
+ask:                                     ; riscv_hwprobe of what all cores have
+  store { i64, i64 } { i64 4, i64 0 }, ptr %pair
+  %code = call i64 (i64, ...) @syscall(i64 258, ptr %pair, i64 1, i64 0, ptr null, i64 0)
+  %known = icmp eq i64 %code, 0
+  br i1 %known, label %told, label %none
+told:
+  %valuep = getelementptr i8, ptr %pair, i64 8
+  %value = load i64, ptr %valuep
+  %upper = icmp ne i32 %register, 0
+  %shift = select i1 %upper, i64 32, i64 0
+  %moved = lshr i64 %value, %shift
+  %half = trunc i64 %moved to i32
+  ret i32 %half
+none:
+  ret i32 0
+}
+"""
+
 ANY = """
 define internal i32 @ircc.bits(i32 %leaf, i32 %subleaf, i32 %register) nounwind {
   ret i32 -1

@@ -35,7 +35,7 @@ KERNELS = "@ircc_kernels = external constant [0 x ptr]\n"  # what the pool calls
 
 
 class CpuBackend(Backend):
-    """CPUs, by LLVM: x86-64 with SSE2, AVX2 or AVX-512, AArch64 and others."""
+    """CPUs, by LLVM: x86-64 with SSE2, AVX2 or AVX-512, AArch64, RISC-V and LoongArch of 64 bits."""
 
     name = "cpu"
 
@@ -49,8 +49,8 @@ class CpuBackend(Backend):
 
     def presets(self) -> Mapping[str, str]:
         host = host_target()
-        found = {"cpu": f"this machine: {host.cpu}, {host.vector_bits}-bit vectors"}
-        return found | {f"cpu:{name}": f"{t.vector_bits}-bit vectors" for name, t in PRESETS.items()}
+        found = {"cpu": f"this machine: {host.cpu}, {_vectors(host)}"}
+        return found | {f"cpu:{name}": _vectors(target) for name, target in PRESETS.items()}
 
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         compiled = _Module(module)
@@ -65,6 +65,10 @@ class CpuBackend(Backend):
                 return compiled.artifact(compiled.object())
             case _:
                 raise BackendError(f"the cpu backend does not make {kind}")
+
+
+def _vectors(target: Target) -> str:
+    return f"{target.vector_bits}-bit vectors" if target.vector_bits else "no vectors"
 
 
 class Emitted(NamedTuple):

@@ -1,7 +1,8 @@
 """Which CPU features code may use, as LLVM names them, and how a machine says that it has them.
 
 An engine file asks its machine before any of its kernels runs: x86-64 by `cpuid` (Intel's manual, volume 2A, CPUID;
-AMD's, volume 3, appendix E), other systems by the auxiliary vector of Linux (asm/hwcap.h of each architecture).
+AMD's, volume 3, appendix E), others by the auxiliary vector of Linux (asm/hwcap.h of each architecture), and RISC-V,
+whose vector has a letter for each of the old extensions only, by riscv_hwprobe (asm/hwprobe.h; Linux 6.4).
 Features that are not here are of the system, or need an intrinsic that ircc never writes: nothing asks for them.
 """
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 EAX, EBX, ECX, EDX = range(4)
 XCR0 = -1  # as a leaf: which registers the system saves, by `xgetbv`
 HWCAP, HWCAP2 = 16, 26  # as a leaf: keys of the auxiliary vector
+HWPROBE = -2  # as a leaf: the bits of RISCV_HWPROBE_KEY_IMA_EXT_0, of which `register` says the lower or the upper half
 
 
 class Need(NamedTuple):
@@ -60,15 +62,22 @@ _AARCH64 = {
             "rcpc": 15, "sha3": 17, "sm4": 18, "dotprod": 20, "sve": 22, "fp16fml": 23},
     HWCAP2: {"sve2": 1, "i8mm": 13, "bf16": 14},
 }  # fmt: skip
-_RISCV = {HWCAP: {letter: ord(letter) - ord("a") for letter in "mafdcv"}}
+_RISCV = {
+    HWCAP: {letter: ord(letter) - ord("a") for letter in "imafdcv"},
+    HWPROBE: {"zba": 3, "zbb": 4, "zbs": 5, "zbc": 7, "zbkb": 8, "zbkc": 9, "zbkx": 10, "zvbb": 17, "zvbc": 18,
+              "zvkb": 19, "zfh": 27, "zfhmin": 28, "zvfh": 30, "zvfhmin": 31, "zfa": 32, "zacas": 34, "zicond": 35},
+}  # fmt: skip
+_LOONGARCH = {HWCAP: {"ual": 2, "f": 3, "d": 3, "lsx": 4, "lasx": 5}}
 
 
 def needs(architecture: str, features: Iterable[str]) -> list[Need]:
     """What code with these features asks of a machine, in the order in which it may be asked."""
     wanted = sorted(set(features))
     if architecture != "x86_64":
-        words = {"aarch64": _AARCH64, "riscv64": _RISCV}.get(architecture, {})
-        places = {name: Need(name, word, 0, 0, bit) for word, bits in words.items() for name, bit in bits.items()}
+        words = {"aarch64": _AARCH64, "riscv64": _RISCV, "loongarch64": _LOONGARCH}.get(architecture, {})
+        places = {
+            name: Need(name, word, 0, bit // 32, bit % 32) for word, bits in words.items() for name, bit in bits.items()
+        }
         return [places[name] for name in wanted if name in places]
     found = [_X86_NEEDS[name] for name in wanted if name in _X86_NEEDS]
     if any(need.feature not in _WITHOUT_AVX for need in found):

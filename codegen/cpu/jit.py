@@ -78,6 +78,5 @@ def unfit(artifact: Artifact) -> str | None:
 
 
 def _platform(machine: Machine) -> tuple[str, str]:
-    architecture = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.architecture, machine.architecture)
     systems = [s for s in ("linux", "darwin", "macosx", "windows") if s in machine.triple]
-    return architecture, systems[0].replace("macosx", "darwin") if systems else machine.triple
+    return machine.architecture, systems[0].replace("macosx", "darwin") if systems else machine.triple

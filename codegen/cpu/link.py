@@ -2,8 +2,8 @@
 
 Kernels are compiled apart, so that several processes can do it and code that did not change need not be made again.
 What is here knows nothing of instructions: a relocation is moved with its section, and names another symbol. Layouts
-are those of the ELF-64 specification, little endian, with addends in the relocations (as x86-64, AArch64 and RISC-V
-have them).
+are those of the ELF-64 specification, little endian, with addends in the relocations (as x86-64, AArch64, RISC-V and
+LoongArch have them). Objects for RISC-V are compiled without linker relaxation, so that distances are known.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _ALLOCATED = 2  # of a section: it is in memory
 _MERGED = 0x30  # of a section: a linker may lay equal constants, or strings, on each other
 _PAGE = 4096
 _INFO_LINK = 0x40  # of a section: what `info` says is a section
+_RISCV = 243  # number of a machine
+_RISCV_ATTRIBUTES = 0x70000003  # a section of that machine: what the code uses
 _RESERVED = 0xFF00  # section numbers from here on are no sections
 
 Kind: TypeAlias = "tuple[bytes, int, int, int]"  # name, type, flags, entry size
@@ -141,6 +143,7 @@ class _Link:
         self.globals: dict[bytes, _Symbol] = {}
         self.numbers: dict[bytes, int] = {}  # of the global symbols
         self.section_symbols: dict[int, int] = {}  # section of the result: its symbol among the local ones
+        self.labels = _HEADER.unpack_from(objects[0])[2] == _RISCV
         for code in objects:
             self.add(code)
         self.header = list(_HEADER.unpack_from(objects[0]))
@@ -161,7 +164,7 @@ class _Link:
                 section = self.sections.setdefault(key, _Section(key))
                 at = section.append(b"" if kind == _NO_BITS else code[offset : offset + size], size, alignment)
                 placed[number] = (list(self.sections).index(key) + 1, at)
-            elif kind not in (0, _SYMBOLS, _STRINGS, _ADDENDS):
+            elif kind not in (0, _SYMBOLS, _STRINGS, _ADDENDS) and not (self.labels and kind == _RISCV_ATTRIBUTES):
                 raise BackendError(f"an object has a section of type {kind:#x}, which is not known here")
         symbols: list[tuple[int, int]] = []  # by number in the object: the number here, and what addends grow by
         for _, kind, _, _, offset, size, strings, *_ in headers:
@@ -182,16 +185,21 @@ class _Link:
         """What stands for a symbol of an object: a number, and what is to be added."""
         name_at, info, other, number, value, size = found
         section, moved = placed.get(number, (0, 0))
+        name = _text(code, strings + name_at)
+        if info >> 4 == _LOCAL and name.startswith(b"$"):  # for disassemblers: where code and where data begins
+            return 0, 0
         if number and not section and not number >= _RESERVED:
             raise BackendError("a symbol lies in a section that is not taken over")
         if info & 15 == _IS_FILE or found == (0, 0, 0, 0, 0, 0):
             return 0, 0
         if number >= _RESERVED:
             raise BackendError("a symbol is absolute or common")
-        name = _text(code, strings + name_at)
         if info >> 4 == _LOCAL:
             if info & 15 == _IS_FUNCTION:  # for debuggers and perf
                 self.locals.append(_Symbol(name, info, other, section, value + moved, size))
+            if self.labels and info & 15 != _IS_SECTION:  # an R_RISCV_PCREL_LO12 names an instruction, by no distance
+                self.locals.append(_Symbol(b".L%d" % len(self.locals), 0, 0, section, value + moved, 0))
+                return len(self.locals) - 1, 0
             return self.section_symbol(section), value + moved
         symbol = _Symbol(name, info, other, section, value + moved, size)
         known = self.globals.get(name)

@@ -12,6 +12,7 @@ from functools import cache
 import llvmlite.binding as binding
 
 from ...errors import BackendError
+from ...runtime.machine import architecture
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Machine:
 
     @property
     def architecture(self) -> str:
-        """The first part of the triple: `x86_64`, `aarch64`, ..."""
-        return self.triple.split("-")[0]
+        """`x86_64`, `aarch64`, ...: what the triple begins with, by one name."""
+        return architecture(self.triple)
 
     @property
     def required(self) -> frozenset[str]:
@@ -35,7 +36,7 @@ class Machine:
     @property
     def links(self) -> bool:
         """Whether its objects are of the format that link.py knows."""
-        return self.architecture in ("x86_64", "aarch64") and "linux" in self.triple
+        return self.architecture in ("x86_64", "aarch64", "riscv64", "loongarch64") and "linux" in self.triple
 
 
 @cache

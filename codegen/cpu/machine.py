@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ...ir.target import Target
+from ...ir.target import PRESETS, Target
+from ...runtime.machine import architecture
 from .llvm import host
 
 
@@ -15,6 +16,8 @@ def host_target() -> Target:
     machine = host()
     have = machine.required
     x86 = machine.architecture == "x86_64"
+    known = [t for t in PRESETS.values() if architecture(t.triple) == machine.architecture]
+    like = [t for t in known if {f[1:] for f in t.features.split(",")} <= have][-1:] or known[:1]
     wide = {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= have
     avx2 = {"avx2", "fma"} <= have
     return Target(
@@ -22,10 +25,10 @@ def host_target() -> Target:
         triple=machine.triple,
         cpu=machine.cpu,
         features=machine.features,
-        vector_bits=512 if wide else 256 if avx2 else 128,
+        vector_bits=512 if wide else 256 if avx2 else 128 if x86 or not like else like[0].vector_bits,
         vector_registers=32 if wide or not x86 else 16,
         fma=not x86 or "fma" in have,
-        masks=wide or avx2,
+        masks=wide or avx2 or (not x86 and bool(like) and like[0].masks),
         l1=_cache(1, 32 << 10),
         l2=_cache(2, 1 << 20),
         l3=_cache(3, 16 << 20),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import EngineError
+from ...ir.target import PRESETS
 from ...runtime.artifact import Artifact, Bytes
+from ...runtime.machine import architecture as architecture_of
 from . import api
 from .link import can_link, data_object, link, section_of, wanted
 from .llvm import Machine, compile_object
@@ -41,7 +42,7 @@ _LIBC = {  # what is called of it; whatever else code of kernels calls is in lib
 _LIBM = "libm.so.6"  # of glibc on all our machines; musl has it in itself, and takes this name for its own
 _OPTIONS = (
     "-shared", "-Bsymbolic", "--build-id=none", "--hash-style=gnu", "-z", "noexecstack", "-z", "now", "-z", "relro",
-    "-z", "separate-code",
+    "-z", "separate-code", "--discard-locals",
 )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
         folder = Path(name)
         objects = [folder / f"{i}.o" for i in range(len(artifacts))]
         for artifact, prefix, file in zip(artifacts, prefixes, objects, strict=True):
-            if prefix and not can_link(artifact.object):
+            if prefix and not (machine.links and can_link(artifact.object)):
                 raise EngineError(f"several variants in one file are not there for {target['triple']}")
             file.write_bytes(link([artifact.object], prefix) if prefix else artifact.object)
         interface = folder / "interface.o"
@@ -113,7 +114,11 @@ def _padded(artifacts: Sequence[Artifact]) -> Iterator[tuple[Bytes, int]]:
 
 
 def _plainest(machine: Machine) -> Machine:
-    return Machine(machine.triple, "x86-64") if machine.architecture == "x86_64" else machine
+    """What every machine of this architecture has."""
+    for preset in PRESETS.values():
+        if architecture_of(preset.triple) == machine.architecture:
+            return Machine(machine.triple, preset.cpu, preset.features)
+    return machine
 
 
 # ---- linkers
@@ -126,7 +131,10 @@ def _link(machine: Machine, arguments: Sequence[str]) -> None:
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr or done.stdout).strip()[-1000:]
-        raise EngineError(f"the linker {' '.join(command)} failed: {told}", hint=f"name another one in ${LINKER}")
+        raise EngineError(
+            f"the linker {' '.join(command)} failed: {told}",
+            hint=f"it may be too old for {machine.architecture}: pip install 'ircc[aot]', or name another in ${LINKER}",
+        )
 
 
 @cache
@@ -134,13 +142,14 @@ def find_linker(architecture: str) -> tuple[str, ...]:
     """The command of a linker for that architecture. Raises EngineError where there is none."""
     if chosen := os.environ.get(LINKER):
         return tuple(chosen.split())
-    here = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
-    names = ["ld", "ld.lld", "lld", "cc"] if architecture == here else []
-    for name in [*names, f"{architecture}-linux-gnu-ld", "ld.lld"]:
+    names = ["ld", "ld.lld", "cc"] if architecture == architecture_of() else []
+    for name in [*names, f"{architecture}-linux-gnu-ld"]:
         if found := shutil.which(name):
             return (found,)
     if importlib.util.find_spec("ziglang"):
         return (sys.executable, "-m", "ziglang", "ld.lld")
+    if found := shutil.which("ld.lld"):
+        return (found,)
     raise EngineError(
         f"an engine file needs a linker for {architecture}, and there is none here",
         hint="pip install 'ircc[aot]' brings one; so does binutils, a C compiler or lld. `ircc run MODEL` needs none",

@@ -202,7 +202,13 @@ def test_a_stopped_pool_runs_on_the_caller(lib: Library) -> None:
 
 @pytest.mark.parametrize(
     "triple",
-    ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "riscv64-unknown-linux-gnu", "arm64-apple-macosx14.0.0"],
+    [
+        "x86_64-unknown-linux-gnu",
+        "aarch64-unknown-linux-gnu",
+        "riscv64-unknown-linux-gnu",
+        "loongarch64-unknown-linux-gnu",
+        "arm64-apple-macosx14.0.0",
+    ],
 )
 def test_compiles_for(triple: str) -> None:
     assembly = llvm.compile_assembly(pool.text(triple) + BODIES, llvm.Machine(triple))

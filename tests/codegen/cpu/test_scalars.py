@@ -272,7 +272,7 @@ def test_operations(native: Any, call: Any, target: Target) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into ELF objects")
-@pytest.mark.parametrize("name", ["x86-64", "aarch64"])
+@pytest.mark.parametrize("name", ["x86-64", "aarch64", "riscv64", "riscv64-v", "loongarch64"])
 def test_operations_need_only_the_c_library(name: str, native: Any) -> None:
     """Each operation has code on every target, and calls no function that a process may lack."""
     target = PRESETS[name]
