@@ -6,6 +6,8 @@
 #   make bench-results   the suite of benchmarks/ against ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md
 #   make startup-results   from a file to its first output, beside the same two, into docs/startup.md; MODELS=... of yours
 #   make engine-check   does a file give the bits of the engine it was made from, in Python and from C? MODELS=... INPUTS=FILE.py
+#   make cross-check MODELS=... INPUTS=...   models as engines for other architectures, run in emulators, against ONNX Runtime
+#   make emulators   these emulators and compilers, from Debian's packages, where root may install them
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -22,6 +24,8 @@ SEED ?= 0
 FUZZ_ARGS ?=
 MODELS ?=
 INPUTS ?=
+TOOLS := qemu-aarch64 qemu-riscv64 aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc
+TOOLS_OF_DEBIAN := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 MAGIKA := magika==1.0.3
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -29,7 +33,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check clean
+.PHONY: engine-check cross-check emulators clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -118,6 +122,20 @@ startup-results: $(VENV)/peers.stamp
 
 engine-check: $(VENV)/dev.stamp
 	@$(BIN)/python benchmarks/same_bits.py $(if $(INPUTS),--inputs $(INPUTS)) $(MODELS)
+
+cross-check: $(VENV)/dev.stamp emulators
+	@$(BIN)/python benchmarks/cross.py $(if $(INPUTS),--inputs $(INPUTS)) $(MODELS)
+
+# No error where they cannot be had: tests that need them skip, and say so.
+emulators:
+	@command -v $(TOOLS) >/dev/null && [ $$(command -v $(TOOLS) | wc -l) = $(words $(TOOLS)) ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "== installing emulators and compilers for other architectures"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ timeout 120 apt-get -qq update && timeout 300 apt-get -qq install --no-install-recommends -y \
+			$(TOOLS_OF_DEBIAN); } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "warning: no emulators for other architectures here, their tests are skipped; Debian: $(TOOLS_OF_DEBIAN)" >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
