@@ -28,7 +28,8 @@ one job is in its own caches in the next; caches of other cores may be as slow a
 while that lasts, then from the others'; the caller too, so it finishes alone when no worker is scheduled, and a late
 worker's swap fails because the generation has moved on. Workers spin, then sleep on a futex (elsewhere: yield). The
 threads start with the first job. A pool that is busy (a second run in another thread, or a run inside a chunk) is not
-waited for: the caller computes its chunks itself, with the same bits.
+waited for: the caller computes its chunks itself, with the same bits. Tests run this text in thousands of orders of its
+accesses to memory (testing/interleaving.py), and see that changes which would be wrong are found.
 """
 
 import re
