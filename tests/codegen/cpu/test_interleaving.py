@@ -1,4 +1,4 @@
-"""What runs the pool's text in many orders shows what memory as C11 has it allows, nothing else, and what went wrong."""
+"""What runs the pool's text in many orders shows what memory as C11 has it allows, nothing else, and faults."""
 
 import pytest
 
