@@ -27,6 +27,7 @@ INPUTS ?=
 TOOLS := qemu-aarch64 qemu-riscv64 aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc
 TOOLS_OF_DEBIAN := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 MAGIKA := magika==1.0.3
+SYSTEM := pocl-opencl-icd
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -64,12 +65,21 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/magika.stamp | $(BIN)/python
 	@$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/ircc.stamp
 
+# Debian's packages that some tests need; where they cannot be had, these tests are skipped.
+$(VENV)/system.stamp: Makefile | $(BIN)/python
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get dpkg >/dev/null && ! dpkg -s $(SYSTEM) >/dev/null 2>&1; then \
+		echo "== installing $(SYSTEM)"; \
+		{ apt-get -qq update && apt-get -qq -y --no-install-recommends install $(SYSTEM); } >/dev/null 2>&1 \
+			|| echo "cannot install $(SYSTEM): some tests are skipped"; \
+	fi
+	@touch $@
+
 # --- what people ask for -----------------------------------------------------------------------------------------
 
 demo: $(VENV)/ircc.stamp $(VENV)/magika.stamp
 	@$(BIN)/python examples/demo_magika.py
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp $(VENV)/system.stamp
 	@echo "== pytest on $(JOBS) processes"
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 

@@ -25,12 +25,13 @@ from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 from . import __version__
 from .codegen.backend import Backend, find_backend
 from .codegen.cpu.jit import unfit
+from .codegen.placement import CPU, Place
 from .composition import compose, grouped
 from .dialects import reference
-from .dialects.loop import Call, Kernel, Program
+from .dialects.loop import Program
 from .dialects.reference import main_of
 from .embedded import Choices, Source, read_source
-from .errors import BackendError, EngineError, InputError, Issue, ModelError, NeedsPython, PassError, UnsupportedError
+from .errors import BackendError, EngineError, InputError, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import digest, import_model
 from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
@@ -38,7 +39,6 @@ from .frontends.text import is_text, read_text, write_text
 from .ir.cache import ENGINES, compiler_identity, key_of, limit, shrink
 from .ir.check_each import CheckEach, TooLarge
 from .ir.collector import collecting_seldom
-from .ir.nodes import nodes_of
 from .ir.operands import walk
 from .ir.passes import find_pass
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
@@ -316,7 +316,8 @@ class Compilation:
         """The module itself, taken to a stage."""
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
-        run(pipeline, module, self.instruments)
+        backend = self.backend()
+        run(pipeline, module, self.instruments if backend.name == CPU else [Place(backend), *self.instruments])
         wanted = LEVELS[list(STAGES).index(to)]
         if above := [level for level in LEVELS[: LEVELS.index(wanted)] if level in levels_of(module)]:
             raise PassError(
@@ -407,7 +408,7 @@ class Compilation:
     @collecting_seldom()
     def finish(self, module: ModuleOp) -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
-        backend = self._able(module)
+        backend = self.backend()
         artifact = backend.emit(module, "artifact")
         if not isinstance(artifact, Artifact):
             raise BackendError(f"backend {backend.name} made no artifact")
@@ -420,7 +421,7 @@ class Compilation:
         if to not in (kinds := self.backend().kinds):
             raise InputError(f"cannot emit {to!r}", hint=f"stages are {', '.join((*STAGES, *kinds))}")
         module = self.lower(model, "loop-ir")
-        code = self._able(module).emit(module, to)
+        code = self.backend().emit(module, to)
         if isinstance(code, Artifact):
             raise BackendError(f"backend {self.backend().name} made no {to}")
         return code
@@ -459,19 +460,6 @@ class Compilation:
             return Pipeline(tuple(everything[len(seen) :]))
         start = sum(map(len, parsed[: LEVELS.index(level_of(module))]))
         return Pipeline(tuple(everything[start:]))
-
-    def _able(self, module: ModuleOp) -> Backend:
-        """The backend, if it can run every kernel of the module. Raises UnsupportedError with those it cannot."""
-        backend = self.backend()
-        reasons = {op.sym_name.data: backend.supports(op) for op in module.body.ops if isinstance(op, Kernel)}
-        issues = [
-            Issue(", ".join(nodes_of(call)), call.callee, 0, str(reasons[call.callee]))
-            for call in walk(module)
-            if isinstance(call, Call) and reasons.get(call.callee)
-        ]
-        if issues:
-            raise UnsupportedError(f"backend {backend.name} cannot run {len(issues)} kernels of this model", issues)
-        return backend
 
 
 # ---- what a module knows about itself -----------------------------------------------------------------------------

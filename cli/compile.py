@@ -10,12 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+
 from .. import Engine
 from ..compiler import Compilation, Model, evaluate
+from ..dialects.loop import WHY, Call, Kernel
 from ..dialects.reference import inputs_of
 from ..errors import InputError
 from ..ir.check_each import CheckEach
 from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
+from ..ir.nodes import nodes_of
+from ..ir.operands import walk
 from ..ir.passes import find_pass
 from ..ir.pipeline import Instrument, Step
 from ..progress import report
@@ -116,9 +121,27 @@ class Times(TimePasses):
         self.operations.append(sum(1 for _ in step.module.walk()))
 
 
+class ExplainPlacement(Instrument):
+    """Says where each kernel runs, and why, on stderr."""
+
+    def end(self, module: ModuleOp) -> None:
+        kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
+        rows: list[tuple[str, str, str, str]] = []
+        for call in walk(module):
+            if isinstance(call, Call):
+                kernel = kernels[call.callee]
+                why = kernel.attributes.get(WHY)
+                nodes = ", ".join(nodes_of(call)) or "-"
+                rows.append((nodes, call.callee, kernel.on or "cpu", why.data if isinstance(why, StringAttr) else ""))
+        if kernels:
+            console.table(("nodes", "kernel", "runs on", "because"), rows, stderr=True)
+
+
 def instruments(args: Namespace, *, seed: int = 0) -> list[Instrument]:
     """What looks on while passes run, as the options ask. Raises PassError for the name of no pass."""
     found: list[Instrument] = []
+    if vars(args).get("explain_placement"):
+        found.append(ExplainPlacement())
     for option in vars(args).get("print_ir_after", ()):
         for name in option.split(","):
             find_pass(name)

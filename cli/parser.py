@@ -192,7 +192,13 @@ def _compile(parser: argparse.ArgumentParser) -> None:
         help="least, typical and most value of a size that stays open",
     )  # fmt: skip
     making.add_argument("--precision", default="f32", metavar="P", help="f32, the only one yet: float32 stays float32")
-    _passes(parser.add_argument_group("passes"))
+    passes = parser.add_argument_group("passes")
+    _passes(passes)
+    passes.add_argument(
+        "--explain-placement",
+        action="store_true",
+        help="a table of where each kernel runs, and why it is not elsewhere",
+    )
 
 
 def _opt(parser: argparse.ArgumentParser) -> None:

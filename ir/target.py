@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from xdsl.dialects.builtin import BoolAttr, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Attribute
@@ -17,7 +17,8 @@ ATTRIBUTE = "ircc.target"
 class Target:
     """What a target can do. Sizes of caches are in bytes, per core but for l3.
 
-    `triple`, `cpu` and `features` are for the code generator alone; strategies look at the numbers.
+    `triple`, `cpu` and `features` are for the code generator alone; strategies look at the numbers. Of a device these
+    and the numbers above `group` are those of the machine that it belongs to, on which the rest of a program runs.
     """
 
     name: str
@@ -31,10 +32,17 @@ class Target:
     l1: int = 32 << 10
     l2: int = 1 << 20
     l3: int = 16 << 20
+    group: int = 0  # work items that run together on a device and can share memory; 0: kernels run on the cores
+    shared: int = 0  # bytes of memory that a group shares
 
     def lanes(self, element: Attribute) -> int:
         """Elements of this type in one vector."""
         return max(1, self.vector_bits // (8 * dtype_of(element).itemsize))
+
+    @property
+    def host(self) -> Target:
+        """The machine that a device belongs to; itself where it is none."""
+        return replace(self, group=0, shared=0)
 
     # ---- as the attribute `ircc.target` of a module
 
@@ -44,7 +52,7 @@ class Target:
                 return BoolAttr.from_bool(value)
             return IntegerAttr(value, i64) if isinstance(value, int) else StringAttr(str(value))
 
-        return DictionaryAttr({k: encode(v) for k, v in asdict(self).items()})
+        return DictionaryAttr({k: encode(v) for k, v in asdict(self).items() if v or k not in _DEVICE})
 
     def attach(self, module: ModuleOp) -> None:
         """Say that `module` is for this target."""
@@ -65,7 +73,7 @@ class Target:
                     number = value.value.data
                     values[key] = bool(number) if value.type.bitwidth == 1 else number
         known = asdict(PRESETS["x86-64"])
-        wrong = {f.name for f in fields(cls)} ^ values.keys()
+        wrong = ({f.name for f in fields(cls)} ^ values.keys()) - _DEVICE
         wrong |= {key for key in known.keys() & values.keys() if type(values[key]) is not type(known[key])}
         if wrong:
             raise IRError(
@@ -74,6 +82,7 @@ class Target:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
 
+_DEVICE = {"group", "shared"}  # what only devices have, written where it is not 0
 _TRIPLE = "x86_64-unknown-linux-gnu"
 _RISCV = "riscv64-unknown-linux-gnu"
 _LOONGARCH = "loongarch64-unknown-linux-gnu"

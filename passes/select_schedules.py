@@ -11,6 +11,7 @@ from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.target import Target
 from ..schedules.nest import nest_of
+from ..schedules.strategies.simt import grid_lines
 from ..schedules.strategy import Case, find_strategy, select
 
 
@@ -32,10 +33,13 @@ class SelectSchedules(Pass):
             if kernel.strategy is not None or kernel.schedule is not None or kernel.applied is not None:
                 continue
             nest = nest_of(kernel)
-            if nest is None or any(d.size == 0 for d in nest.dims):  # there is nothing to do, or nothing to add
+            if nest is None and target.group and kernel.on != "cpu":
+                name, text = "simt", grid_lines(kernel)
+            elif nest is None or any(d.size == 0 for d in nest.dims):  # there is nothing to do, or nothing to add
                 name, text = "serial", ""
             else:
-                case = Case(nest, target, constants.get(kernel.sym_name.data, frozenset()))
+                runs_on = target.host if kernel.on == "cpu" else target
+                case = Case(nest, runs_on, constants.get(kernel.sym_name.data, frozenset()))
                 if self.only:
                     strategy = find_strategy(self.only)
                     found = strategy.schedule(case)

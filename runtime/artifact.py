@@ -68,6 +68,7 @@ class Kernel:
     nominal: str = ""  # the operations that its nodes ask for, where an algorithm does with other ones
     schedule: str = ""  # the loop rewrites that made it, a line each
     code: str = ""  # a hash of what it was compiled from: the same for kernels that are the same
+    on: str = ""  # the backend that runs it, where that may be another one than the artifact's
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def from_header(
     )
 
 
-_OPTIONAL = ("nominal", "schedule", "code")  # of a kernel's fields
+_OPTIONAL = ("nominal", "schedule", "code", "on")  # of a kernel's fields
 
 
 def _port_to_json(port: Port) -> dict[str, Any]:

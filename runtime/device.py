@@ -33,6 +33,9 @@ from .library import Library
 
 ABI_VERSION = 1
 _ROOT = __name__.removesuffix(".runtime.device")  # ircc
+MIRROR = (
+    1 << 61
+)  # added to a device's address: the same place in the memory that the host has for it (runtime/mirrored.py)
 FAILED = -1  # what the table's functions return where a Python device raised
 
 LAUNCH = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_int64)
@@ -236,12 +239,12 @@ def load_code(artifact: Artifact) -> Code:
     return cast(Code, module.load_code(artifact))
 
 
-def open_device(artifact: Artifact, code: Code, threads: int) -> Device:
-    """The artifact's device, opened. Anything that goes wrong is an ircc.Error."""
-    opener = find_device(artifact.backend)
+def open_device(artifact: Artifact, code: Code, threads: int, backend: str = "") -> Device:
+    """The artifact's device, or that of another backend, opened. Anything that goes wrong is an ircc.Error."""
+    opener = find_device(backend or artifact.backend)
     try:
         return opener(artifact, code, threads)
     except (Error, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # third-party code: say whose fault it is
-        raise BackendError(f"the device '{artifact.backend}' cannot be opened: {error!r}") from error
+        raise BackendError(f"the device '{backend or artifact.backend}' cannot be opened: {error!r}") from error

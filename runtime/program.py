@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError, InputError
 from .artifact import ALIGNMENT, Artifact, address_of, aligned_empty
-from .device import Device, DeviceTable, Frame, load_code, open_device
+from .device import Device, DeviceTable, Frame, load_code
 from .dlpack import exporting
+from .mirrored import open_for
 
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -30,7 +31,7 @@ class Program:
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact = artifact
         self.code = load_code(artifact)
-        self.device = open_device(artifact, self.code, threads)
+        self.device = open_for(artifact, self.code, threads)
         self.plan_function = _PLAN(self.code.address("ircc_plan"))
         self.main = _MAIN(self.code.address("ircc_main"))
         self.table = ctypes.addressof(self.device.table)

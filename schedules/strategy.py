@@ -60,6 +60,7 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     rank: ClassVar[int] = 50  # strategies are asked in this order, the lowest first
+    device: ClassVar[bool] = False  # whether it is for devices, whose work items run in groups, or for cores
     updates: ClassVar[bool] = False  # whether it knows ordered loops; one that does not is not asked about them
 
     @abstractmethod
@@ -113,7 +114,7 @@ def select(case: Case) -> tuple[Strategy, str] | None:
     if any(d.size == 0 for d in case.nest.dims):
         return find_strategy("serial"), ""  # nothing runs
     for strategy in strategies():
-        text = strategy.schedule(case)
+        text = strategy.schedule(case) if strategy.device == (case.target.group > 0) else None
         if text is not None:
             return strategy, text
     return None

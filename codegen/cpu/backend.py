@@ -116,6 +116,7 @@ class _Module:
             raise BackendError("the module has no loop.program", hint="run the pass tensor-to-loop")
         self.program = programs[0]
         self.kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
+        self.own = [k for k in self.kernels.values() if k.on in ("", "cpu")]  # others run elsewhere
         self.machine = llvm.Machine(self.target.triple, self.target.cpu, self.target.features)
         self.weights = WeightsBuilder()
         self.placed: dict[Any, int] = {}
@@ -136,7 +137,8 @@ class _Module:
         if not self.machine.links:
             return llvm.compile_object(self.text(), self.machine)
         with Builder(self.machine) as builder:
-            names = {c.callee: f"declare void @{quoted(kernel_symbol(c.callee))}(ptr, ptr)" for c in self.calls}
+            own = [kernel.sym_name.data for kernel in self.own]
+            names = {name: f"declare void @{quoted(kernel_symbol(name))}(ptr, ptr)" for name in own}
             builder.add("\n".join([self.table(), ZEROS_ELSEWHERE, DIVISION, self.host.text, *names.values(), ""]))
             for kernels in together(self.emitted()):
                 builder.add(part(kernels))
@@ -144,8 +146,8 @@ class _Module:
 
     def emitted(self) -> Iterator[Emitted]:
         """The kernels, one after the other."""
-        for number, kernel in enumerate(self.kernels.values(), 1):
-            report(f"making code: kernel {number} of {len(self.kernels)}")
+        for number, kernel in enumerate(self.own, 1):
+            report(f"making code: kernel {number} of {len(self.own)}")
             scalars = ScalarEmitter()
             emitted = Emitted(emit_kernel(kernel, scalars), scalars.declarations)
             named = quoted(kernel_symbol(kernel.sym_name.data))
@@ -157,8 +159,10 @@ class _Module:
         return "\n".join([self.table(), SUPPORT, self.host.text, pool.text(self.target.triple)])
 
     def table(self) -> str:
-        """The kernels by their numbers."""
-        table = ", ".join(f"ptr @{quoted(kernel_symbol(c.callee))}" for c in self.calls)
+        """The kernels by their numbers, null for those that run elsewhere."""
+        own = {kernel.sym_name.data for kernel in self.own}
+        names = [f"@{quoted(kernel_symbol(c.callee))}" if c.callee in own else "null" for c in self.calls]
+        table = ", ".join(f"ptr {name}" for name in names)
         count = len(self.calls)
         return f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
 
@@ -237,6 +241,7 @@ class _Module:
             nominal=work("nominal"),
             schedule=kernel.applied.data if kernel.applied else "",
             code=self.hashes.get(call.callee, ""),
+            on=kernel.on,
         )
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from xdsl.ir import Block, Operation, SSAValue
 
 from ...dialects.control import ReadSizes, SetSizes
-from ...dialects.loop import ARENA, Alloc, Call, Constant, Copy, If, Program, View, While
+from ...dialects.loop import ARENA, Alloc, Call, Constant, Copy, If, Program, Transfer, View, While
+from ...dialects.loop.host import HOST
 from ...errors import BackendError
 from ...ir.expr import Expr
 from ...ir.types import BufferType, ExprAttr
+from ...runtime.device import MIRROR
 from .text import Operand, Writer
 
 # byte offsets in runtime.device.DeviceTable and in the frame
@@ -254,6 +256,8 @@ class _Main:
                 self.call(op)
             case Copy():
                 self.copy(op)
+            case Transfer():
+                self.transfer(op)
             case ReadSizes():
                 self.read_sizes(op)
             case SetSizes():
@@ -271,7 +275,8 @@ class _Main:
 
     def call(self, op: Call) -> None:
         writer = self.writer
-        values: list[str] = [f"ptr {self.pointers[b]}" for b in op.buffers]
+        pointers = [self.pointers[b] for b in op.buffers]
+        values = [f"ptr {_moved(writer, p, MIRROR) if op.on_host else p}" for p in pointers]
         values += [f"i64 {writer.integer(e.data)}" for e in op.sizes]
         for i, value in enumerate(values):
             slot = writer.put(f"getelementptr i64, ptr {self.args}, i64 {i}")
@@ -299,6 +304,15 @@ class _Main:
             writer.scopes.pop()
             writer.run(f"br label %S{n}")
             writer.label(f"S{n}")
+
+    def transfer(self, op: Transfer) -> None:
+        """A copy between the same place on the two sides."""
+        writer, here = self.writer, self.pointers[op.buffer]
+        there = _moved(writer, here, MIRROR)
+        target, source = (there, here) if op.to.data == HOST else (here, there)
+        function = writer.word("%device", COPY // 8, "ptr")
+        bytes_ = writer.integer(_buffer_type(op.buffer).bytes)
+        self.checked(f"call i32 {function}(ptr {self.context}, ptr {target}, ptr {source}, i64 {bytes_})")
 
     def read_sizes(self, op: ReadSizes) -> None:
         type_ = _buffer_type(op.source)

@@ -23,7 +23,7 @@ from ...ir.scalars import SIMPLE, evaluate_scalar
 from ...ir.types import BufferType, Check, held, is_small
 from ..control import ReadSizes, SetSizes
 from .alloc import Alloc
-from .host import Copy, If, View, While
+from .host import HOST, Copy, If, Transfer, View, While, root_of
 from .lanes import Lanewise
 from .ops import For, Index, Load, Store, lanes_of
 from .prefetch import Prefetch
@@ -63,6 +63,7 @@ class _Program:
     ) -> None:
         self.symbols, self.env, self.checks, self.outputs = symbols, env, checks, outputs
         self.arena: Array = np.zeros(0, np.uint8)
+        self.mirrors: dict[SSAValue, Array] = {}  # what buffers hold on the host, where that is another memory
         self.learned({})
 
     def learned(self, sizes: Mapping[str, int]) -> None:
@@ -89,15 +90,18 @@ class _Program:
                 env[op.buffer] = np.array(op.array)
             case Alloc():
                 self.arena, env[op.buffer] = _placed(op, self.arena, self.symbols, env)
+                self.mirrors.pop(op.buffer, None)
             case Call():
                 values = {n: self.size(e) for n, e in op.bound(op.find()).items()}
-                evaluate_kernel(op.find(), [env[b] for b in op.buffers], values)
+                evaluate_kernel(op.find(), [self.mirror(b) if op.on_host else env[b] for b in op.buffers], values)
+            case Transfer():
+                mirror, root = self.mirror(root_of(op.buffer)), env[root_of(op.buffer)]
+                target, source = (mirror, root) if op.to.data == HOST else (root, mirror)
+                target[...] = source
             case Copy():
                 env[op.target][...] = env[op.source]
             case View():
-                shape = [self.size(e) for e in op.type.sizes]
-                start = self.size(op.offset.data)
-                env[op.buffer] = env[op.source].reshape(-1)[start : start + int(np.prod(shape))].reshape(shape)
+                env[op.buffer] = self.part(op, env[op.source])
             case ReadSizes():
                 self.learned(dict(zip(op.symbols, map(int, env[op.source].reshape(-1)), strict=True)))
             case SetSizes():
@@ -111,6 +115,20 @@ class _Program:
                 self.loop(op)
             case _:
                 raise IRError(f"{op.name} has no reference meaning")
+
+    def part(self, op: View, source: Array) -> Array:
+        """What a view shows of its buffer."""
+        shape = [self.size(e) for e in op.type.sizes]
+        start = self.size(op.offset.data)
+        return source.reshape(-1)[start : start + int(np.prod(shape))].reshape(shape)
+
+    def mirror(self, buffer: SSAValue) -> Array:
+        """What a buffer holds on the host."""
+        if isinstance(buffer.owner, View):
+            return self.part(buffer.owner, self.mirror(buffer.owner.source))
+        if buffer not in self.mirrors:
+            self.mirrors[buffer] = unwritten(buffer_type(buffer), self.symbols)
+        return self.mirrors[buffer]
 
     def loop(self, op: While) -> None:
         bound = None if op.bound is None else self.size(op.bound.data)

@@ -124,6 +124,44 @@ class Copy(IRDLOperation):
         return op
 
 
+HOST, DEVICE = "host", "device"
+
+
+@irdl_op_definition
+class Transfer(IRDLOperation):
+    """What a buffer holds on one side goes to the other: `loop.transfer %x to host`.
+
+    Where kernels of a program run on a device and others on the host, each side has a memory of its own with the same
+    places in it. Calls work on the device's, those that are `{host}` on the host's; all else on the device's.
+    C1: the side is `host` or `device`.
+    """
+
+    name = "loop.transfer"
+    buffer = operand_def(BufferType)
+    to = prop_def(StringAttr)
+
+    def __init__(self, buffer: SSAValue, to: str) -> None:
+        super().__init__(operands=[buffer], properties={"to": StringAttr(to)})
+
+    def verify_(self) -> None:
+        if self.to.data not in (HOST, DEVICE):
+            raise VerifyException(f"C1 a buffer goes to the host or the device, not to {self.to.data!r}")
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_ssa_value(self.buffer)
+        printer.print_string(f" to {self.to.data}")
+        printer.print_op_attributes(self.attributes)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        buffer = parse_value(parser)
+        parser.parse_keyword("to")
+        op = cls(buffer, parser.parse_identifier())
+        op.attributes |= parser.parse_optional_attr_dict()
+        return op
+
+
 def _verify_condition(value: SSAValue | None) -> None:
     if value is not None and (not is_bool(_buffer(value).element_type) or _buffer(value).elements.constant != 1):
         raise VerifyException(f"C1 a condition is one bool, not {value.type}")
@@ -313,4 +351,4 @@ def root_of(buffer: SSAValue) -> SSAValue:
     return buffer
 
 
-__all__ = ["Copy", "If", "View", "While", "defined_symbols", "host_ops", "root_of"]
+__all__ = ["DEVICE", "HOST", "Copy", "If", "Transfer", "View", "While", "defined_symbols", "host_ops", "root_of"]

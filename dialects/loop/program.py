@@ -32,6 +32,9 @@ from .alloc import Alloc
 from .host import While, defined_symbols, host_ops
 from .ops import For
 
+ON = "on"  # attribute of a kernel: the backend that runs it, where the module is for more than one
+WHY = "because"  # ... and why that is not the one that the module is for
+HOST_CALL = "host"  # attribute of a call that works on the host's memory
 ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
 
 
@@ -170,6 +173,12 @@ class Kernel(Signature, IRDLOperation):
     def written(self) -> tuple[BlockArgument, ...]:
         """The arguments that the kernel writes."""
         return self.args[len(self.args) - self.outputs.data :]
+
+    @property
+    def on(self) -> str:
+        """The backend that runs it, where that has been decided; else empty."""
+        found = self.attributes.get(ON)
+        return found.data if isinstance(found, StringAttr) else ""
 
     def buffers(self) -> dict[str, SSAValue]:
         """All buffers by name: arguments and private ones."""
@@ -389,7 +398,8 @@ class Constant(IRDLOperation):
 @direct
 @irdl_op_definition
 class Call(IRDLOperation):
-    """Run a kernel: `loop.call @k(%a, %b) sizes [N, H floordiv 2] {nodes = ["Conv_0"]}`.
+    """Run a kernel: `loop.call @k(%a, %b) sizes [N, H floordiv 2] {nodes = ["Conv_0"]}`; with `{host}` on the memory of
+    the host, where others work on a device's.
 
     C1: the kernel exists. C2: the buffers have its arguments' types, once its sizes are what the call passes.
     C3: as many sizes as it takes.
@@ -409,6 +419,11 @@ class Call(IRDLOperation):
     @property
     def callee(self) -> str:
         return self.kernel.root_reference.data
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it works on the host's memory."""
+        return HOST_CALL in self.attributes
 
     def find(self) -> Kernel:
         """The kernel. Raises VerifyException (C1) when there is none."""

@@ -1,5 +1,6 @@
 """A backend from another package: the one that docs/backends.md shows, installed and run."""
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_the_backend_of_the_page_computes(site: Path) -> None:
     assert "loop.kernel" in str(ircc.emit(model, "text", target="paper"))
     with pytest.raises(Error, match="cannot emit 'asm'"):
         ircc.emit(model, "asm", target="paper")
+
+
+def test_what_a_backend_lacks_runs_on_the_cpu(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device with a memory of its own: both sides see what the other one computed."""
+    install(site, "ircc_paper:PaperBackend")
+    paper = importlib.import_module("ircc_paper")
+    monkeypatch.setattr(paper.PaperDevice, "unified", False)
+    monkeypatch.setattr(
+        paper.PaperBackend, "supports", lambda self, kernel: "no exp" if "math.exp" in str(kernel) else None
+    )
+    model = onnx.parser.parse_model(MODEL)
+    engine = ircc.compile(model, target="paper")
+    assert sorted(k.on for k in engine.kernels) == ["cpu", *["paper"] * (len(engine.kernels) - 1)]
+    assert type(engine.device).__name__ == "Mirrored" and not engine.device.unified
+    random = np.random.default_rng(0)
+    for rows in 1, 6, 0:
+        inputs = {"x": random.standard_normal((rows, 5), np.float32), "w": random.standard_normal((5, 4), np.float32)}
+        np.testing.assert_allclose(engine.run(inputs)["y"], ircc.compile(model).run(inputs)["y"], rtol=1e-5)
+    engine.save(site / "paper.engine")
+    assert [k.on for k in ircc.load(site / "paper.engine").kernels] == [k.on for k in engine.kernels]
 
 
 @pytest.mark.parametrize("entry", ["ircc_paper:nothing", "no_such_module:backend", "ircc_paper:PaperDevice"])

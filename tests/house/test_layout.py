@@ -73,6 +73,8 @@ def test_what_is_imported_is_declared() -> None:
             allowed |= declared(*project["optional-dependencies"]["testing"])
         if path == Path("cli/peers.py"):
             allowed |= declared(*project["optional-dependencies"]["peers"])
+        if path == Path("codegen/opencl/device.py"):
+            allowed |= declared(*project["optional-dependencies"]["opencl"])
         if path == Path("runtime/trust.py"):
             allowed |= declared(*project["optional-dependencies"]["sign"])
         others = imported(path) - sys.stdlib_module_names - {"ircc"}

@@ -1,0 +1,1 @@
+"""Devices with OpenCL: GPUs of many makers, and CPUs by way of PoCL."""

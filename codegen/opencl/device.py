@@ -1,0 +1,139 @@
+"""OpenCL devices, through pyopencl. Needs NumPy and pyopencl only, for the engines that are files.
+
+Addresses are numbers of this module's own, far above those of host memory: OpenCL names memory by objects, so each
+address is found again as a buffer and an offset in it. Kernels are built when they are launched first, and once.
+PYOPENCL_CTX chooses among several devices.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from ...errors import BackendError, EngineError
+from ...runtime.artifact import Artifact
+from ...runtime.device import Code, Device
+from ...runtime.sizes import evaluate
+
+FIRST = 1 << 62  # the first address
+GAP = 64  # bytes between two buffers, so that an empty one at the end of one is not the next one's
+EXACT_DIVISION = "-cl-fp32-correctly-rounded-divide-sqrt"
+
+
+@cache
+def context() -> Any:
+    """The device that all engines of this process share. Raises BackendError where there is none."""
+    try:
+        return cl.create_some_context(interactive=False)
+    except (cl.Error, RuntimeError, IndexError) as error:
+        raise BackendError(
+            f"there is no OpenCL device: {error}", hint="install a driver; PoCL runs on any CPU (pocl-opencl-icd)"
+        ) from error
+
+
+class OpenClDevice(Device):
+    """One queue, in which things happen in order."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        section = json.loads(artifact.sections["opencl"])
+        self.group: int = section["group"]
+        self.launches: list[str] = section["launches"]
+        self.kernels: dict[str, Any] = section["kernels"]
+        self.context = context()
+        self.queue = cl.CommandQueue(self.context)
+        self.built: dict[str, list[tuple[Any, str]]] = {}
+        exact = self.context.devices[0].single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+        self.options = [EXACT_DIVISION] if exact else []
+        self._lock = threading.RLock()
+        self._starts: list[int] = []  # sorted
+        self._buffers: dict[int, Any] = {}
+        self._next = FIRST
+
+    def alloc(self, size: int) -> int:
+        try:
+            buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(size, 1))
+        except cl.Error as error:
+            raise EngineError(f"no memory for {size} bytes on the OpenCL device: {error}") from error
+        with self._lock:
+            address = self._next
+            self._next += -(-(size + GAP) // GAP) * GAP
+            insort(self._starts, address)
+            self._buffers[address] = buffer
+        return address
+
+    def free(self, address: int) -> None:
+        with self._lock:
+            self._starts.remove(address)
+            buffer = self._buffers.pop(address)
+        self.queue.finish()
+        buffer.release()
+
+    def find(self, address: int) -> tuple[Any, int]:
+        """The buffer that an address lies in, and the offset there."""
+        with self._lock:
+            start = self._starts[bisect_right(self._starts, address) - 1]
+            return self._buffers[start], address - start
+
+    def copy(self, to: int, source: int, size: int) -> None:
+        if to < FIRST and source < FIRST:
+            self.queue.finish()
+            ctypes.memmove(to, source, size)
+        elif to < FIRST:
+            buffer, offset = self.find(source)
+            cl.enqueue_copy(self.queue, _bytes(to, size), buffer, src_offset=offset, is_blocking=True)
+        elif source < FIRST:
+            buffer, offset = self.find(to)
+            cl.enqueue_copy(self.queue, buffer, _bytes(source, size), dst_offset=offset, is_blocking=True)
+        else:
+            (target, there), (buffer, here) = self.find(to), self.find(source)
+            cl.enqueue_copy(self.queue, target, buffer, src_offset=here, dst_offset=there, byte_count=size)
+
+    def launch(self, kernel: int, args: Sequence[int]) -> None:
+        name = self.launches[kernel]
+        described = self.kernels[name]
+        count: int = described["buffers"]
+        sizes = dict(zip(described["sizes"], args[count:], strict=True))
+        given: list[Any] = []
+        for address in args[:count]:
+            buffer, offset = self.find(address)
+            given += [buffer, np.int64(offset)]
+        given += [np.int64(size) for size in args[count:]]
+        with self._lock:  # a kernel's arguments are set one by one
+            for function, text in self.build(name):
+                if items := evaluate(text, sizes):
+                    function.set_args(*given)
+                    whole = -(-items // self.group) * self.group
+                    cl.enqueue_nd_range_kernel(self.queue, function, (whole,), (self.group,))
+
+    def build(self, name: str) -> list[tuple[Any, str]]:
+        """The functions of a kernel, compiled, and how many work items each takes. Raises BackendError."""
+        if name not in self.built:
+            described = self.kernels[name]
+            try:
+                program = cl.Program(self.context, described["source"]).build(options=self.options)
+            except cl.Error as error:
+                raise BackendError(f"kernel {name}: the OpenCL compiler refuses it:\n{error}") from error
+            self.built[name] = [(cl.Kernel(program, function), text) for function, text in described["parts"]]
+        return self.built[name]
+
+    def wait(self) -> None:
+        self.queue.finish()
+
+
+def _bytes(address: int, size: int) -> Any:
+    """Memory of the host as an array."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
+def open_device(artifact: Artifact, code: Code, threads: int) -> OpenClDevice:
+    """The device of OpenCL engines (runtime/device.py)."""
+    del code, threads
+    return OpenClDevice(artifact)

@@ -1,0 +1,41 @@
+"""Where kernels run: on the device that a module is for, or on the CPU beside it."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+
+from ..dialects.loop import ON, WHY, Kernel
+from ..ir.pipeline import Instrument, Step
+from ..passes.insert_transfers import InsertTransfers
+from .backend import Backend
+
+CPU = "cpu"
+
+
+class Place(Instrument):
+    """Writes on every kernel, as soon as it is there, which backend runs it: `{on = "cpu", because = "..."}`. What
+    stands there already, written by hand say, stays. Behind the last pass it puts the copies in between the two."""
+
+    optional = True  # what it writes follows from the passes
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def begin(self, module: ModuleOp) -> None:
+        self.place(module)
+
+    def after(self, step: Step) -> None:
+        self.place(step.module)
+
+    def end(self, module: ModuleOp) -> None:
+        InsertTransfers().run(module)
+
+    def place(self, module: ModuleOp) -> None:
+        """Place the kernels of a module that have no place yet."""
+        for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
+            if kernel.on:
+                continue
+            reason = self.backend.supports(kernel)
+            kernel.attributes[ON] = StringAttr(self.backend.name if reason is None else CPU)
+            if reason is not None:
+                kernel.attributes[WHY] = StringAttr(reason)

@@ -1,0 +1,443 @@
+"""loop.kernel → C-like source, in the words of a dialect.
+
+A concurrent loop at the top of a kernel, and the parallel loops that stand right inside of each other in it, become a
+grid: each of their iterations is a work item. What stands between such loops is done by a single work item. So a kernel
+is one or more functions that are launched one after the other, `Part`s, each with the number of its work items.
+
+Private buffers become arrays, a vector an array of its lanes; unrolled loops are left to the dialect's compiler, which
+then keeps arrays in registers. A kernel's arguments come in the order of its calls: buffers, then sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from xdsl.dialects import arith, vector
+from xdsl.dialects.builtin import IndexType
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from ...dialects.loop import Alloc, For, Index, Kernel, Lanewise, Load, Prefetch, Store
+from ...dialects.loop.ops import lanes_of, scalar_of
+from ...errors import BackendError
+from ...ir.expr import ONE, Atom, Expr, maximum, product
+from ...ir.operands import walk
+from ...ir.types import BufferType, is_bool, signless
+from .helpers import needed
+from .scalars import Scalars, half_of, held_type
+from .words import Words
+
+MOST_PRIVATE = 1 << 14  # bytes of a work item's buffers
+
+
+@dataclass(frozen=True)
+class Part:
+    """A function of a kernel, launched for `items` work items, an expression over the kernel's sizes."""
+
+    function: str
+    items: Expr
+
+
+@dataclass(frozen=True)
+class Printed:
+    """The functions of a kernel, and its parts in the order in which they are launched."""
+
+    code: str
+    parts: tuple[Part, ...]
+
+
+def print_kernel(kernel: Kernel, words: Words) -> Printed:
+    """The kernel in the words of a dialect. Raises BackendError, naming the kernel, where it cannot be said in them."""
+    name = identifier(kernel.sym_name.data)
+    name = f"{name}_" if name in _TAKEN else name
+    parts: list[Part] = []
+    bodies: list[str] = []
+    for nest, ops in _pieces(kernel):
+        printer = _FunctionPrinter(kernel, words)
+        function = name if not parts else f"{name}__{len(parts)}"
+        items = product([maximum(loop.trip_expr, 0) for loop in nest]) if nest else ONE
+        if items.constant == 0:
+            continue
+        bodies.append(printer.function(function, nest, ops, items))
+        parts.append(Part(function, items))
+    return Printed("\n".join(bodies), tuple(parts))
+
+
+def source_of(code: Iterable[str], words: Words) -> str:
+    """Functions as a whole source: behind what they need."""
+    text = "\n".join(code)
+    head = words.head + (words.head_f64 if re.search(r"\bf64\b", text) else "")
+    return f"{head}{needed(text, words)}\n{text}"
+
+
+def identifier(name: str) -> str:
+    """A name that C takes, like this one."""
+    text = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
+    return text if re.match(r"[A-Za-z]", text) else f"k_{text}"
+
+
+def grid(loop: For) -> list[For]:
+    """A concurrent loop, and the parallel ones right inside whose lengths do not depend on those around them."""
+    nest = [loop]
+    while True:
+        inner = nest[-1].body.block.first_op
+        if not isinstance(inner, For) or inner is not nest[-1].body.block.last_op:
+            return nest
+        if not inner.is_parallel or inner.run.data == "unrolled" or any(x.iv in inner.indices for x in nest):
+            return nest
+        nest.append(inner)
+
+
+def _pieces(kernel: Kernel) -> list[tuple[list[For], list[Operation]]]:
+    """What is launched by itself: a grid and what its work items do, or what one work item does alone."""
+    found: list[tuple[list[For], list[Operation]]] = []
+    before: list[Operation] = []
+    alone: list[Operation] = []
+
+    def finish() -> None:
+        if any(isinstance(op, Store | For) for op in alone):
+            found.append(([], _needed(kernel, before, alone) + alone))
+        before.extend(alone)
+        alone.clear()
+
+    for op in kernel.body.block.ops:
+        if isinstance(op, For) and op.run.data == "concurrent":
+            finish()
+            nest = grid(op)
+            found.append((nest, _needed(kernel, before, [op]) + list(nest[-1].body.block.ops)))
+            before.append(op)
+        else:
+            alone.append(op)
+    finish()
+    return found
+
+
+def _needed(kernel: Kernel, before: Sequence[Operation], ops: Sequence[Operation]) -> list[Operation]:
+    """Of the operations in front of others, those that they depend on: a work item does them for itself.
+
+    Raises BackendError for what cannot be done again there."""
+    used = {v for op in ops for o in (op, *walk(op)) for v in o.operands}
+    stored = {o.buf for op in ops for o in (op, *walk(op)) if isinstance(o, Store)}
+    found: list[Operation] = []
+    for op in reversed(before):
+        inside = {o.buf for o in (op, *walk(op)) if isinstance(o, Store)}
+        if any(isinstance(b.owner, Alloc) and b in used for b in inside):
+            raise BackendError(f"kernel {kernel.sym_name.data}: a private buffer is filled in front of the grid")
+        if not used.isdisjoint(op.results):
+            if isinstance(op, Load) and op.buf in stored:
+                raise BackendError(
+                    f"kernel {kernel.sym_name.data}: what is loaded in front of the grid changes while it runs"
+                )
+            used.update(op.operands)
+            found.append(op)
+        stored |= inside
+    return found[::-1]
+
+
+@dataclass
+class _Value:
+    """A value's text: a name or a literal; for a vector an array, or what all its lanes are."""
+
+    text: str
+    array: bool = False
+
+    def lane(self, lane: str) -> str:
+        return f"{self.text}[{lane}]" if self.array else self.text
+
+
+@dataclass
+class _FunctionPrinter:
+    kernel: Kernel
+    words: Words
+    lines: list[str] = field(default_factory=list[str])
+    depth: int = 1
+    private: int = 0  # bytes
+
+    def __post_init__(self) -> None:
+        self.scalars = Scalars(self.words)
+        self.values: dict[SSAValue, _Value] = {}
+        self.names: set[str] = set()
+        self.count = 0
+        self.dims: dict[SSAValue, int] = {}  # index values, by number over the whole function
+        self.texts: list[str] = []  # what stands for them
+        self.ranges: dict[int, tuple[Expr, Expr]] = {}
+        self.sizes = {name: self.unique(name) for name in self.kernel.sizes}
+        self.kinds: dict[type[Operation], Callable[..., None]] = {
+            For: self.loop, Alloc: self.alloc, Load: self.load, Store: self.store, Index: self.index,
+            Prefetch: lambda op: None, arith.ConstantOp: self.constant, vector.BroadcastOp: self.broadcast,
+        }  # fmt: skip
+
+    def function(self, name: str, nest: Sequence[For], ops: Sequence[Operation], items: Expr) -> str:
+        """The text of a part."""
+        parameters: list[str] = []
+        for i, (arg, label) in enumerate(zip(self.kernel.args, self.kernel.arg_names, strict=True)):
+            assert isinstance(arg.type, BufferType)
+            buffer, t = self.unique(label), memory_type(arg.type)
+            if self.words.offsets:
+                parameters += [f"{self.words.memory}u8 *m{i}", f"i64 at{i}"]
+                self.line(f"{self.words.memory}{t} *{buffer} = ({self.words.memory}{t} *)(m{i} + at{i});")
+            else:
+                parameters.append(f"{t} *{buffer}")
+            self.values[arg] = _Value(buffer)
+        parameters += [f"i64 {text}" for text in self.sizes.values()]
+        if nest:
+            self.items(nest, items)
+        for op in ops:
+            self.op(op)
+        return "\n".join([f"{self.words.kernel} {name}({', '.join(parameters)}) {{", *self.lines, "}", ""])
+
+    def items(self, nest: Sequence[For], items: Expr) -> None:
+        """The variables of a grid's loops, from the number of the work item."""
+        item = self.unique("item")
+        self.line(f"i64 {item} = {self.words.item};")
+        self.line(f"if ({item} >= {self.integer(items)}) return;")
+        for loop in reversed(nest):
+            length = self.integer(maximum(loop.trip_expr, 0), inside=True)
+            at = item if loop is nest[0] else f"{item} % {length}"
+            low = self.globalised(loop.lower, loop.indices)
+            text = f"({at}) * {loop.stride}" if loop.stride > 1 else at
+            self.variable(loop, text if low == 0 else f"{self.integer(low)} + {text}")
+            if loop is not nest[0]:
+                self.line(f"{item} /= {length};")
+
+    def variable(self, loop: For, value: str) -> None:
+        name = self.unique(loop.tag)
+        self.line(f"i64 {name} = {value};")
+        self.bound(loop, name)
+
+    def bound(self, loop: For, name: str) -> None:
+        """A loop's variable has a name."""
+        self.values[loop.iv] = _Value(name)
+        dim = self.dims[loop.iv] = len(self.texts)
+        self.texts.append(name)
+        low, high = self.globalised(loop.lower, loop.indices), self.globalised(loop.upper, loop.indices)
+        self.ranges[dim] = (low, high - 1)
+
+    # ---- text
+
+    def line(self, text: str) -> None:
+        self.lines.append("  " * self.depth + text)
+
+    def unique(self, name: str) -> str:
+        base = identifier(name)
+        base = f"{base}_" if base in _TAKEN or re.fullmatch(r"v\d+|l|m\d+|at\d+", base) else base
+        found, n = base, 1
+        while found in self.names:
+            n += 1
+            found = f"{base}_{n}"
+        self.names.add(found)
+        return found
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+    # ---- integers
+
+    def globalised(self, expr: Expr, operands: Sequence[SSAValue]) -> Expr:
+        """An op's expression over the function's index values."""
+        return expr.substitute({i: Expr.dim(self.dim(v)) for i, v in enumerate(operands)}) if expr.dims else expr
+
+    def dim(self, value: SSAValue) -> int:
+        if value not in self.dims:
+            self.dims[value] = len(self.texts)
+            self.texts.append(self.values[value].text)
+        return self.dims[value]
+
+    def integer(self, expr: Expr, inside: bool = False) -> str:
+        """An expression over the function's index values as C; `inside` of another one."""
+        expr = expr.simplify(self.ranges)
+        terms: list[str] = []
+        for monomial, coefficient in expr.terms.items():
+            factors = [self.atom(a) for a in monomial]
+            if abs(coefficient) != 1 or not factors:
+                factors.append(str(abs(coefficient)))
+            terms.append(("- " if coefficient < 0 else "+ ") + " * ".join(factors))
+        if not terms:
+            return "0"
+        terms.sort(key=lambda t: t[0] == "-")
+        text = " ".join(terms)
+        text = text.removeprefix("+ ") if text[0] == "+" else f"-{text[2:]}"
+        return f"({text})" if inside and not re.fullmatch(r"\w+", text) else text
+
+    def atom(self, atom: Atom) -> str:
+        match atom.kind:
+            case "symbol":
+                return self.sizes[atom.args[0]]
+            case "dim":
+                return self.texts[atom.args[0]]
+            case "floordiv" | "mod":
+                a, b = atom.args
+                if (b.constant or 0) > 0 and a.nonnegative(self.ranges):
+                    sign = "/" if atom.kind == "floordiv" else "%"
+                    return f"({self.integer(a, inside=True)} {sign} {b.constant})"
+                return f"ircc_{atom.kind}({self.integer(a)}, {self.integer(b)})"
+            case kind:
+                text = self.integer(atom.args[0])
+                for other in atom.args[1:]:
+                    text = f"ircc_{'least' if kind == 'min' else 'most'}({text}, {self.integer(other)})"
+                return text
+
+    # ---- operations
+
+    def op(self, op: Operation) -> None:
+        if (own := self.kinds.get(type(op))) is not None:
+            own(op)
+            return
+        type_ = op.results[0].type
+        scalar = op.scalar if isinstance(op, Lanewise) else op
+        sources = [scalar_of(o.type) for o in op.operands]
+        values = [self.values[o] for o in op.operands]
+        lanes = lanes_of(type_)
+
+        def expression(lane: str) -> str:
+            return self.scalars.expression(scalar, [v.lane(lane) for v in values], sources, scalar_of(type_))
+
+        if lanes > 1 and any(v.array for v in values):
+            self.lanes(op.results[0], lanes, expression)
+        else:
+            self.assign(op.results[0], expression("0"))
+
+    def assign(self, value: SSAValue, text: str) -> None:
+        """A new variable for a value, or for what all lanes of it are."""
+        name = self.fresh()
+        self.line(f"{held_type(scalar_of(value.type))} {name} = {text};")
+        self.values[value] = _Value(name)
+
+    def lanes(self, value: SSAValue, lanes: int, text: Callable[[str], str]) -> None:
+        """A new array for a vector."""
+        name = self.fresh()
+        self.line(f"{held_type(scalar_of(value.type))} {name}[{lanes}];")
+        self.line(f"for (int l = 0; l < {lanes}; ++l) {name}[l] = {text('l')};")
+        self.values[value] = _Value(name, array=True)
+
+    def constant(self, op: arith.ConstantOp) -> None:
+        self.values[op.result] = _Value(self.scalars.constant(op, op.result.type))
+
+    def broadcast(self, op: vector.BroadcastOp) -> None:
+        self.values[op.vector] = self.values[op.source]
+
+    def index(self, op: Index) -> None:
+        base = self.integer(self.globalised(op.expr, op.indices))
+        if op.lanes == 1:
+            self.assign(op.value, base)
+            self.dims[op.value] = len(self.texts)
+            self.texts.append(self.values[op.value].text)
+            return
+        assert op.lane_step is not None
+        step = op.lane_step.data
+        self.lanes(op.value, op.lanes, lambda lane: f"{base} + {lane} * {step}")
+
+    def loop(self, op: For) -> None:
+        if op.trip == 0:
+            return
+        low, high = (self.integer(self.globalised(e, op.indices)) for e in (op.lower, op.upper))
+        name = self.unique(op.tag)
+        if op.run.data == "unrolled":
+            self.line(self.words.unroll)
+        step = f"++{name}" if op.stride == 1 else f"{name} += {op.stride}"
+        self.line(f"for (i64 {name} = {low}; {name} < {high}; {step}) {{")
+        self.bound(op, name)
+        self.depth += 1
+        for inner in op.body.block.ops:
+            self.op(inner)
+        self.depth -= 1
+        self.line("}")
+
+    # ---- memory
+
+    def alloc(self, op: Alloc) -> None:
+        length = max(1, op.type.length.constant or 0)
+        self.private += length * op.type.dtype.itemsize
+        if self.private > MOST_PRIVATE:
+            raise BackendError(
+                f"kernel {self.kernel.sym_name.data}: a work item's buffers take more than {MOST_PRIVATE} bytes"
+            )
+        name = self.unique(op.label.data)
+        self.line(f"{memory_type(op.type)} {name}[{length}];")
+        self.values[op.buffer] = _Value(name)
+
+    def place(self, op: Load | Store, lane: str) -> tuple[str, str]:
+        """Where the element of a lane is: its offset in the buffer, and a test that it is inside ("" where it is)."""
+        index = [self.globalised(e, op.indices) for e in op.exprs]
+        if lane:
+            dim = len(self.texts)
+            self.texts.append(lane)
+            self.ranges[dim] = (Expr.const(0), Expr.const(op.live - 1))
+            index = [e + Expr.dim(dim) * s for e, s in zip(index, op.steps, strict=True)]
+        tests: list[str] = []
+        if op.tolerant:
+            for e, size in zip(index, op.type.sizes, strict=True):
+                if not e.nonnegative(self.ranges):
+                    tests.append(f"{self.integer(e)} >= 0")
+                if not (size - 1 - e).nonnegative(self.ranges):
+                    tests.append(f"{self.integer(e)} < {self.integer(size)}")
+        return self.integer(op.type.offset.substitute(dict(enumerate(index)))), " && ".join(tests)
+
+    def load(self, op: Load) -> None:
+        buffer, type_ = self.values[op.buffer].text, op.type
+
+        def text(lane: str) -> str:
+            offset, test = self.place(op, lane if op.lanes > 1 else "")
+            loaded = from_memory(f"{buffer}[{offset}]", type_)
+            if test:
+                assert op.otherwise is not None
+                loaded = f"{test} ? {loaded} : {self.values[op.otherwise].lane(lane)}"
+            return loaded if op.live == op.lanes else f"{lane} < {op.live} ? ({loaded}) : 0"
+
+        if op.lanes > 1:
+            self.lanes(op.value, op.lanes, text)
+        else:
+            self.assign(op.value, text("0"))
+        if isinstance(scalar_of(op.value.type), IndexType):
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: an index is loaded")
+
+    def store(self, op: Store) -> None:
+        value, buffer = self.values[op.value], self.values[op.buffer].text
+        lane = "l" if op.lanes > 1 else ""
+        offset, test = self.place(op, lane)
+        text = f"{buffer}[{offset}] = {to_memory(value.lane('l'), op.type)};"
+        text = f"if ({test}) {text}" if test else text
+        self.line(f"for (int l = 0; l < {op.live}; ++l) {text}" if lane else text)
+
+
+def memory_type(type_: BufferType) -> str:
+    """C's type of an element in memory."""
+    element = signless(type_.element_type)
+    return "u16" if half_of(element) is not None else held_type(element)
+
+
+def from_memory(text: str, type_: BufferType) -> str:
+    """What is in memory as a value."""
+    if is_bool(type_.element_type):
+        return f"{text} != 0"
+    half = half_of(type_.element_type)
+    return text if half is None else f"ircc_from_{half}({text})"
+
+
+def to_memory(text: str, type_: BufferType) -> str:
+    """A value as it is in memory."""
+    half = half_of(type_.element_type)
+    return text if half is None else f"ircc_to_{half}({text})"
+
+
+def types_in(kernel: Kernel) -> set[Attribute]:
+    """All scalar types that a kernel's values and buffers have."""
+    found: set[Attribute] = set()
+    for op in walk(kernel):
+        found |= {scalar_of(v.type) for v in op.results if not isinstance(v.type, BufferType)}
+    return found | {signless(a.type.element_type) for a in kernel.args if isinstance(a.type, BufferType)}
+
+
+_WORDS = """
+auto break case char const continue default do double else enum extern float for goto half if inline int long
+register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+bool kernel global local constant private generic image2d_t sampler_t uchar ushort uint ulong size_t ptrdiff_t
+true false NULL asm class delete new operator this throw try catch template typename using namespace public
+protected virtual friend and or not xor l i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 fabs ceil floor trunc round
+rint copysign fmax fmin sqrt fma acos acosh asin asinh atan atan2 atanh cbrt cos cosh erf exp exp2 expm1 log
+log10 log1p log2 pow sin sinh tan tanh event_t queue_t pipe min max clamp step mix sign dot cross length
+distance normalize all any select main signbit isnan isinf abs ldexp
+"""
+_TAKEN = frozenset(_WORDS.split())  # names that a dialect may have for something else

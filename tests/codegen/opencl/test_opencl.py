@@ -1,0 +1,183 @@
+"""Kernels on an OpenCL device; PoCL makes one of any CPU."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+
+import ircc
+from ircc.dialects.loop import Kernel, Transfer
+from ircc.dialects.loop.evaluate import evaluate_kernel
+from ircc.errors import BackendError, EngineError
+from ircc.ir.operands import walk
+from ircc.runtime.artifact import Artifact
+from ircc.testing.control_programs import with_control
+from ircc.testing.graph_programs import random_graph, random_inputs
+from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
+
+cl = pytest.importorskip("pyopencl", reason="needs pyopencl: pip install ircc[opencl]")
+try:
+    from ircc.codegen.opencl import device as opencl
+
+    opencl.context()
+except BackendError as error:
+    pytest.skip(f"needs an OpenCL device: apt-get install pocl-opencl-icd ({error})", allow_module_level=True)
+
+MODEL = """
+<ir_version: 9, opset_import: ["": 20]>
+net (float[N, 5] x, float[5, 4] w) => (float[N, 4] y, double[N, 4] z, bool[N, 4] positive)
+<float zero = {0.0}>
+{
+    product = MatMul(x, w)
+    wide = Cast<to = 11>(product)
+    z = Softmax<axis = 1>(wide)
+    narrow = Cast<to = 1>(z)
+    y = Relu(narrow)
+    positive = Greater(product, zero)
+}
+"""
+
+
+def model() -> onnx.ModelProto:
+    return onnx.parser.parse_model(MODEL)
+
+
+def inputs(rows: int, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {"x": rng.standard_normal((rows, 5), np.float32), "w": rng.standard_normal((5, 4), np.float32)}
+
+
+def agree(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, right in expected.items():
+        assert found[name].dtype == right.dtype and found[name].shape == right.shape, name
+        np.testing.assert_allclose(found[name].astype(np.float64), right, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_a_model() -> None:
+    engine = ircc.compile(model(), target="opencl")
+    assert engine.artifact.backend == "opencl" and {k.on for k in engine.kernels} == {"opencl"}
+    for rows in 1, 6, 0:
+        agree(engine.run(inputs(rows)), ircc.compile(model(), target="cpu").run(inputs(rows)))
+    assert engine.device.built.keys() == {k.name for k in engine.kernels}  # type: ignore[attr-defined]
+    bound = engine.bind(inputs(6))
+    bound()
+    agree(dict(bound.outputs), engine.run(inputs(6)))
+
+
+def test_what_the_device_lacks_runs_on_the_cpu() -> None:
+    module = ircc.lower(model(), target="opencl:fp32")
+    placed = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
+    assert {op.on for op in placed.values()} == {"opencl", "cpu"}
+    assert all(("because" in op.attributes) == (op.on == "cpu") for op in placed.values())
+    assert "f64" in str(next(op for op in placed.values() if op.on == "cpu").attributes["because"])
+    assert any(isinstance(op, Transfer) for op in walk(module))
+    engine = ircc.compile(model(), target="opencl:fp32")
+    assert {k.on for k in engine.kernels} == {"opencl", "cpu"}
+    for rows in 1, 6, 0:
+        agree(engine.run(inputs(rows)), ircc.compile(model(), target="cpu").run(inputs(rows)))
+
+
+def test_an_engine_file_needs_no_compiler(tmp_path: Path) -> None:
+    ircc.compile(model(), target="opencl:fp32").save(tmp_path / "m.engine")
+    script = """if True:
+        import sys, ircc, numpy as np
+        engine = ircc.load(sys.argv[1])
+        y = engine.run({"x": np.ones((2, 5), np.float32), "w": np.ones((5, 4), np.float32)})["y"]
+        assert np.allclose(y, 0.25) and engine.artifact.backend == "opencl", y
+        assert not {"xdsl", "llvmlite", "onnx"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "m.engine")], check=True)
+
+
+def test_many_threads() -> None:
+    engine = ircc.compile(model(), target="opencl:fp32")
+    expected = [engine.run(inputs(3, seed)) for seed in range(4)]
+    wrong: list[object] = []
+
+    def work(seed: int) -> None:
+        try:
+            for _ in range(10):
+                agree(engine.run(inputs(3, seed)), expected[seed])
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+
+
+def opened(kernels: list[Kernel]) -> Any:
+    """A device with kernels, each launched by its place in the list."""
+    from ircc.codegen.opencl.backend import described
+
+    section = {"group": 32, "kernels": described(kernels), "launches": [k.sym_name.data for k in kernels]}
+    empty = np.zeros(0, np.uint8)
+    artifact = Artifact("opencl", {}, (), (), (), (), (), b"", empty, sections={"opencl": json.dumps(section).encode()})
+    return opencl.OpenClDevice(artifact)
+
+
+def test_random_kernels() -> None:
+    """Against the interpreter of the loop dialect, bit by bit."""
+    rng = random.Random(7)
+    programs = [random_kernel(rng, f"k{i}", symbolic=i % 4 != 0) for i in range(8)]
+    device = opened([p.kernel for p in programs])
+    for number, p in enumerate(programs):
+        sizes = random_sizes(rng, p.kernel)
+        arrays = p.arrays(np.random.default_rng(number), sizes)
+        types: list[Any] = [a.type for a in p.kernel.args]
+        flat = [in_memory(a, t, sizes) for a, t in zip(arrays, types, strict=True)]
+        places = [device.alloc(a.nbytes) for a in flat]
+        for place, array in zip(places, flat, strict=True):
+            device.copy(place, array.ctypes.data, array.nbytes) if array.nbytes else None
+        device.launch(number, [*places, *(sizes[name] for name in p.kernel.sizes)])
+        for place, array in zip(places, flat, strict=True):
+            device.copy(array.ctypes.data, place, array.nbytes) if array.nbytes else None
+        device.wait()
+        with np.errstate(all="ignore"):
+            evaluate_kernel(p.kernel, arrays, sizes)
+        for right, array, type_, place in zip(arrays, flat, types, places, strict=True):
+            actual = from_memory(array, type_, right.shape, sizes)
+            same = (actual == right) | ((actual != actual) & (right != right))
+            assert same.all(), f"{p.kernel}\nwith {sizes}:\n{right}\nis\n{actual}"
+            device.free(place)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_models_on_both(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With branches and loops, and some of the kernels on the CPU."""
+    from ircc.codegen.opencl.backend import OpenClBackend
+
+    rng = random.Random(f"opencl {seed}")
+    monkeypatch.setattr(OpenClBackend, "supports", lambda self, kernel: rng.choice((None, "it is not this one's turn")))
+    elements = ("float32", "int64", "bool", "uint8")
+    module = with_control(random_graph(rng, length=(3, 5), symbolic=True, elements=elements), rng, 2)
+    given = random_inputs(module, rng, vary=False)
+    expected = ircc.compile(module, target="cpu").run(given)
+    agree(ircc.compile(module, target="opencl").run(given), expected)
+
+
+def test_errors_say_what_is_wrong() -> None:
+    engine = ircc.compile(model(), target="opencl")
+    device: Any = engine.device
+    name = engine.kernels[0].name
+    device.kernels[name]["source"] += "int broken( {"
+    with pytest.raises(BackendError, match=f"kernel {name}: the OpenCL compiler refuses it"):
+        engine.run(inputs(1))
+    with pytest.raises(EngineError, match="no memory for"):
+        device.alloc(1 << 60)
+
+
+def test_the_source_is_shown() -> None:
+    text = str(ircc.emit(model(), "source", target="opencl"))
+    assert "__kernel void MatMul_0(" in text and text.count("typedef double f64;") == 1
