@@ -170,7 +170,7 @@ fine:
   ret ptr null
 }
 
-; a device table for some threads; 0: as many as there are cores for this process
+; a device table for some threads; 0: as many as there are cores for this process, by affinity and cgroups
 define internal ptr @ircc.table(ptr %variant, i32 %threads) nounwind {
 entry:
   %mask = alloca [16 x i64], align 8
@@ -188,7 +188,9 @@ count:
   %more = icmp slt i64 %next, 16
   br i1 %more, label %count, label %counted
 counted:
-  %some = trunc i64 %sum1 to i32
+  %quota = call i64 @ircc.quota()
+  %granted = call i64 @llvm.smin.i64(i64 %sum1, i64 %quota)
+  %some = trunc i64 %granted to i32
   %cores = select i1 %known, i32 %some, i32 1
   %given = icmp sgt i32 %threads, 0
   %wanted = select i1 %given, i32 %threads, i32 %cores

@@ -75,7 +75,8 @@ const ircc_info *ircc_describe(void);
 int32_t ircc_select(void);
 const char *ircc_missing(void);
 
-/* An engine that runs on `threads` threads, the caller's among them; 0: one for each core that the process may use.
+/* An engine that runs on `threads` threads, the caller's among them; 0: one for each core that the process may use,
+   by its affinity and its cgroups' quota of time.
    Threads are started by the first run that needs them. Any number of contexts may share an engine and run at once.
    Destroy its contexts first. In a child after fork() the threads are gone: call ircc_engine_set_threads there. */
 int32_t ircc_engine_create(int32_t threads, ircc_engine **engine);
