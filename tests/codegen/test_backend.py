@@ -12,6 +12,7 @@ import pytest
 import ircc
 from ircc.codegen.backend import Backend, backend_names, backends, find_backend
 from ircc.errors import BackendError, Error
+from ircc.runtime.device import Device
 
 MODEL = """
 <ir_version: 9, opset_import: ["": 20]>
@@ -91,3 +92,23 @@ def test_a_broken_package_is_named_and_harms_nobody(site: Path, entry: str) -> N
         find_backend("paper")
     found = backends()
     assert isinstance(found["paper"], Error) and isinstance(found["cpu"], Backend)
+
+
+def test_the_interface_is_small() -> None:
+    """What a backend must have: two members of one half, five of the other, and the function that opens the device."""
+    asked = {*Backend.__abstractmethods__, *Device.__abstractmethods__, "open_device"}
+    assert asked == {"describe", "emit", "alloc", "free", "copy", "launch", "wait", "open_device"}
+    root = Path(__file__).parents[2] / "codegen"
+    lines = {
+        name: sum(len(p.read_text().splitlines()) for p in (root / name).glob("*.py")) for name in ("null", "opencl")
+    }
+    assert lines["null"] < 60 and lines["opencl"] < 400, lines
+
+
+def test_null_compiles_everything_and_runs_nothing(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(MODEL)
+    engine = ircc.compile(model, target="null")
+    inputs = {"x": np.ones((3, 5), np.float32), "w": np.ones((5, 4), np.float32)}
+    assert not engine.run(inputs)["y"].any() and engine.run(inputs)["y"].shape == (3, 4)
+    engine.save(tmp_path / "m.engine")
+    assert not ircc.load(tmp_path / "m.engine").run(inputs)["y"].any()

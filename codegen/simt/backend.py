@@ -1,0 +1,89 @@
+"""Sources for machines of many lanes, in any dialect that there are words for: text for their makers' compilers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from xdsl.dialects.builtin import Float64Type, ModuleOp
+
+from ...dialects.loop import Kernel
+from ...errors import BackendError
+from ...ir.pipeline import Pipeline, text_of
+from ...ir.target import Target
+from ...runtime.artifact import Artifact
+from ..backend import Backend
+from ..cpu.machine import host_target
+from .printer import print_kernel, source_of, types_in
+from .words import DIALECTS, Words
+
+FOR_CORES = ("propagate-layouts", "winograd", "fuse-rows")  # passes that reckon with caches and vectors of a CPU
+SHARED = 32 << 10  # bytes of memory that a group shares: what every GPU has
+WITHOUT_F64 = ":fp32"  # ends the names of targets that have no doubles
+
+
+class SimtBackend(Backend):
+    """Sources of kernels for GPUs, in several dialects of C."""
+
+    name = "simt"
+    kinds: ClassVar[tuple[str, ...]] = ("source",)
+
+    def words(self, target: str) -> Words:
+        """The dialect of a target of this name. Raises BackendError for an unknown one."""
+        found = DIALECTS.get(target.partition(":")[2].removesuffix(WITHOUT_F64))
+        if found is None:
+            raise BackendError(f"unknown target {target!r}", hint=f"known are {', '.join(self.presets())}")
+        return found
+
+    def presets(self) -> Mapping[str, str]:
+        return {
+            f"{self.name}:{name}": "kernels as source" + ("" if words.verified else ", unverified on hardware")
+            for name, words in DIALECTS.items()
+        }
+
+    def describe(self, spec: str | None = None) -> Target:
+        name = spec or self.name
+        return replace(host_target(), name=name, group=self.words(name).group, shared=SHARED)
+
+    def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
+        return {
+            name: ",".join(text_of(p) for p in Pipeline.parse(text) if p.name not in FOR_CORES)
+            for name, text in stages.items()
+        }
+
+    def supports(self, kernel: Kernel) -> str | None:
+        target = target_of(kernel).name
+        if target.endswith(WITHOUT_F64) and Float64Type() in types_in(kernel):
+            return "it computes in f64, which the target lacks"
+        try:
+            print_kernel(kernel, self.words(target))
+        except BackendError as error:
+            return error.message
+        return None
+
+    def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
+        words = self.words(Target.of(module).name)
+        if kind != "source":
+            raise BackendError(
+                f"the {self.name} backend does not make {kind}",
+                hint="it prints kernels: --emit=source; opencl runs them",
+            )
+        return source_of([print_kernel(kernel, words).code for kernel in own_kernels(module)], words)
+
+
+def own_kernels(module: ModuleOp) -> Sequence[Kernel]:
+    """The kernels of a module that do not run on the CPU."""
+    return [op for op in module.body.ops if isinstance(op, Kernel) and op.on != "cpu"]
+
+
+def target_of(kernel: Kernel) -> Target:
+    """The target that a kernel's module is for."""
+    module = kernel.parent_op()
+    assert isinstance(module, ModuleOp)
+    return Target.of(module)
+
+
+def backend() -> Backend:
+    """The backend of sources, as ircc finds it."""
+    return SimtBackend()

@@ -1,0 +1,70 @@
+"""One kernel in the words of every dialect: `golden/<dialect>.txt`; `pytest --bless` rewrites them."""
+
+from pathlib import Path
+
+import onnx.parser
+import pytest
+from xdsl.parser import Parser
+
+import ircc
+from ircc.codegen.simt.printer import print_kernel, source_of
+from ircc.codegen.simt.words import DIALECTS
+from ircc.dialects import context
+from ircc.dialects.loop import Kernel
+from ircc.errors import BackendError
+
+HERE = Path(__file__).parent / "golden"
+
+# A grid, a reduction in a register, a guarded load, halves in memory, bits of a float, a size that is not known.
+KERNEL = """
+loop.kernel @sum(%x "x" : !loop.buffer<[N, 8], f16>, %n "n" : !loop.buffer<[N], i32>,
+    %y "y" : !loop.buffer<[N, 2], f32>) outputs 1 sizes ["N"] {
+  loop.for "i" %i = 0 to N parallel concurrent {
+    loop.for "j" %j = 0 to 2 parallel {
+      %total = loop.alloc "total" : !loop.buffer<[1], f32, "register">
+      %zero = arith.constant 0.0 : f32
+      loop.store %zero, %total[0]
+      loop.for "k" %k = 0 to 4 reduction {
+        %none = arith.constant -inf : f16
+        %a = loop.load %x[%i, %k + %j - 1] else %none
+        %b = arith.extf %a : f16 to f32
+        %old = loop.load %total[0]
+        %new = arith.maximumf %old, %b : f32
+        loop.store %new, %total[0]
+      }
+      %t = loop.load %total[0]
+      %bits = arith.bitcast %t : f32 to i32
+      %d = loop.load %n[%i]
+      %q = arith.divsi %bits, %d : i32
+      %f = arith.sitofp %q : i32 to f32
+      loop.store %f, %y[%i, %j]
+    }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_golden(dialect: str, bless: bool) -> None:
+    kernel = next(iter(Parser(context(), KERNEL.replace("-inf", "0xFC00")).parse_module().body.ops))
+    assert isinstance(kernel, Kernel)
+    words = DIALECTS[dialect]
+    found = source_of([print_kernel(kernel, words).code], words)
+    path = HERE / f"{dialect}.txt"
+    if bless:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found)
+    assert found == path.read_text(), "run pytest --bless if the new text is right"
+
+
+def test_source_of_a_model() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 20]> m (float[N] exp) => (float[N] y) {y = Relu(exp)}'
+    )
+    for dialect, words in DIALECTS.items():
+        text = str(ircc.emit(model, "source", target=f"simt:{dialect}"))
+        assert f"{words.kernel} Relu_0(" in text
+    with pytest.raises(BackendError, match="does not make artifact"):
+        ircc.compile(model, target="simt:hip")
+    with pytest.raises(BackendError, match="unknown target 'simt:gpu'"):
+        ircc.compile(model, target="simt:gpu")
