@@ -39,10 +39,17 @@ class Machine:
         return self.architecture in ("x86_64", "aarch64", "riscv64", "loongarch64") and "linux" in self.triple
 
 
+# With these LLVM holds vectors of bfloat16 in registers, where its own checks end the process (a masked load of 32 with
+# zeros elsewhere), and converts with instructions that flush subnormals. Values of bfloat16 are computed as float32.
+_UNUSED = ("avx512bf16", "avxneconvert")
+
+
 @cache
 def host() -> Machine:
     """The machine that this process runs on."""
-    features = binding.get_host_cpu_features().flatten()
+    found = binding.get_host_cpu_features()
+    found.update((name, False) for name in _UNUSED if name in found)
+    features = found.flatten()
     return Machine(binding.get_process_triple(), binding.get_host_cpu_name(), features)
 
 

@@ -14,7 +14,7 @@ CHAIN = 8  # reads one after the other, from which on walks go side by side
 class Serial(Strategy):
     """No rewrites, but for sharing the outermost loops among threads where they are parallel and worth it, and for
     walks from read to read, as through a decision tree: each step waits for memory, so `walks` of them go side by
-    side."""
+    side, the same ones for all rows."""
 
     name = "serial"
     rank = 100
@@ -35,6 +35,9 @@ class Serial(Strategy):
             lines += [f"inline {d.label}" for d in nest.dims if d.size == 1]
             lines += [f"split {last.label} {sizes(last.size, values['walks'])} -> {last.label} {last.label}t"]
             lines += [f"unroll {last.label}t"]
+            if [d for d in nest.dims if d.size != 1] == [first, last]:  # for all rows while the trees are in a cache
+                lines.append(f"sink {first.label} past {last.label}")
+                first = last
         if not nest.reduction and first.parallel and case.worth_sharing and first.size != 1:
             lines.append(f"parallel {first.label}")
         return lines

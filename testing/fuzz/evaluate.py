@@ -52,6 +52,11 @@ SUMS = """
     ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign STFT SVMClassifier SVMRegressor
     SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax SoftmaxCrossEntropyLoss Sum Upsample
 """
+# those that divide by such a sum: what comes of one that overflows is no larger than other results
+DIVIDES = """
+    GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization MeanVarianceNormalization
+    RMSNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization
+"""
 # operators that multiply with 1 + erf(x), or a sigmoid: where that is nearly 0, it is what rounding next to 1 leaves
 GATES = "BiasGelu FastGelu Gelu QuickGelu"
 # operators that take the logarithm of a probability, in the reference of one that was rounded: near 1 that is 0
@@ -112,13 +117,13 @@ def huge(array: Array) -> bool:
     return bool(most > float(ml_dtypes.finfo(array.dtype).max) ** 0.5 / array.size)
 
 
-def overflown(array: Array, copy: int) -> Array:
+def overflown(array: Array, copy: int, divided: bool) -> Array:
     """What overflowed, or may have on the way, as something else in each copy, so that nothing is known of it, or of
-    what comes of it."""
+    what comes of it; all of it where it was divided by what may have overflowed."""
     if not is_float(array.dtype):
         return array
     wide = array.astype(np.float64)
-    known = np.isfinite(wide) & (np.abs(wide) < float(ml_dtypes.finfo(array.dtype).max) ** 0.5)
+    known = np.isfinite(wide) & (np.abs(wide) < float(ml_dtypes.finfo(array.dtype).max) ** 0.5) & (not divided)
     return np.where(known, array, (np.nan, np.inf)[copy % 2]).astype(array.dtype)
 
 
@@ -162,7 +167,7 @@ class Tracks:
                 same, results = False, found
             results = results if same else [np.full_like(f, np.nan) if is_float(f.dtype) else f for f in found]
             if node.op_type in SUMS.split() and any(huge(a) for a in inputs):
-                results = [overflown(r, k) for r in results]
+                results = [overflown(r, k, node.op_type in DIVIDES.split()) for r in results]
             least = EPS["float32"] if narrow else 0.0
             activated = any(a.name == "activation" for a in node.attribute)  # a body as those of SMOOTH, at the end
             floored = activated or node.op_type in f"{SMOOTH} {LOGARITHMS} {GATES}".split()

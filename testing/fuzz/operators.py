@@ -108,6 +108,8 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
     match node.op_type:
         case "ConvTranspose" if any(a.name == "group" and a.i > 1 for a in node.attribute):
             return "it mixes the groups"
+        case "Conv" if any(d > 1 for d in ints(node, "dilations")) and not np.isfinite(x.astype(np.float64)).all():
+            return "the gaps of its windows are zeros, which make infinities NaN"
         case "ConvInteger" | "QLinearConv" if any(a.s.startswith(b"SAME") for a in node.attribute):
             return "its padding to the same size forgets strides and dilations"
         case "QuantizeLinear" if not moderate([x]):

@@ -284,8 +284,9 @@ def test_rows_are_cut_for_more_chunks_or_for_the_cache(planes: int, width: int, 
 
 @pytest.mark.parametrize(("steps", "together"), [(3, False), (9, True)])
 def test_long_walks_go_side_by_side(steps: int, together: bool) -> None:
-    found = find_strategy("serial").schedule(case_of(walked(1, steps)))
+    found = find_strategy("serial").schedule(case_of(walked(3, steps)))
     assert found is not None and ("unroll i1t" in found.splitlines()) == together
+    assert ("sink i0 past i1" in found.splitlines()) == together  # all rows through one tree before the next
 
 
 def test_an_illegal_choice_is_refused() -> None:
@@ -304,6 +305,7 @@ def test_strategies_are_found_by_their_place() -> None:
         "strided",
         "transposition",
         "elementwise",
+        "simt",
         "serial",
     ]
     assert [s.name for s in strategies()] == order
