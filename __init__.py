@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .compiler import compile, emit, lower, recompile
     from .errors import Error
     from .ir.pipeline import Pipeline
+    from .refitting import refit
     from .runtime.engine import Engine, load
     from .runtime.examples import example_inputs
     from .runtime.file import is_engine
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Engine", "Error", "Pipeline", "__version__", "compile", "emit", "example_inputs", "get_include", "is_engine",
-    "load", "lower", "onnx_backend", "profile", "recompile",
+    "load", "lower", "onnx_backend", "profile", "recompile", "refit",
 ]  # fmt: skip
 
 # The one deferred import of the code base: public name -> the module that defines it.
@@ -43,6 +44,7 @@ _PLACES = {
     "lower": ".compiler",
     "profile": ".runtime.profile",
     "recompile": ".compiler",
+    "refit": ".refitting",
 }
 
 

@@ -405,13 +405,17 @@ class Compilation:
             self.lowered(copy, "loop-ir")
         return modules
 
+    def outlines(self, module: ModuleOp) -> list[Artifact]:
+        """What an engine file says of itself, and its weights, for each target: all but code, which takes longest."""
+        return [self.finish(m, "outline") for m in self._lowered_for_each(module)]
+
     @collecting_seldom()
-    def finish(self, module: ModuleOp) -> Artifact:
+    def finish(self, module: ModuleOp, kind: str = "artifact") -> Artifact:
         """A module at stage loop-ir as what an engine file holds."""
         backend = self.backend()
-        artifact = backend.emit(module, "artifact")
+        artifact = backend.emit(module, kind)
         if not isinstance(artifact, Artifact):
-            raise BackendError(f"backend {backend.name} made no artifact")
+            raise BackendError(f"backend {backend.name} made no {kind}")
         return replace(artifact, provenance={**artifact.provenance, **provenance(module)})
 
     def emit(self, model: Model, to: str, *, inline_weights: bool = False) -> str | bytes:

@@ -132,6 +132,18 @@ examples:
 
 Shapes, passes and precision are those that the engine was compiled with; so is the target where none is given."""
 
+REFIT = """\
+Give an engine other weights: those of a model that differs in nothing else. No code is made, and what comes out is the
+file that compiling this model gives, signed by nobody. Where a value that changed is part of the code, it says so and
+writes nothing."""
+
+REFIT_EXAMPLES = """\
+examples:
+  ircc refit m.engine --weights trained-on.onnx                   in its place
+  ircc refit m.engine --weights trained-on.onnx -o new.engine
+
+Shapes, passes, precision and targets are those that the engine was compiled with."""
+
 TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
@@ -274,6 +286,12 @@ def _recompile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if it would be another file")
 
 
+def _refit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", metavar="ENGINE", help="an engine file")
+    parser.add_argument("--weights", metavar="MODEL", required=True, help="the model with the new weights")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the file to write (default: ENGINE)")
+
+
 def _targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -288,6 +306,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], No
     "sign": (SIGN, SIGN_EXAMPLES, _sign),
     "diff": (DIFF, DIFF_EXAMPLES, _diff),
     "recompile": (RECOMPILE, RECOMPILE_EXAMPLES, _recompile),
+    "refit": (REFIT, REFIT_EXAMPLES, _refit),
     "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
 }
 

@@ -66,8 +66,11 @@ HASH = 32
 class EngineFile:
     """An engine file that has been read: what it says of itself. Its code is not loaded."""
 
-    def __init__(self, path: Path, seal: Seal, artifacts: tuple[Artifact, ...], sections: Sections) -> None:
+    def __init__(
+        self, path: Path, seal: Seal, artifacts: tuple[Artifact, ...], sections: Sections, places: tuple[int, ...]
+    ) -> None:
         self.path, self.seal, self.artifacts, self.sections = path, seal, artifacts, sections
+        self.places = places  # of each variant's weights among the file's, in bytes
 
 
 def write_engine(
@@ -90,6 +93,36 @@ def write_engine(
             _finish(file, variants, library, sections or {})
 
     _replace(Path(path), write)
+
+
+def rewrite_engine(engine: EngineFile, variants: Sequence[Artifact], path: str | os.PathLike[str]) -> None:
+    """Writes an engine file with the code of `engine`, and the description and weights of `variants`: as many, and as
+    large. Nobody has signed it. Raises EngineError where it cannot be written."""
+    seal = engine.seal
+    library = _Library(
+        seal.weights, seal.weights_length, engine.places, tuple(artifact.prefix for artifact in engine.artifacts)
+    )
+    end = min([seal.header, *engine.sections.offsets()])  # of the library, and the zeros behind it
+
+    def write(temporary: Path) -> None:
+        shutil.copyfile(engine.path, temporary)
+        with open(temporary, "r+b") as file:
+            file.truncate(end)
+            for variant, place in zip(variants, engine.places, strict=True):
+                file.seek(seal.weights + place)
+                file.write(variant.weights.data)
+            _finish(file, variants, library, {})
+
+    _replace(Path(path), write)
+
+
+class _Library(NamedTuple):
+    """Where in a library the weights are: of all, from the start of the file, and of each variant, from there."""
+
+    weights: int
+    weights_length: int
+    places: tuple[int, ...]
+    prefixes: tuple[str, ...]
 
 
 def _finish(file: BinaryIO, variants: Sequence[Artifact], library: Any, sections: Mapping[str, bytes]) -> None:
@@ -249,7 +282,8 @@ class _Reader:
         if verify:
             for name in sections:
                 sections[name]  # is checked when it is read
-        return EngineFile(self.path, seal, artifacts, sections)
+        places = tuple(v["weights"]["offset"] - seal.weights for v in variants)
+        return EngineFile(self.path, seal, artifacts, sections, places)
 
     def seal(self) -> Seal:
         self.file.seek(max(0, self.size - _SEAL.size))
@@ -339,6 +373,10 @@ class Sections(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def offsets(self) -> list[int]:
+        """Where they begin in the file."""
+        return [offset for offset, _, _ in self._places.values()]
 
     def length(self, name: str) -> int:
         """How many bytes a section has."""

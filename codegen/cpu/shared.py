@@ -59,15 +59,7 @@ class Linked:
 def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
     """Write the library of these variants, the best one first. Raises EngineError."""
     prefixes = ("",) if len(artifacts) == 1 else tuple(f"v{i}." for i in range(len(artifacts)))
-    places: list[int] = []
-    kept: list[Artifact] = []  # those whose weights no earlier one has
-    end = 0
-    for artifact in artifacts:
-        same = [i for i, a in enumerate(artifacts[: len(places)]) if np.array_equal(a.weights, artifact.weights)]
-        places.append(places[same[0]] if same else end)
-        if not same:
-            kept.append(artifact)
-            end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
+    places, kept, end = lay_out(artifacts)
     target = artifacts[-1].target  # the plainest
     machine = Machine(target["triple"], target["cpu"], target["features"])
     names = [a.target.get("name", "") for a in artifacts]
@@ -105,6 +97,21 @@ def _stand_in(machine: Machine, names: Sequence[str], folder: Path) -> Path:
     code.write_bytes(compile_object("".join(f"define void @{n}() {{ ret void }}\n" for n in names), _plainest(machine)))
     _link(machine, ["-shared", "--build-id=none", "-soname", _LIBM, "-o", str(library), str(code)])
     return library
+
+
+def lay_out(artifacts: Sequence[Artifact]) -> tuple[list[int], list[Artifact], int]:
+    """Where the weights of each variant are among the file's, the variants whose weights no earlier one has, and the
+    length of all."""
+    places: list[int] = []
+    kept: list[Artifact] = []
+    end = 0
+    for artifact in artifacts:
+        same = [i for i, a in enumerate(artifacts[: len(places)]) if np.array_equal(a.weights, artifact.weights)]
+        places.append(places[same[0]] if same else end)
+        if not same:
+            kept.append(artifact)
+            end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
+    return places, kept, end
 
 
 def _padded(artifacts: Sequence[Artifact]) -> Iterator[tuple[Bytes, int]]:
