@@ -32,8 +32,8 @@ from .llvm import Machine, compile_object
 LINKER = "IRCC_LINKER"  # in the environment: which one to take
 _WEIGHTS = ".ircc.weights"
 _PAGE = 4096
-_FAR = 1 << 30  # bytes of weights: more of them stand behind all code, which reaches 2 GiB
-_FAR_ADDRESS = 1 << 32
+_FAR = 1 << 30  # bytes of weights: more of them stand outside of all else, which reaches 2 GiB
+_BEHIND, _BEFORE = 1 << 32, 1 << 12  # addresses for them: ld puts nothing between, lld everything else behind them
 _EXPORTS = "{ global: ircc_*; v*.ircc_*; local: *; };\n"
 _LIBC = {  # what is called of it; whatever else code of kernels calls is in libm
     "aligned_alloc", "clock_gettime", "free", "getauxval", "memcmp", "memcpy", "memmove", "memset", "pthread_create",
@@ -79,7 +79,8 @@ def link_library(artifacts: Sequence[Artifact], path: Path) -> Linked:
             data_object(artifacts[0].object, _WEIGHTS, "ircc_weights", list(_padded(kept)), file)
         exports = folder / "exports"
         exports.write_text(_EXPORTS)
-        far = [f"--section-start={_WEIGHTS}={_FAR_ADDRESS:#x}"] if end > _FAR else []
+        address = _BEFORE if find_linker(machine.architecture)[-1].endswith("lld") else _BEHIND
+        far = [f"--section-start={_WEIGHTS}={address:#x}"] if end > _FAR else []
         options = [*_OPTIONS, *far, f"--version-script={exports}", "-o", str(path)]
         math = sorted({n for a in artifacts for n in wanted(a.object) if not n.startswith(("ircc_", "_"))} - _LIBC)
         libm = [_stand_in(machine, math, folder)] if math and "linux" in machine.triple else []

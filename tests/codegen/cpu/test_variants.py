@@ -1,6 +1,8 @@
 """Engines with code for several kinds of machine: the best one that a machine can run is run."""
 
 import ctypes
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import onnx.parser
 import pytest
 
 import ircc
+from ircc.codegen.cpu import shared
 from ircc.codegen.cpu.jit import unfit
 from ircc.codegen.cpu.llvm import host
 from ircc.errors import BackendError, EngineError, InputError
@@ -120,3 +123,34 @@ def test_what_cannot_be_one_engine(model: onnx.ModelProto) -> None:
         ircc.compile(model, target="cpu:x86-64-v3,cpu:x86-64-v9")
     with pytest.raises(InputError, match="several targets"):
         ircc.emit(model, "loop-ir", target=TARGETS)
+
+
+FULL = pytest.mark.skipif(not os.environ.get("IRCC_FULL"), reason="writes files of 2.5 GiB: IRCC_FULL=1")
+
+
+@pytest.mark.parametrize("size", [1 << 20, pytest.param(5 << 29, marks=FULL)], ids=["1 MiB", "2.5 GiB"])
+@pytest.mark.parametrize("linker", ["ld", "ld.lld"])
+def test_weights_that_code_cannot_reach(
+    engine: ircc.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linker: str, size: int
+) -> None:
+    """They stand outside of everything else, and the file is no longer for that; the small one is told to be large."""
+    if not shutil.which(linker):
+        pytest.skip(f"no {linker} here")
+    first, *others = engine.variants
+    weights = np.memmap(tmp_path / "weights", np.uint8, "w+", shape=(size,))
+    weights[: first.weights.size] = first.weights
+    monkeypatch.setattr(shared, "_FAR", size // 2)
+    monkeypatch.setenv(shared.LINKER, linker)
+    shared.find_linker.cache_clear()
+    try:
+        write_engine([replace(first, weights=weights), *others], tmp_path / "m.engine")
+    finally:
+        monkeypatch.undo()
+        shared.find_linker.cache_clear()
+    assert (tmp_path / "m.engine").stat().st_size < size + 200_000
+    file = read_engine(tmp_path / "m.engine", verify=True)
+    assert file.places[0] == 0 and file.places[1] >= size
+    for read in file.artifacts:
+        if unfit(read) is None:
+            assert close(ircc.Engine(read))
+    assert close(ircc.load(tmp_path / "m.engine"))
