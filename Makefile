@@ -4,8 +4,8 @@
 #   make test     the tests            make test PYTEST_ARGS="tests/house -x"
 #   make fuzz     N=20000 SEED=7: random ONNX models against ONNX Runtime and ONNX's reference; goes on where it stopped
 #   make bench-results   the suite of benchmarks/ against ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md
-#   make startup-results   from a file to its first output, beside the same two, into docs/startup.md; MODELS=... of yours
-#   make engine-check   does a file give the bits of the engine it was made from, in Python and from C? MODELS=... INPUTS=FILE.py
+#   make startup-results   from a file to its first output, beside these and IREE, into docs/startup.md; MODELS=...
+#   make engine-check   do engine files give the bits of this process, loaded and from C? MODELS=... INPUTS=FILE.py
 #   make cross-check MODELS=... INPUTS=...   models as engines for other architectures, run in emulators, against ONNX Runtime
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
 #   make check    what CI runs besides the tests: lint, imports, typing, docs

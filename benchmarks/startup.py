@@ -1,16 +1,18 @@
 """From a file on disk to its first output: time, memory and size of an engine beside what other runtimes need; how long
 the system's loader takes until an engine could run, and how much of it two processes share.
 
-    python benchmarks/startup.py [MODEL.onnx ...] [--rounds 7] [--page FILE]
+    python benchmarks/startup.py [MODEL.onnx ...] [--rounds 7] [--peers onnxruntime,openvino,iree] [--page FILE]
 
 Every start is a process of its own, the runtimes in turns; the file lies in the system's cache. What is counted begins
-when NumPy is there, because all of them import it, and ends with the first output. A runtime that is not installed has
-no column.
+when NumPy is there, because all of them import it, and ends with the first output. ircc and IREE compile beforehand and
+start from their own file, the others from the ONNX file. A runtime that is not installed has no column.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import json
 import os
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ from contextlib import ExitStack
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import onnx
 from models import NETWORKS
@@ -62,8 +65,24 @@ model = openvino.Core().compile_model(path, "CPU", settings)
 model([zeros([d.get_length() if d.is_static else 1 for d in p.get_partial_shape()], p.get_element_type().to_dtype())
        for p in model.inputs])
 """),
+    "IREE": ("iree", """
+import json
+import iree.runtime
+iree.runtime.flags.parse_flags(f"--task_topology_group_count={threads}")
+config = iree.runtime.Config("local-task")
+context = iree.runtime.SystemContext(config=config)
+module = iree.runtime.VmModule.mmap(config.vm_instance, path)
+context.add_vm_module(module)
+main = next(name for name in module.function_names if not name.startswith("_") and "$" not in name)
+inputs = json.load(open(path.removesuffix("vmfb") + "json"))
+found = context.modules.module[main](*(zeros(shape, dtype) for shape, dtype in inputs))
+[y.to_host() for y in (found if isinstance(found, (list, tuple)) else [found])]
+"""),
 }  # fmt: skip
-
+IREE_OPTIONS = [
+    "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-cpu=host",
+]  # fmt: skip
 
 READY = """
 import ctypes, sys, time
@@ -87,19 +106,29 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="starts of each runtime (7)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of each (all cores)")
     parser.add_argument("--page", type=Path, help="write the table to this file, as Markdown")
+    known = [package for package, _ in list(RUNTIMES.values())[1:]]
+    parser.add_argument("--peers", help=f"some of {','.join(known)} (all that are installed)")
     args = parser.parse_args()
-    names = [name for name in RUNTIMES if find_spec(RUNTIMES[name][0])]
+    wanted = args.peers.split(",") if args.peers else [package for package in known if find_spec(package)]
+    if missing := [package for package in wanted if package not in known or not find_spec(package)]:
+        parser.error(f"not installed, or not known: {', '.join(missing)}")
+    names = [name for name, (package, _) in RUNTIMES.items() if package in ["ircc", *wanted]]
     rows: list[list[str]] = []
     loads: list[list[str]] = []
+    busy: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for model in args.models or written(Path(folder)):
             engine = Path(folder) / f"{model.stem}.engine"
             ircc.compile(model).save(engine)
-            rows.append(row(model, engine, names, args.rounds, args.threads))
+            files = dict.fromkeys(names, model) | {"ircc": engine}
+            if "IREE" in names:
+                files["IREE"] = iree_module(model, Path(folder))
+            rows.append(row(model, files, args.rounds, args.threads))
             loads.append(load(engine, args.rounds, args.threads))
+            busy.append(os.getloadavg()[0])
             print(" | ".join([*rows[-1], *loads[-1][1:]]), flush=True)
     if args.page:
-        args.page.write_text(page(names, rows, loads, args.threads))
+        args.page.write_text(page(names, rows, loads, args.threads, statistics.median(busy)))
     return 0
 
 
@@ -110,16 +139,30 @@ def written(folder: Path) -> list[Path]:
     return [folder / f"{name}.onnx" for name in NETWORKS]
 
 
-def row(model: Path, engine: Path, names: Sequence[str], rounds: int, threads: int) -> list[str]:
+def iree_module(model: Path, folder: Path) -> Path:
+    """What IREE makes of a model for this machine. Raises CalledProcessError."""
+    text, module = folder / f"{model.stem}.mlir", folder / f"{model.stem}.vmfb"
+    tools = [sys.executable, "-m", "iree.compiler.tools.import_onnx", str(model), "-o", str(text)]
+    subprocess.run(tools, check=True)
+    compile_file: Any = importlib.import_module("iree.compiler.tools").compile_file
+    compile_file(str(text), output_file=str(module), extra_args=IREE_OPTIONS)
+    inputs = onnx.load(model, load_external_data=False).graph.input  # the module does not say what it takes
+    shapes = [[d.dim_value for d in p.type.tensor_type.shape.dim] for p in inputs]
+    types = [onnx.helper.tensor_dtype_to_np_dtype(p.type.tensor_type.elem_type).name for p in inputs]
+    module.with_suffix(".json").write_text(json.dumps(list(zip(shapes, types, strict=True))))
+    return module
+
+
+def row(model: Path, files: Mapping[str, Path], rounds: int, threads: int) -> list[str]:
     """The cells for a model: sizes of the files, then what each runtime takes, as medians over the rounds."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in files}
     for i in range(rounds + 1):  # the first round fills the system's cache
-        for name in names:
-            taken = started(name, engine if name == "ircc" else model, threads)
+        for name, file in files.items():
+            taken = started(name, file, threads)
             found[name] += [taken] * (i > 0)
     own = [statistics.median(values) for values in zip(*found["ircc"], strict=True)]
-    cells = [model.stem, size(model.stat().st_size), size(engine.stat().st_size)]
-    for name in names:
+    cells = [model.stem, *(size(file.stat().st_size) for file in dict.fromkeys([model, *files.values()]))]
+    for name in files:
         time, memory = (statistics.median(values) for values in zip(*found[name], strict=True))
         ratio = "" if name == "ircc" else f" ({time / own[0]:.1f} x)"
         cells.append(f"{1e3 * time:.0f} ms{ratio}, {size(int(memory))}")
@@ -158,16 +201,21 @@ def load(engine: Path, rounds: int, threads: int) -> list[str]:
     return [engine.stem, f"{1e3 * statistics.median(taken[1:]):.1f} ms", *shares]
 
 
-def page(names: Sequence[str], rows: Sequence[Sequence[str]], loads: Sequence[Sequence[str]], threads: int) -> str:
-    """The tables as Markdown, and what they were measured on."""
+def page(
+    names: Sequence[str], rows: Sequence[Sequence[str]], loads: Sequence[Sequence[str]], threads: int, busy: float = 0
+) -> str:
+    """The tables as Markdown, and what they were measured on. `busy`: processes that wanted a core, these included."""
+    head = ["model", "ONNX file", "engine", *["IREE's file"] * ("IREE" in names), *names]
     lines = [
         "# From a file to its first output",
         "",
         "Written by `make startup-results`; what is counted stands in [startup.py](../benchmarks/startup.py).",
         f"Measured on {date.today()}: {processor()}, {threads} threads. In brackets: how many times as long as ircc.",
+        *[f"**The machine was busy** ({busy:.0f} processes wanted a core): all times are longer than they need be."]
+        * (busy > threads + 1),
         "",
-        f"| model | ONNX file | engine | {' | '.join(names)} |",
-        "|---|---|---|" + "---|" * len(names),
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
         *(f"| {' | '.join(cells)} |" for cells in rows),
         "",
         "Without Python's part: how long it takes from `dlopen` to an engine that could run (weights are not touched).",

@@ -70,3 +70,16 @@ def test_an_engine_is_loaded_and_shared(tmp_path: Path) -> None:
     assert alone.endswith("MB") and float(share.split()[0]) < float(alone.split()[0])  # Python itself is shared, too
     page = startup.page(["ircc"], [["small", "1 kB", "2 kB", "3 ms"]], [[name, ready, alone, share]], 1)
     assert f"| small | {ready} | {alone} | {share} |" in page and "| small | 1 kB | 2 kB | 3 ms |" in page
+
+
+@pytest.mark.parametrize(("name", "package"), [(name, package) for name, (package, _) in startup.RUNTIMES.items()])
+def test_each_runtime_starts(tmp_path: Path, name: str, package: str) -> None:
+    pytest.importorskip(package, reason="the extra `peers` brings it")
+    model = tmp_path / "small.onnx"
+    onnx.save(models.gemm(4, 8, 16), model)
+    file = startup.iree_module(model, tmp_path) if name == "IREE" else model
+    if name == "ircc":
+        file = tmp_path / "small.engine"
+        ircc.compile(model).save(file)
+    seconds, memory = startup.started(name, file, 1)
+    assert 0 < seconds < 600 and 1e7 < memory < 1e10
