@@ -8,6 +8,7 @@
 #   make engine-check   do engine files give the bits of this process, loaded and from C? MODELS=... INPUTS=FILE.py
 #   make cross-check MODELS=... INPUTS=...   models as engines for other architectures, run in emulators, against ONNX Runtime
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
+#   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -23,6 +24,7 @@ N ?= 500
 SEED ?= 0
 FUZZ_ARGS ?=
 MODELS ?=
+BACKEND ?= opencl
 INPUTS ?=
 TOOLS := qemu-aarch64 qemu-riscv64 aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc
 TOOLS_OF_DEBIAN := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
@@ -34,7 +36,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check cross-check emulators clean
+.PHONY: engine-check cross-check emulators conformance clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -146,6 +148,10 @@ emulators:
 			$(TOOLS_OF_DEBIAN); } >/dev/null 2>&1 && exit 0; \
 	fi; \
 	echo "warning: no emulators for other architectures here, their tests are skipped; Debian: $(TOOLS_OF_DEBIAN)" >&2
+
+conformance: $(VENV)/dev.stamp $(VENV)/system.stamp
+	@mkdir -p build
+	@$(BIN)/ircc conformance --backend $(BACKEND) --html build/conformance-$(BACKEND).html
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -144,6 +144,17 @@ examples:
 
 Shapes, passes, precision and targets are those that the engine was compiled with."""
 
+CONFORMANCE = """\
+Say what works on a backend: from memory and launches (L0) over operators (L1 to L3) to whole models, threads and faults
+(L4). Leaves with 1 where something fails. Needs ircc[testing]."""
+
+CONFORMANCE_EXAMPLES = """\
+examples:
+  ircc conformance --backend opencl --levels L0,L1
+  ircc conformance --backend opencl --each 50 --html report.html     50 checks of each level, and a page to publish
+  ircc conformance --backend mine --only Softmax --json
+  ircc conformance --backend mine --levels L4 --model resnet50.onnx"""
+
 TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
@@ -165,7 +176,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def make_parser(name: str) -> argparse.ArgumentParser:
     """The parser of a subcommand; `compile` is what runs without one."""
     description, examples, add = SUBCOMMANDS.get(name) or (MAIN, MAIN_EXAMPLES, _compile)
-    lines = [f"  {name:9}{text.splitlines()[0].split(':')[0].rstrip('.')}" for name, (text, *_) in SUBCOMMANDS.items()]
+    lines = [f"  {name:12}{text.splitlines()[0].split(':')[0].rstrip('.')}" for name, (text, *_) in SUBCOMMANDS.items()]
     parser = argparse.ArgumentParser(
         prog="ircc" if name == "compile" else f"ircc {name}",
         description=description.replace("{commands}", "\n".join(lines)),
@@ -296,6 +307,18 @@ def _targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _conformance(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", metavar="TARGET", required=True, help="the target to look at, see `ircc targets`")
+    parser.add_argument("--levels", metavar="L0,L1", help="some levels only (default: all)")
+    parser.add_argument("--each", type=_positive, metavar="N", help="at most so many checks of each level")
+    parser.add_argument("--only", metavar="REGEX", default="", help="checks whose name matches")
+    parser.add_argument(
+        "--model", metavar="FILE.onnx", action="append", default=[], help="a model that L4 runs too, beside the CPU"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--html", metavar="FILE", help="write a page to publish")
+
+
 SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "opt": (OPT, OPT_EXAMPLES, _opt),
     "run": (RUN, RUN_EXAMPLES, _run),
@@ -307,6 +330,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], No
     "diff": (DIFF, DIFF_EXAMPLES, _diff),
     "recompile": (RECOMPILE, RECOMPILE_EXAMPLES, _recompile),
     "refit": (REFIT, REFIT_EXAMPLES, _refit),
+    "conformance": (CONFORMANCE, CONFORMANCE_EXAMPLES, _conformance),
     "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
 }
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xdsl.dialects import func
-from xdsl.dialects.builtin import FunctionType, ModuleOp, i1
+from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.parser import Parser
 
 from ircc.dialects import context, graph
@@ -24,47 +24,12 @@ from ircc.ir.expr import Expr
 from ircc.ir.nodes import nodes_of
 from ircc.ir.types import SMALL_DTYPES, TensorType
 from ircc.passes.graph_to_tensor import RULES, GraphToTensor, supported
+from ircc.testing.case_programs import inputs_of_case, program, program_of_case
 from ircc.testing.graph_cases import CASES, SIZES, Case, H, N, t
 from ircc.testing.graph_programs import random_graph, random_inputs
 
-VARIADIC = ("Concat", "Max", "Min", "Sum", "Mean", "Einsum")
 # Operators that have no rule, and why.
 UNSUPPORTED: dict[str, str] = {}
-
-
-def drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    if dtype.kind == "b":
-        return rng.random(shape) < 0.5
-    if dtype.kind in "iu":
-        return rng.integers(0 if dtype.kind == "u" else -5, 10, shape)
-    return rng.normal(0, 1.5, shape)
-
-
-def substituted(value: Any, symbols: Mapping[str, int]) -> Any:
-    """Sizes as numbers."""
-    match value:
-        case Expr():
-            return Expr.of(value.evaluate(symbols=symbols))
-        case TensorType():
-            return TensorType.of([substituted(s, symbols) for s in value.sizes], value.element_type)
-        case list():
-            return [substituted(v, symbols) for v in value]
-        case _:
-            return value
-
-
-def program(operator: type[GraphOp], operands: list[TensorType | None], properties: dict[str, Any]) -> ModuleOp:
-    main = func.FuncOp("main", ([t for t in operands if t is not None], []))
-    args = iter(main.body.block.args)
-    values: list[Any] = [None if t is None else next(args) for t in operands]
-    groups = [values] if operator.__name__ in VARIADIC else values
-    groups = [values[0], values[1:]] if operator.__name__ == "Take" else groups
-    op = operator.make(*groups, nodes=["node"], **properties)
-    main.body.block.add_ops([op, func.ReturnOp(*op.results)])
-    main.function_type = FunctionType.from_lists(main.function_type.inputs.data, [r.type for r in op.results])
-    module = ModuleOp([main])
-    module.verify()
-    return module
 
 
 def lowered(module: ModuleOp) -> ModuleOp:
@@ -99,21 +64,10 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rule_computes_what_the_operator_means(case: Case, symbolic: bool) -> None:
     rng = np.random.default_rng(0)
-    operator = BY_NAME[case.operator]
-    properties = {k.removesuffix("_"): v for k, v in case.properties.items()}
     for more in case.sizes:
         symbols = SIZES | dict(more)
-        types = [None if t is None else substituted(t, symbols) for t in case.operands]
-        arrays: dict[str, Any] = {}
-        for i, type_ in enumerate(types):
-            if type_ is not None:
-                draw = case.values.get(i)
-                array = draw(rng, type_.static_shape) if draw else drawn(rng, type_.static_shape, type_.dtype)
-                arrays[f"input_{len(arrays)}"] = np.asarray(array).astype(type_.dtype)
-        if symbolic:
-            module = program(operator, case.operands, properties)
-        else:
-            module = program(operator, types, {k: substituted(v, symbols) for k, v in properties.items()})
+        types, arrays = inputs_of_case(case, rng, symbols)
+        module = program_of_case(case, case.operands, None) if symbolic else program_of_case(case, types, symbols)
         with np.errstate(all="ignore"):
             expected = evaluate(module, arrays) if not symbolic else with_symbols(module, arrays, symbols)
             low = lowered(module)

@@ -1,0 +1,181 @@
+"""L4: whole models, and what goes wrong around them."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+
+from ...codegen.backend import find_backend
+from ...compiler import compile
+from ...dialects import context
+from ...errors import EngineError, Error
+from ...ir.check_each import relative_bound
+from ...runtime.device import Device
+from ...runtime.engine import load
+from ...runtime.examples import example_inputs
+from ..control_programs import with_control
+from ..graph_programs import random_graph, random_inputs
+from .kit import CPU, Check, Subject, Wrong, agree
+
+MODEL = """
+builtin.module {
+  func.func @main(%x: !graph.tensor<[N, 5], f32> {ircc.name = "x"}, %w: !graph.tensor<[5, 4], f32> {ircc.name = "w"})
+      -> (!graph.tensor<[N, 4], f32> {ircc.name = "y"}) {
+    %p = graph.matmul %x, %w : (!graph.tensor<[N, 5], f32>, !graph.tensor<[5, 4], f32>) -> !graph.tensor<[N, 4], f32>
+    %e = graph.exp %p : (!graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32>
+    %y = graph.softmax %e <axis = 1> : (!graph.tensor<[N, 4], f32>) -> !graph.tensor<[N, 4], f32>
+    func.return %y : !graph.tensor<[N, 4], f32>
+  }
+}
+"""
+BOUND = 2048.0  # of MODEL: exp of a sum of 5, twice, in units in the last place
+RUNS = 10  # of each thread
+
+
+def model() -> ModuleOp:
+    """A product, a function and a softmax, for any number of rows."""
+    return Parser(context(), MODEL).parse_module()
+
+
+def inputs(rows: int, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {"x": rng.standard_normal((rows, 5), np.float32), "w": rng.standard_normal((5, 4), np.float32)}
+
+
+def expected(given: dict[str, Any]) -> dict[str, Any]:
+    return compile(model(), target=CPU).run(given)
+
+
+def sizes_that_change(subject: Subject) -> None:
+    engine = subject.engine(model())
+    for rows in (6, 1, 0, 1000, 7, 6):
+        agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
+
+
+def bound_arrays(subject: Subject) -> None:
+    engine, given = subject.engine(model()), inputs(6)
+    bound = engine.bind(given)
+    for seed in range(3):
+        given["x"][...] = inputs(6, seed)["x"]
+        bound()
+        agree(expected(given), dict(bound.outputs), BOUND)
+
+
+def saved(subject: Subject) -> None:
+    with tempfile.TemporaryDirectory(prefix="ircc.") as folder:
+        path = Path(folder) / "m.engine"
+        subject.engine(model()).save(path)
+        agree(expected(inputs(3)), load(path).run(inputs(3)), BOUND)
+
+
+def threads(subject: Subject) -> None:
+    engine = subject.engine(model())
+    wanted = [expected(inputs(3, seed)) for seed in range(4)]
+    faults: list[str] = []
+
+    def work(seed: int) -> None:
+        try:
+            for _ in range(RUNS):
+                agree(wanted[seed], engine.run(inputs(3, seed)), BOUND)
+        except (Wrong, Error) as error:
+            faults.append(str(error))
+
+    running = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if faults:
+        raise Wrong(f"four threads: {faults[0]}")
+
+
+def control_flow(subject: Subject, seed: int) -> None:
+    """Branches and loops, sizes that depend on data, many types."""
+    rng = random.Random(seed)
+    module = with_control(random_graph(rng, length=(3, 6)), rng, 2)
+    given = random_inputs(module, rng, vary=False)
+    agree(compile(module, target=CPU).run(given), subject.engine(module).run(given), relative_bound(module))
+
+
+def failing(subject: Subject, method: str) -> None:
+    """A method of the device raises, once, in the middle of things: the run says so, and the next one is right."""
+    whole = subject.engine(model()).device
+    kind: Any = type(getattr(whole, "device", whole))
+    if kind.table is not Device.table:
+        return  # the table has native functions, in which nothing can be planted
+    original: Callable[..., Any] = getattr(kind, method)
+    broken: list[bool] = []
+
+    def sometimes(self: Any, *args: Any) -> Any:
+        if broken:
+            raise EngineError(f"planted: {method} fails")
+        return original(self, *args)
+
+    with patch.object(kind, method, sometimes):
+        engine = subject.engine(model())
+        agree(expected(inputs(3)), engine.run(inputs(3)), BOUND)
+        broken.append(True)
+        try:
+            engine.run(inputs(1000))
+        except Error as error:
+            if "planted" not in str(error):
+                raise Wrong(f"{method} failed, and the run says {error}") from error
+        else:
+            raise Wrong(f"{method} failed, and the run says nothing")
+        broken.clear()
+        for rows in (1000, 3):
+            agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
+
+
+def refused(subject: Subject) -> None:
+    """Every other kernel is none of the backend's: it runs on the CPU, and the result is the same."""
+    asked: list[object] = []
+
+    def supports(self: object, kernel: object) -> str | None:
+        asked.append(kernel)
+        return "it is not its turn" if len(asked) % 2 else None
+
+    with patch.object(type(find_backend(subject.target)), "supports", supports):
+        engine = subject.engine(model())
+        for rows in (3, 1, 0):
+            agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
+
+
+def on_file(path: str) -> Check:
+    """A model from a file, on inputs that are drawn, against the CPU."""
+
+    def run(subject: Subject) -> None:
+        plain, engine = compile(path, target=CPU), subject.engine(path)
+        given = example_inputs(plain).arrays
+        for name, right in plain.run(given).items():
+            found = engine.run(given)[name]
+            scale = float(np.abs(right[np.isfinite(right)].astype(np.float64)).max(initial=1e-30))
+            if found.shape != right.shape or not np.allclose(
+                found, right, rtol=1e-3, atol=1e-3 * scale, equal_nan=True
+            ):
+                raise Wrong(f"output {name} is not what the CPU computes")
+
+    return Check("L4", f"model {Path(path).name}", run)
+
+
+CHECKS = [
+    Check("L4", "sizes that change", sizes_that_change),
+    Check("L4", "arrays that are bound", bound_arrays),
+    Check("L4", "an engine from a file", saved),
+    Check("L4", "many threads", threads),
+    *(Check("L4", f"branches and loops {seed}", partial(control_flow, seed=seed)) for seed in range(6)),
+    Check("L4", "memory runs out", partial(failing, method="alloc")),
+    Check("L4", "a launch fails", partial(failing, method="launch")),
+    Check("L4", "a copy fails", partial(failing, method="copy")),
+    Check("L4", "kernels that are refused run on the CPU", refused),
+]
