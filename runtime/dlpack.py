@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .artifact import dtype_named
+from .artifact import address_of, dtype_named
 
 Array: TypeAlias = NDArray[Any]
 
 _VERSION = (1, 1)  # of DLPack: the first with float8
+_KNOWS_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 _HOST = {1, 3, 11}  # kinds of devices whose memory is the host's: CPU, and what is pinned for CUDA and ROCm
 _DEVICES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA (managed)", 14: "oneAPI",
             15: "WebGPU", 16: "Hexagon"}  # fmt: skip
@@ -51,6 +52,14 @@ def _type_in(capsule: object) -> _Type:
     if name not in _TENSOR:
         raise ValueError(f"it gives a capsule {name!r}, which is not DLPack's")
     return _Type.from_address(cast(int, _pointer(capsule, name)) + _TENSOR[name] + _TYPE_IN_TENSOR)
+
+
+class _Writable:
+    """What NumPy makes an array of that can be written, of one that says nothing of it."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (address_of(array), False)}
 
 
 class _Capsule:
@@ -101,14 +110,16 @@ def _imported(value: Any, what: str) -> Array:
             hint="engines read memory of the host: copy it there first, as tensor.cpu() does",
         )
     try:
-        capsule = value.__dlpack__(max_version=_VERSION)
+        capsule = value.__dlpack__(**({"max_version": _VERSION} if _KNOWS_VERSIONS else {}))
     except TypeError:  # made for DLPack before 1.0
         capsule = value.__dlpack__()
-    type_ = _type_in(capsule)
+    type_, silent = _type_in(capsule), _name(capsule) == b"dltensor"
     name = _NAMES.get(type_.code)
     if name is not None:
         type_.code = _UNSIGNED
     array = np.from_dlpack(_Capsule(capsule, device))
+    if silent and not array.flags.writeable:  # before 1.0 nobody could say what must not be written; NumPy is careful
+        array = np.asarray(_Writable(array))
     return array if name is None else array.view(dtype_named(name))
 
 
