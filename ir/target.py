@@ -103,6 +103,6 @@ PRESETS: dict[str, Target] = {
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32, fma=True, masks=False),
         Target("riscv64", _RISCV, "generic-rv64", _GC, 0, 32, fma=True, masks=False),
         Target("riscv64-v", _RISCV, "generic-rv64", f"{_GC},+v", 128, 32, fma=True, masks=True),
-        Target("loongarch64", _LOONGARCH, "generic-la64", "+f,+d,+ual", 0, 32, fma=True, masks=False),
+        Target("loongarch64", _LOONGARCH, "loongarch64", "+f,+d,+ual", 0, 32, fma=True, masks=False),
     )
 }

@@ -3,6 +3,8 @@
 Floating-point arithmetic carries the one fast-math flag `contract` (a multiply and an add may become one instruction),
 but for what is `rounded`; the greater of 0 and -0 may be either, as in NumPy (`nsz`), because telling them apart takes
 more than all the rest.
+Half to even is how processors round (`rint`), unless a process has told them otherwise: every architecture has an
+instruction for that, where `roundeven` is a function that some libraries lack.
 Where LLVM leaves a result undefined (division by zero, shifts too far, conversions out of range), the code gives what
 the reference meaning in ir/scalars.py gives.
 """
@@ -52,7 +54,7 @@ _INTRINSIC: dict[type[Operation], str] = {
     arith.MaximumfOp: "maximum", arith.MinimumfOp: "minimum", arith.MaxnumfOp: "maxnum", arith.MinnumfOp: "minnum",
     arith.MaxSIOp: "smax", arith.MinSIOp: "smin", arith.MaxUIOp: "umax", arith.MinUIOp: "umin",
     math.AbsFOp: "fabs", math.CeilOp: "ceil", math.CopySignOp: "copysign", math.FloorOp: "floor", math.FmaOp: "fma",
-    math.RoundEvenOp: "roundeven", math.RoundOp: "round", math.SqrtOp: "sqrt", math.TruncOp: "trunc",
+    math.RoundEvenOp: "rint", math.RoundOp: "round", math.SqrtOp: "sqrt", math.TruncOp: "trunc",
 }  # fmt: skip
 _LIBRARY: dict[type[Operation], str] = {  # functions of the C library, lane by lane
     math.AcosOp: "acos", math.AcoshOp: "acosh", math.AsinOp: "asin", math.AsinhOp: "asinh", math.AtanOp: "atan",
