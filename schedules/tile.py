@@ -62,30 +62,37 @@ def begin(nest: Nest, order: Sequence[str] = (), together: Sequence[str] | None 
     return lines
 
 
-def share(case: Case, lane: int | None = None) -> int | None:
-    """The dim that stands outside, whose iterations threads share where that is worth it: the outermost that is long
-    enough, else the longest; None for none. `lane`: the dim of the vectors, taken only where it is long."""
+def share(case: Case, lane: int | None = None) -> tuple[int, ...]:
+    """The dims that stand outside, whose iterations threads share together where that is worth it: the outermost ones,
+    until they are enough; none where there is none. So a thread has what lies together, and the same of the next
+    kernel. `lane`: the dim of the vectors, taken only where it is long, and then by itself."""
     sizes = {d: case.nest.dims[d].size for d in case.nest.parallel if case.nest.dims[d].size != 1}
+    together, found = 1, list[int]()
     for dim, size in sizes.items():
-        if dim != lane and (size is None or size >= ENOUGH):
-            return dim
+        if dim != lane:
+            found.append(dim)
+            together *= ENOUGH if size is None else size
+            if together >= ENOUGH:
+                return tuple(found)
     if lane in sizes and ((size := sizes[lane]) is None or size > CHUNK):
-        return lane
-    return max((d for d in sizes if d != lane), key=lambda d: sizes[d] or 0, default=None)
+        return (lane,)
+    return tuple(found)
 
 
-def shared_lines(case: Case, dim: int) -> list[str]:
-    """Lines that share a dim among threads: several iterations a chunk where one has little to do."""
-    label, size = case.nest.dims[dim].label, case.nest.dims[dim].size
-    others = [d.size for i, d in enumerate(case.nest.dims) if i != dim]
-    if size is None or None in others:
-        return [f"parallel {label}"]
-    points = product(max(d.extent.constant or 1, 1) for i, d in enumerate(case.nest.dims) if i != dim).constant or 1
-    most = min(CHUNK // points, size // ENOUGH)
+def shared_lines(case: Case, dims: Sequence[int]) -> list[str]:
+    """Lines that share the outermost dims among threads: several iterations a chunk where one has little to do."""
+    label, size = case.nest.dims[dims[-1]].label, case.nest.dims[dims[-1]].size
+    first = case.nest.dims[dims[0]].label
+    inside = [d for i, d in enumerate(case.nest.dims) if i not in dims]
+    if size is None or any(d.size is None for d in inside):
+        return [f"parallel {first}"]
+    around = product(case.nest.dims[d].extent for d in dims[:-1]).constant or 1
+    points = product(max(d.extent.constant or 1, 1) for d in inside).constant or 1
+    most = min(CHUNK // points, size * around // ENOUGH, size)
     if most < 2:
-        return [f"parallel {label}"]
-    even = next((n for n in range(most, most // 2, -1) if size % n == 0), most)
-    return [f"block {label} {even} -> {label}b {label}", f"parallel {label}b"]
+        return [f"parallel {first}"]
+    even = next((n for n in range(most, most // 2, -1) if size % n == 0), -(-size // -(-size // most)))
+    return [f"block {label} {even} -> {label}b {label}", f"parallel {first if len(dims) > 1 else f'{label}b'}"]
 
 
 def columns(width: int | None, wide: int, lanes: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .ops import For
 
-ENOUGH = 4  # iterations that threads can share: with more than one loop each takes a call
+ENOUGH = 8  # iterations that threads can share: with more than one loop each takes a call
 
 
 def shared(loop: For) -> list[For]:

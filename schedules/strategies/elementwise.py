@@ -36,14 +36,11 @@ class Elementwise(Strategy):
         current = [d.label for i, d in enumerate(nest.dims) if d.size != 1 or i == lane]
         order = [x for x in current if x != v] + [v]
         shared = share(case, lane)
-        if shared == lane and case.worth_sharing:
+        if shared == (lane,) and case.worth_sharing:
             lines.append(f"block {v} {CHUNK} -> {v}b {v}")
             current.insert(current.index(v), f"{v}b")
             order.insert(0, f"{v}b")
             size = CHUNK if size is not None and size % CHUNK == 0 else None
-        elif shared not in (lane, None):
-            first = nest.dims[shared].label
-            order = [first, *(x for x in order if x != first)]
         lines += reordered(current, order)
         if lanes > 1:
             lines.append(f"split {v} {columns(size, lanes * values['vectors'], lanes)} -> {v} {v}t")
@@ -54,8 +51,8 @@ class Elementwise(Strategy):
             lines.append(f"split {v}t {lanes}|rest -> {v}t {v}l")
             lines.append(f"vectorize {v}l {lanes}")
             lines.append(f"unroll {v}t")
-        if shared is not None and case.worth_sharing:
-            lines += [f"parallel {order[0]}"] if shared == lane else shared_lines(case, shared)
+        if shared and case.worth_sharing:
+            lines += [f"parallel {order[0]}"] if shared == (lane,) else shared_lines(case, shared)
         return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..strategy import Case, Choice, Choices, Strategy, reordered
+from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import begin, share, shared_lines, singles
 
 SHORTEST = 2  # vectors that a row must fill for lanes to pay
@@ -48,10 +48,6 @@ class Reduction(Strategy):
         lines = begin(nest)
         if around[-1] in single:
             lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
-        if (first := share(case)) is not None:  # as elementwise kernels do, so that rows of both can meet
-            order = [nest.dims[first].label, *(x for x in parallel if x != nest.dims[first].label)]
-            lines += reordered(parallel, order)
-            parallel = order
         lines.append(f"reassociate {k[-1]} {count}{rest} at {k[0]} -> {k[-1]} {k[-1]}l as part")
         lines.append(f"split {k[-1]}l {lanes} -> {k[-1]}u {k[-1]}l")
         lines.append(f"vectorize {k[-1]}l {lanes}")
@@ -61,6 +57,6 @@ class Reduction(Strategy):
         lines.append(f"stage part at {parallel[-1]} in register as acc")
         lines.append(f"stage part.sum at {parallel[-1]} in register as halves")
         lines.append(f"stage {nest.store.buffer} at {parallel[-1]} in register as total")
-        if case.worth_sharing and first is not None:
-            lines += shared_lines(case, first)
+        if case.worth_sharing and (shared := share(case)):  # as elementwise kernels do, so that rows of both can meet
+            lines += shared_lines(case, shared)
         return lines

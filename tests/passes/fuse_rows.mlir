@@ -537,14 +537,13 @@ builtin.module {
     }
   }
   loop.kernel @map_4(%in0 "in0" : !loop.buffer<[2, 6, 6], f32>, %out "out" : !loop.buffer<[2, 6, 6], f32>) outputs 1 strategy "elementwise" applied [
-    "sink i0 past i1",
     "split i2 4|rest -> i2 i2t",
     "split i2t 4|rest -> i2t i2l",
     "vectorize i2l 4",
     "unroll i2t"
   ] attributes {flops = #ir.expr<72>} {
-    loop.for "i1" %i1 = 0 to 6 parallel {
-      loop.for "i0" %i0 = 0 to 2 parallel {
+    loop.for "i0" %i0 = 0 to 2 parallel {
+      loop.for "i1" %i1 = 0 to 6 parallel {
         loop.for "i2" %i2 = 0 to 4 step 4 parallel {
           loop.for "i2t" %i2t = 0 to 4 step 4 parallel unrolled {
             %0 = loop.load %in0[%i0, %i1, %i2 + %i2t] : vector<4xf32>
@@ -563,14 +562,13 @@ builtin.module {
     }
   }
   loop.kernel @map_5(%in0 "in0" : !loop.buffer<[2, 6, 6], f32>, %out "out" : !loop.buffer<[2, 6, 6], f32>) outputs 1 strategy "elementwise" applied [
-    "sink i0 past i1",
     "split i2 4|rest -> i2 i2t",
     "split i2t 4|rest -> i2t i2l",
     "vectorize i2l 4",
     "unroll i2t"
   ] {
-    loop.for "i1" %i1 = 0 to 6 parallel {
-      loop.for "i0" %i0 = 0 to 2 parallel {
+    loop.for "i0" %i0 = 0 to 2 parallel {
+      loop.for "i1" %i1 = 0 to 6 parallel {
         loop.for "i2" %i2 = 0 to 4 step 4 parallel {
           loop.for "i2t" %i2t = 0 to 4 step 4 parallel unrolled {
             %0 = loop.load %in0[%i0, -%i1 + 5, %i2 + %i2t] : vector<4xf32>
