@@ -116,6 +116,10 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "what is beyond 32 bits comes out at the wrong end"
         case "AveragePool" | "LpPool" if is_float(x.dtype) and np.isnan(x.astype(np.float64)).any():
             return "its own padding is NaN, so that it leaves out any"
+        case "LpPool" if any(a.name == "ceil_mode" and a.i for a in node.attribute):
+            return "windows that go beyond the end take more than there is"
+        case "Shrink" if not is_float(x.dtype) and not moderate([x]):
+            return "it goes through floats, whose conversion back overflows"
         case "RoiAlign" if opset < 16:
             return "it takes half pixels off"
         case "LSTM" | "GRU" | "RNN" if len(node.input) > 4 and node.input[4]:
@@ -148,10 +152,16 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return ""
 
 
-def misrun(node: NodeProto, empty: bool) -> str:
-    """What ONNX Runtime has wrong about a node of ai.onnx, so that only the reference is asked; `empty`: of inputs
-    without elements."""
+def misrun(node: NodeProto, inputs: Mapping[str, Any]) -> str:
+    """What ONNX Runtime has wrong about a node of ai.onnx in a model with these inputs, so that only the reference is
+    asked."""
+    empty = any(not a.size for a in inputs.values())
+    x = next((inputs[name] for name in node.input if name in inputs), np.zeros(0))
     match node.op_type:
+        case "RoiAlign" if is_float(x.dtype) and not np.isfinite(x.astype(np.float64)).all():
+            return "points outside are its first element times 0"
+        case "Shrink" if not is_float(x.dtype) and not moderate([x]):
+            return "it goes through floats, whose conversion back overflows"
         case "RoiAlign" if any(a.name == "mode" and a.s == b"max" for a in node.attribute):
             return "it takes the greatest of weighted corners, as its own warning says"
         case "Scan" if empty and any("axes" in a.name for a in node.attribute):

@@ -89,8 +89,7 @@ def run_node(node: NodeProto, given: Mapping[str, Array], opset: int) -> list[Ar
 
 def by_onnxruntime(model: ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array] | None:
     """ONNX Runtime's outputs without its optimisations; None where it cannot run the model, or has it wrong."""
-    empty = any(not a.size for a in inputs.values())
-    if any(misrun(node, empty) for node in model.graph.node if not node.domain):
+    if any(misrun(node, inputs) for node in model.graph.node if not node.domain):
         return None
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
