@@ -158,8 +158,8 @@ def misrun(node: NodeProto, inputs: Mapping[str, Any]) -> str:
     empty = any(not a.size for a in inputs.values())
     x = next((inputs[name] for name in node.input if name in inputs), np.zeros(0))
     match node.op_type:
-        case "RoiAlign" if is_float(x.dtype) and not np.isfinite(x.astype(np.float64)).all():
-            return "points outside are its first element times 0"
+        case "RoiAlign" if is_float(x.dtype) and not np.isfinite(x[..., :1, :1].astype(np.float64)).all():
+            return "points outside are the first element times 0"
         case "Shrink" if not is_float(x.dtype) and not moderate([x]):
             return "it goes through floats, whose conversion back overflows"
         case "RoiAlign" if any(a.name == "mode" and a.s == b"max" for a in node.attribute):
