@@ -22,6 +22,7 @@ from ..progress import report
 from ..schedules.analysis import Access, accesses, interval, lane_span, value_range
 from ..schedules.nest import nest_of
 from ..schedules.script import Schedule
+from ..schedules.strategies.simt import grid_lines
 from ..schedules.strategy import Case, select
 from .tensor_to_loop import copy_kernel
 
@@ -34,24 +35,25 @@ class ApplySchedules(Pass):
 
     A constant takes on the layout (a copy of it does, where others use it); anything else is packed by a kernel
     that goes before the call. A schedule that a primitive refuses is an error, if a person wrote it; one that a
-    strategy chose is dropped with a warning, and the kernel stays as it was: serial and right."""
+    strategy chose is dropped with a warning, and the kernel stays as it was: serial and right, or on a device a grid of
+    its outermost loops."""
 
     name = "apply-schedules"
 
     def run(self, module: ModuleOp) -> bool:
         changed = False
-        kernels = [op for op in module.body.ops if isinstance(op, Kernel)]
+        kernels, target = [op for op in module.body.ops if isinstance(op, Kernel)], Target.of(module)
         for count, kernel in enumerate(kernels, 1):
             if kernel.schedule is None:
                 continue
             report(f"applying schedules: kernel {count} of {len(kernels)}")
-            self.apply_to(kernel, kernel.schedule.data)
+            self.apply_to(kernel, kernel.schedule.data, on_device=bool(target.group) and kernel.on != "cpu")
             changed = True
         if changed:
             _Packing(module).run()
         return changed
 
-    def apply_to(self, kernel: Kernel, text: str) -> None:
+    def apply_to(self, kernel: Kernel, text: str, on_device: bool = False) -> None:
         """Schedule one kernel. Raises ScheduleError for a schedule without a strategy that a primitive refuses."""
         plain = copied(kernel) if kernel.strategy is not None else None
         try:
@@ -59,12 +61,14 @@ class ApplySchedules(Pass):
         except ScheduleError as error:
             if plain is None:
                 raise
-            log.warning("%s; the kernel stays serial", error.message)
+            name, text = ("simt", grid_lines(plain)) if on_device else ("serial", "")
+            log.warning("%s; the kernel stays %s", error.message, "naive" if on_device else "serial")
             region = plain.body
             plain.detach_region(region)
             kernel.detach_region(kernel.body)
             kernel.add_region(region)
-            kernel.properties["strategy"], text = StringAttr("serial"), ""
+            kernel.properties["strategy"] = StringAttr(name)
+            Schedule.parse(text).apply(kernel)
         del kernel.properties["schedule"]
         kernel.properties["applied"] = StringAttr(text)
 

@@ -287,3 +287,25 @@ class Parallel(Primitive):
             require(not isinstance(loop.parent_op(), For), f"parallel: loop {self.label} stands in another loop")
             require(loop.run.data == "serial", f"parallel: loop {self.label} is {loop.run.data}")
             loop.properties["run"] = StringAttr("concurrent")
+
+
+@dataclass(frozen=True)
+class Lanes(Primitive):
+    """Share the iterations of loops among the work items of a group, which wait for each other at the end; what is
+    staged outside of such a loop they share. Legal for loops of parallel kind that stand in another loop; loops of this
+    kind right inside of each other are shared together."""
+
+    labels: tuple[str, ...]
+    form: ClassVar[str] = "lanes <labels...>"
+
+    def apply(self, kernel: Kernel) -> None:
+        for label in self.labels:
+            for loop in loops_of(kernel, label):
+                require(loop.is_parallel, f"lanes: {label} is not parallel")
+                require(loop.run.data == "serial", f"lanes: loop {label} is {loop.run.data}")
+                outer = loop.parent_op()
+                require(isinstance(outer, For), f"lanes: loop {label} stands in no other loop")
+                assert isinstance(outer, For)
+                alone = outer.body.block.first_op is outer.body.block.last_op
+                require(outer.run.data != "lanes" or alone, f"lanes: loop {label} stands beside others in {outer.tag}")
+                loop.properties["run"] = StringAttr("lanes")

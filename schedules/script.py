@@ -10,7 +10,7 @@ from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from .collapse import Collapse
 from .layout import Layout
-from .loops import Block, Fuse, Inline, Parallel, Peel, Sink, Split, Unroll
+from .loops import Block, Fuse, Inline, Lanes, Parallel, Peel, Sink, Split, Unroll
 from .prefetch import Prefetch
 from .primitive import Primitive
 from .reassociate import Reassociate
@@ -20,8 +20,8 @@ from .vectorize import Vectorize
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
     for cls in (
-        Block, Collapse, Fuse, Inline, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage, Unroll,
-        Vectorize,
+        Block, Collapse, Fuse, Inline, Lanes, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage,
+        Unroll, Vectorize,
     )
 }  # fmt: skip
 

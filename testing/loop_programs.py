@@ -235,8 +235,8 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
             return f"fuse {x}"
         case "vectorize":
             return f"vectorize {x} {rng.choice((2, 4, 8, 16))}"
-        case "unroll":
-            return f"unroll {' '.join(dict.fromkeys((x, y)))}"
+        case "unroll" | "lanes":
+            return f"{word} {' '.join(dict.fromkeys((x, y)))}"
         case "stage":
             combine = rng.choice(("", "", " combine"))
             space = rng.choice(("register", "stack"))
@@ -258,6 +258,7 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
 WEIGHTS = {
     "split": 5, "sink": 6, "fuse": 4, "vectorize": 4, "stage": 4, "unroll": 3, "block": 2, "reassociate": 2,
     "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1, "collapse": 2,
+    "lanes": 1,
 }  # fmt: skip
 assert set(WEIGHTS) == set(PRIMITIVES)
 

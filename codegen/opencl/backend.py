@@ -68,7 +68,7 @@ def described(kernels: Iterable[Kernel]) -> dict[str, Any]:
         printed = print_kernel(kernel, OPENCL)
         found[kernel.sym_name.data] = {
             "source": source_of([printed.code], OPENCL),
-            "parts": [[part.function, str(part.items)] for part in printed.parts],
+            "parts": [[part.function, str(part.items), part.groups] for part in printed.parts],
             "buffers": len(kernel.args),
             "sizes": list(kernel.sizes),
         }

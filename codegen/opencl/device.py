@@ -49,7 +49,7 @@ class OpenClDevice(Device):
         self.kernels: dict[str, Any] = section["kernels"]
         self.context = context()
         self.queue = cl.CommandQueue(self.context)
-        self.built: dict[str, list[tuple[Any, str]]] = {}
+        self.built: dict[str, list[tuple[Any, ...]]] = {}
         exact = self.context.devices[0].single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         self.options = [EXACT_DIVISION] if exact else []
         self._lock = threading.RLock()
@@ -107,21 +107,23 @@ class OpenClDevice(Device):
             given += [buffer, np.int64(offset)]
         given += [np.int64(size) for size in args[count:]]
         with self._lock:  # a kernel's arguments are set one by one
-            for function, text in self.build(name):
+            for function, text, groups in self.build(name):
                 if items := evaluate(text, sizes):
                     function.set_args(*given)
-                    whole = -(-items // self.group) * self.group
+                    whole = (items if groups else -(-items // self.group)) * self.group
                     cl.enqueue_nd_range_kernel(self.queue, function, (whole,), (self.group,))
 
-    def build(self, name: str) -> list[tuple[Any, str]]:
-        """The functions of a kernel, compiled, and how many work items each takes. Raises BackendError."""
+    def build(self, name: str) -> list[tuple[Any, ...]]:
+        """The functions of a kernel, compiled; how many work items each takes, and whether these are groups.
+
+        Raises BackendError."""
         if name not in self.built:
             described = self.kernels[name]
             try:
                 program = cl.Program(self.context, described["source"]).build(options=self.options)
             except cl.Error as error:
                 raise BackendError(f"kernel {name}: the OpenCL compiler refuses it:\n{error}") from error
-            self.built[name] = [(cl.Kernel(program, function), text) for function, text in described["parts"]]
+            self.built[name] = [(cl.Kernel(program, function), *rest) for function, *rest in described["parts"]]
         return self.built[name]
 
     def wait(self) -> None:

@@ -4,6 +4,9 @@ A concurrent loop at the top of a kernel, and the parallel loops that stand righ
 grid: each of their iterations is a work item. What stands between such loops is done by a single work item. So a kernel
 is one or more functions that are launched one after the other, `Part`s, each with the number of its work items.
 
+Loops that lanes share make the grid's iterations groups': each of them is one group's, whose work items share those
+loops and wait for each other behind each. Buffers outside of such loops are then in memory that the group shares.
+
 Private buffers become arrays, a vector an array of its lanes; unrolled loops are left to the dialect's compiler, which
 then keeps arrays in registers. A kernel's arguments come in the order of its calls: buffers, then sizes.
 """
@@ -33,10 +36,12 @@ MOST_PRIVATE = 1 << 14  # bytes of a work item's buffers
 
 @dataclass(frozen=True)
 class Part:
-    """A function of a kernel, launched for `items` work items, an expression over the kernel's sizes."""
+    """A function of a kernel, launched for `items` work items, an expression over the kernel's sizes; or for as many
+    whole groups."""
 
     function: str
     items: Expr
+    groups: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,14 @@ def print_kernel(kernel: Kernel, words: Words) -> Printed:
     parts: list[Part] = []
     bodies: list[str] = []
     for nest, ops in _pieces(kernel):
-        printer = _FunctionPrinter(kernel, words)
+        groups = bool(nest) and any(isinstance(o, For) and o.run.data == "lanes" for op in ops for o in (op, *walk(op)))
+        printer = _FunctionPrinter(kernel, words, groups)
         function = name if not parts else f"{name}__{len(parts)}"
         items = product([maximum(loop.trip_expr, 0) for loop in nest]) if nest else ONE
         if items.constant == 0:
             continue
         bodies.append(printer.function(function, nest, ops, items))
-        parts.append(Part(function, items))
+        parts.append(Part(function, items, groups))
     return Printed("\n".join(bodies), tuple(parts))
 
 
@@ -84,7 +90,7 @@ def grid(loop: For) -> list[For]:
         inner = nest[-1].body.block.first_op
         if not isinstance(inner, For) or inner is not nest[-1].body.block.last_op:
             return nest
-        if not inner.is_parallel or inner.run.data == "unrolled" or any(x.iv in inner.indices for x in nest):
+        if not inner.is_parallel or inner.run.data in ("unrolled", "lanes") or any(x.iv in inner.indices for x in nest):
             return nest
         nest.append(inner)
 
@@ -150,9 +156,12 @@ class _Value:
 class _FunctionPrinter:
     kernel: Kernel
     words: Words
+    groups: bool = False  # an iteration of the grid is a group's
     lines: list[str] = field(default_factory=list[str])
     depth: int = 1
-    private: int = 0  # bytes
+    private: int = 0  # bytes of a work item's buffers
+    shared: int = 0  # bytes of those that a group shares
+    inside: bool = False  # a loop that lanes share
 
     def __post_init__(self) -> None:
         self.scalars = Scalars(self.words)
@@ -181,17 +190,23 @@ class _FunctionPrinter:
                 parameters.append(f"{t} *{buffer}")
             self.values[arg] = _Value(buffer)
         parameters += [f"i64 {text}" for text in self.sizes.values()]
+        start = len(self.lines)
+        self.arrays: list[str] = []  # of the group, which OpenCL wants at the top
         if nest:
             self.items(nest, items)
+        else:  # a whole group is launched
+            self.line(f"if (({self.words.item}) > 0) return;")
         for op in ops:
             self.op(op)
+        self.lines[start:start] = self.arrays
         return "\n".join([f"{self.words.kernel} {name}({', '.join(parameters)}) {{", *self.lines, "}", ""])
 
     def items(self, nest: Sequence[For], items: Expr) -> None:
         """The variables of a grid's loops, from the number of the work item."""
         item = self.unique("item")
-        self.line(f"i64 {item} = {self.words.item};")
-        self.line(f"if ({item} >= {self.integer(items)}) return;")
+        self.line(f"i64 {item} = {self.words.group_item if self.groups else self.words.item};")
+        if not self.groups:
+            self.line(f"if ({item} >= {self.integer(items)}) return;")
         for loop in reversed(nest):
             length = self.integer(maximum(loop.trip_expr, 0), inside=True)
             at = item if loop is nest[0] else f"{item} % {length}"
@@ -332,6 +347,9 @@ class _FunctionPrinter:
     def loop(self, op: For) -> None:
         if op.trip == 0:
             return
+        if op.run.data == "lanes" and self.groups and not self.inside:
+            self.shared_loop(op)
+            return
         low, high = (self.integer(self.globalised(e, op.indices)) for e in (op.lower, op.upper))
         name = self.unique(op.tag)
         if op.run.data == "unrolled":
@@ -345,10 +363,45 @@ class _FunctionPrinter:
         self.depth -= 1
         self.line("}")
 
+    def shared_loop(self, op: For) -> None:
+        """A loop, and those right inside of it that are shared too: each lane does every so many iterations."""
+        nest = [op]
+        while isinstance(inner := nest[-1].body.block.first_op, For) and inner.run.data == "lanes":
+            if inner is not nest[-1].body.block.last_op or any(x.iv in inner.indices for x in nest):
+                break
+            nest.append(inner)
+        at, lengths = (
+            self.unique("lane"),
+            [self.integer(self.globalised(maximum(x.trip_expr, 0), x.indices), inside=True) for x in nest],
+        )
+        total = " * ".join(lengths)
+        self.line(f"for (i64 {at} = {self.words.lane}; {at} < {total}; {at} += {self.words.width}) {{")
+        self.depth += 1
+        self.inside = True
+        for i, loop in enumerate(nest):
+            rest = " * ".join(lengths[i + 1 :])
+            value = f"{at} / ({rest})" if rest else at
+            value = f"{value} % {lengths[i]}" if i else value
+            low = self.globalised(loop.lower, loop.indices)
+            text = f"({value}) * {loop.stride}" if loop.stride > 1 else value
+            self.variable(loop, text if low == 0 else f"{self.integer(low)} + {text}")
+        for inner in nest[-1].body.block.ops:
+            self.op(inner)
+        self.inside = False
+        self.depth -= 1
+        self.line("}")
+        self.line(self.words.barrier)
+
     # ---- memory
 
     def alloc(self, op: Alloc) -> None:
         length = max(1, op.type.length.constant or 0)
+        if self.groups and not self.inside:
+            self.shared += length * op.type.dtype.itemsize
+            name = self.unique(op.label.data)
+            self.arrays.append(f"  {self.words.shared}{memory_type(op.type)} {name}[{length}];")
+            self.values[op.buffer] = _Value(name)
+            return
         self.private += length * op.type.dtype.itemsize
         if self.private > MOST_PRIVATE:
             raise BackendError(
@@ -394,6 +447,11 @@ class _FunctionPrinter:
             raise BackendError(f"kernel {self.kernel.sym_name.data}: an index is loaded")
 
     def store(self, op: Store) -> None:
+        if self.groups and not self.inside:
+            raise BackendError(
+                f"kernel {self.kernel.sym_name.data}: a group stores what no lane owns",
+                hint="share all loops with stores among lanes",
+            )
         value, buffer = self.values[op.value], self.values[op.buffer].text
         lane = "l" if op.lanes > 1 else ""
         offset, test = self.place(op, lane)

@@ -24,7 +24,9 @@ class Words:
     unroll: str  # in front of a loop
     barrier: str  # all lanes of a group come here
     item: str  # number of this work item among all
+    group_item: str  # number of its group
     lane: str  # its number in its group
+    width: str  # work items in its group
     shuffle: str  # the value {0} of the lane whose number differs in the bits {1}; empty: through shared memory
     f32_bits: str
     bits_f32: str
@@ -61,7 +63,9 @@ typedef float f32;
     unroll="__attribute__((opencl_unroll_hint))",
     barrier="barrier(CLK_LOCAL_MEM_FENCE);",
     item="get_global_id(0)",
+    group_item="get_group_id(0)",
     lane="get_local_id(0)",
+    width="get_local_size(0)",
     shuffle="",
     f32_bits="as_int({})",
     bits_f32="as_float({})",
@@ -87,7 +91,9 @@ CUDA = Words(
     unroll="#pragma unroll",
     barrier="__syncthreads();",
     item="(i64)blockIdx.x * blockDim.x + threadIdx.x",
+    group_item="blockIdx.x",
     lane="threadIdx.x",
+    width="blockDim.x",
     shuffle="__shfl_xor_sync(0xffffffffu, {0}, {1})",
     f32_bits="__float_as_int({})",
     bits_f32="__int_as_float({})",

@@ -42,7 +42,7 @@ from ...ir.syntax import operand_reader, parse_expr, parse_indices, parse_value,
 from ...ir.types import BufferType, ExprAttr, signless
 
 KINDS = ("parallel", "reduction", "ordered")
-RUNS = ("serial", "unrolled", "concurrent")
+RUNS = ("serial", "unrolled", "concurrent", "lanes")
 
 
 def lanes_of(type_: Attribute) -> int:
@@ -70,8 +70,10 @@ class For(Indexed, IRDLOperation):
     `label` names the loop for schedules; several loops may have one label. `kind` comes from the tensor level:
     iterations may run in any order (parallel), belong to one reduction, or go one after the other (ordered). `run` says
     how: `serial`, `unrolled` (carried out when code is emitted), `concurrent` (iterations are shared among threads, one
-    is a chunk).
-    C1: the step is positive. C2: an unrolled loop has constant bounds. C3: a loop that runs concurrently is parallel.
+    is a chunk), `lanes` (inside of a concurrent loop: shared among the work items of a group, which all wait at its
+    end for each other; on a CPU as serial).
+    C1: the step is positive. C2: an unrolled loop has constant bounds. C3: a loop that runs concurrently or
+    by lanes is parallel.
     C4: a concurrent loop stands in no other loop. C5: kind and run are known ones. C6: the body has one index argument.
     """
 
@@ -170,7 +172,7 @@ class For(Indexed, IRDLOperation):
             raise VerifyException(f"C1 loop {self.tag}: the step must be positive")
         if self.run.data == "unrolled" and self.static is None:
             raise VerifyException(f"C2 loop {self.tag}: an unrolled loop needs constant bounds")
-        if self.run.data == "concurrent" and not self.is_parallel:
+        if self.run.data in ("concurrent", "lanes") and not self.is_parallel:
             raise VerifyException(f"C3 loop {self.tag}: only parallel loops run concurrently")
         if self.run.data == "concurrent" and isinstance(self.parent_op(), For):
             raise VerifyException(f"C4 loop {self.tag}: a concurrent loop stands in no other loop")

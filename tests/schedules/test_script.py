@@ -21,6 +21,7 @@ unroll it jt ku
 stage c at i in register as acc
 stage c at k in stack as sum combine
 parallel j
+lanes i j
 prefetch b 1 at j i k
 collapse i j"""
 

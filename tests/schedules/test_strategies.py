@@ -299,6 +299,7 @@ def test_strategies_are_found_by_their_place() -> None:
         "patch",
         "update",
         "contraction",
+        "tiled",
         "columns",
         "window",
         "reduction",

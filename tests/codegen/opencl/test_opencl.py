@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
+from xdsl.parser import Parser
 
 import ircc
+from ircc.codegen.simt.printer import print_kernel
+from ircc.codegen.simt.words import OPENCL
+from ircc.dialects import context
 from ircc.dialects.loop import Kernel, Transfer
 from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.errors import BackendError, EngineError
@@ -117,11 +121,11 @@ def test_many_threads() -> None:
     assert not wrong, wrong[0]
 
 
-def opened(kernels: list[Kernel]) -> Any:
+def opened(kernels: list[Kernel], group: int = 32) -> Any:
     """A device with kernels, each launched by its place in the list."""
     from ircc.codegen.opencl.backend import described
 
-    section = {"group": 32, "kernels": described(kernels), "launches": [k.sym_name.data for k in kernels]}
+    section = {"group": group, "kernels": described(kernels), "launches": [k.sym_name.data for k in kernels]}
     empty = np.zeros(0, np.uint8)
     artifact = Artifact("opencl", {}, (), (), (), (), (), b"", empty, sections={"opencl": json.dumps(section).encode()})
     return opencl.OpenClDevice(artifact)
@@ -165,6 +169,62 @@ def test_random_models_on_both(seed: int, monkeypatch: pytest.MonkeyPatch) -> No
     given = random_inputs(module, rng, vary=False)
     expected = ircc.compile(module, target="cpu").run(given)
     agree(ircc.compile(module, target="opencl").run(given), expected)
+
+
+SUM = """
+loop.kernel @sum(%x "x" : !loop.buffer<[N], i32>, %y "y" : !loop.buffer<[1], i32>) outputs 1 sizes ["N"] {
+  loop.for "i" %i = 0 to N ordered {
+    %a = loop.load %x[%i]
+    %b = loop.load %y[0]
+    %c = arith.addi %a, %b : i32
+    loop.store %c, %y[0]
+  }
+}
+"""
+PRODUCT = """
+func.func @main(%x: !graph.tensor<[2, 64, 96], f32> {ircc.name = "x"},
+    %w: !graph.tensor<[2, 96, 128], f32> {ircc.name = "w"}) -> (!graph.tensor<[2, 64, 128], f32> {ircc.name = "y"}) {
+  %p = graph.matmul %x, %w : (!graph.tensor<[2, 64, 96], f32>, !graph.tensor<[2, 96, 128], f32>)
+      -> !graph.tensor<[2, 64, 128], f32>
+  %y = graph.relu %p : (!graph.tensor<[2, 64, 128], f32>) -> !graph.tensor<[2, 64, 128], f32>
+  func.return %y : !graph.tensor<[2, 64, 128], f32>
+}
+"""
+
+
+def launched(device: Any, kernel: Kernel, arrays: list[Any], sizes: list[int]) -> None:
+    """One launch of a device's only kernel, on arrays that it changes."""
+    places = [device.alloc(a.nbytes) for a in arrays]
+    for place, array in zip(places, arrays, strict=True):
+        device.copy(place, array.ctypes.data, array.nbytes)
+    device.launch(0, [*places, *sizes])
+    for place, array in zip(places, arrays, strict=True):
+        device.copy(array.ctypes.data, place, array.nbytes)
+    device.wait()
+
+
+def test_what_has_an_order_is_done_once() -> None:
+    """By one work item, though a whole group is launched."""
+    kernel = next(iter(Parser(context(), SUM).parse_module().body.ops))
+    assert isinstance(kernel, Kernel)
+    arrays = [np.arange(10, dtype=np.int32), np.array([1], np.int32)]
+    launched(opened([kernel]), kernel, arrays, [10])
+    assert arrays[1][0] == 46
+
+
+@pytest.mark.parametrize("group", [1, 32, 48, 64])
+def test_a_group_shares_a_tile(group: int) -> None:
+    """Whatever its width is: the code asks for it."""
+    module = ircc.lower(Parser(context(), PRODUCT).parse_module(), target="opencl")
+    kernel = next(op for op in module.body.ops if isinstance(op, Kernel))
+    assert kernel.strategy is not None and kernel.strategy.data == "tiled"
+    text = print_kernel(kernel, OPENCL).code
+    assert "__local f32 rows[" in text and "barrier(" in text
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-3, 4, shape).astype(np.float32) for shape in ((2, 64, 96), (2, 96, 128), (2, 64, 128))]
+    expected = np.maximum(arrays[0] @ arrays[1], 0)
+    launched(opened([kernel], group), kernel, arrays, [])
+    assert np.array_equal(arrays[2], expected)
 
 
 def test_errors_say_what_is_wrong() -> None:
