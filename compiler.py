@@ -375,7 +375,7 @@ class Compilation:
         module = self.open(model)
         source = Source.of(module) if self.graph else None
         modules = self._lowered_for_each(module)
-        variants, layout = [self.finish(m) for m in modules], layout_of(modules[0])
+        variants, layout = self.finish(modules), layout_of(modules[0])
         if source is not None:
             asked = Choices(variants[0].backend, [Target.of(m) for m in modules], *self._asked())
             sections = {**variants[0].sections, **source.sections(variants, asked)}
@@ -407,16 +407,17 @@ class Compilation:
 
     def outlines(self, module: ModuleOp) -> list[Artifact]:
         """What an engine file says of itself, and its weights, for each target: all but code, which takes longest."""
-        return [self.finish(m, "outline") for m in self._lowered_for_each(module)]
+        return self.finish(self._lowered_for_each(module), "outline")
 
     @collecting_seldom()
-    def finish(self, module: ModuleOp, kind: str = "artifact") -> Artifact:
-        """A module at stage loop-ir as what an engine file holds."""
+    def finish(self, modules: Sequence[ModuleOp], kind: str = "artifact") -> list[Artifact]:
+        """Modules at stage loop-ir, of one model, as what an engine file holds."""
         backend = self.backend()
-        artifact = backend.emit(module, kind)
-        if not isinstance(artifact, Artifact):
+        made = [a for a in backend.emit_all(modules, kind) if isinstance(a, Artifact)]
+        if len(made) != len(modules):
             raise BackendError(f"backend {backend.name} made no {kind}")
-        return replace(artifact, provenance={**artifact.provenance, **provenance(module)})
+        facts = [provenance(module) for module in modules]
+        return [replace(a, provenance={**a.provenance, **f}) for a, f in zip(made, facts, strict=True)]
 
     def emit(self, model: Model, to: str, *, inline_weights: bool = False) -> str | bytes:
         """The text or bytes of a stage."""

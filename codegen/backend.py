@@ -14,7 +14,7 @@ import difflib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import ClassVar
@@ -57,6 +57,11 @@ class Backend(ABC):
         The module carries the description it is scheduled for (`ir/target.py`). Raises BackendError."""
 
     # ---- everything below has a default
+
+    def emit_all(self, modules: Sequence[ModuleOp], kind: str) -> list[str | bytes | Artifact]:
+        """`emit` for modules that are one model for several machines and go into one file: their artifacts may begin
+        with the same weights, which the file then has once."""
+        return [self.emit(module, kind) for module in modules]
 
     def supports(self, kernel: Kernel) -> str | None:
         """Why this backend cannot run a kernel; None: it can."""

@@ -140,7 +140,7 @@ def conv() -> Mapping[str, str]:
     naive, loops = run(tensor, "tensor-to-loop"), way.lower("conv.onnx", "loop-ir")
     code = way.emit(loops, "llvm-ir")
     assert isinstance(code, str)
-    artifact = way.finish(loops)
+    (artifact,) = way.finish([loops])
     kernels = to_header(artifact)["kernels"]
     name = kernel_of(loops, "relu").sym_name.data
     return {

@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "a type": (small(table=np.arange(18, dtype=np.int32)), r"weight 'table' is .*i32.*i64"),
     "what is added is 0": (small(b=np.zeros(12, np.float32)), r"'b'"),
     "one value for all": (small(b=np.full(12, 3, np.float32)), r"'b'"),
-    "nothing": (small(**{name: weights(5)[name] for name in ("w", "b", "table")}), ""),
+    "nothing": (small(w=weights(5)["w"], b=weights(5)["b"], table=weights(5)["table"]), ""),
     "a name": (small(SMALL.replace("(half, w, b)", "(half, v, b)"), v=weights(1)["w"]),
                r"weight 'w' of the engine is not in the model"),
     "an operator": (small(SMALL.replace("ArgMax", "ArgMin")), r"more than its weights: .*arg_min"),

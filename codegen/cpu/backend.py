@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
 from ...dialects.loop import Alloc, Constant, Kernel, Program
@@ -18,7 +20,7 @@ from ...ir.target import PRESETS, Target
 from ...ir.types import BufferType, ExprAttr
 from ...passes._overlaps import in_place
 from ...progress import report
-from ...runtime.artifact import Artifact, Placed, Port, WeightsBuilder
+from ...runtime.artifact import Artifact, Placed, Port, WeightsBuilder, aligned_empty
 from ...runtime.artifact import Kernel as KernelInfo
 from ..backend import Backend
 from . import llvm, pool
@@ -53,7 +55,22 @@ class CpuBackend(Backend):
         return found | {f"cpu:{name}": _vectors(target) for name, target in PRESETS.items()}
 
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
-        compiled = _Module(module)
+        return self._emitted(_Module(module), kind)
+
+    def emit_all(self, modules: Sequence[ModuleOp], kind: str) -> list[str | bytes | Artifact]:
+        """Each has the weights of those before it, and behind them what it needs beside them."""
+        weights = _Weights()
+        made: list[str | bytes | Artifact] = []
+        ends: list[int] = []
+        for module in modules:
+            made.append(self._emitted(_Module(module, weights), kind))
+            ends.append(weights.builder.size)
+        if not all(isinstance(m, Artifact) for m in made):
+            return made
+        blob = weights.builder.build()
+        return [replace(m, weights=blob[:n]) if isinstance(m, Artifact) else m for m, n in zip(made, ends, strict=True)]
+
+    def _emitted(self, compiled: _Module, kind: str) -> str | bytes | Artifact:
         match kind:
             case "llvm-ir":
                 return compiled.text()
@@ -110,10 +127,18 @@ def _common(machine: llvm.Machine) -> bytes:
         return builder.finish()[0]
 
 
-class _Module:
-    """A loop module as LLVM text, with its weights laid out."""
+class _Weights:
+    """Where constants are among the weights: equal ones in equal layouts share a place, of several modules too."""
 
-    def __init__(self, module: ModuleOp) -> None:
+    def __init__(self) -> None:
+        self.builder = WeightsBuilder()
+        self.placed: dict[Any, int] = {}
+
+
+class _Module:
+    """A loop module as LLVM text, with its weights laid out: by itself, or behind those of other modules."""
+
+    def __init__(self, module: ModuleOp, weights: _Weights | None = None) -> None:
         self.target = Target.of(module)
         programs = [op for op in module.body.ops if isinstance(op, Program)]
         if len(programs) != 1:
@@ -122,8 +147,8 @@ class _Module:
         self.kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
         self.own = [k for k in self.kernels.values() if k.on in ("", "cpu")]  # others run elsewhere
         self.machine = llvm.Machine(self.target.triple, self.target.cpu, self.target.features)
-        self.weights = WeightsBuilder()
-        self.placed: dict[Any, int] = {}
+        self.alone = weights is None
+        self.weights = weights or _Weights()
         self.hashes: dict[str, str] = {}  # of the kernels' text, by name
         self.moved: dict[str, Expr] = {}  # the traffic of kernels
         self.constants: list[Placed] = []
@@ -171,15 +196,15 @@ class _Module:
         return f"@ircc_kernels = constant [{count} x ptr] [{table}]\n@ircc_kernel_count = constant i64 {count}\n"
 
     def place(self, op: Constant) -> int:
-        """Byte offset of a constant among the weights; equal constants in equal layouts share one."""
-        key = (op.value, op.type)
-        if key not in self.placed:
-            offset = self.placed[key] = self.weights.add(laid_out(op.array, op.type))
+        """Byte offset of a constant among the weights."""
+        key, placed = (op.value, op.type), self.weights.placed
+        if key not in placed:
+            offset = placed[key] = self.weights.builder.add(laid_out(op.array, op.type))
             if op.value.data.values is None:
                 shape = op.type.static_shape or ()
                 layout = "" if is_row_major(op.type) else str(op.type.offset)
                 self.constants.append(Placed(op.value.data.sha256, offset, layout, shape, op.type.dtype.itemsize))
-        return self.placed[key]
+        return placed[key]
 
     def artifact(self, code: bytes) -> Artifact:
         names = self.program.arg_names
@@ -199,7 +224,7 @@ class _Module:
             checks=tuple(c.message.data for c in self.program.checks),
             kernels=tuple(self.info(c) for c in self.calls),
             object=code,
-            weights=self.weights.build(),
+            weights=self.weights.builder.build() if self.alone else aligned_empty((0,), np.dtype(np.uint8)),
             slots=self.host.slots,
             late=self.host.late,
             in_place=in_place(self.program, self.kernels),

@@ -101,18 +101,26 @@ def _stand_in(machine: Machine, names: Sequence[str], folder: Path) -> Path:
 
 
 def lay_out(artifacts: Sequence[Artifact]) -> tuple[list[int], list[Artifact], int]:
-    """Where the weights of each variant are among the file's, the variants whose weights no earlier one has, and the
-    length of all."""
-    places: list[int] = []
-    kept: list[Artifact] = []
+    """Where the weights of each variant are among the file's, the variants whose weights the file has, and the length
+    of all. Weights with which others begin are there with them."""
+    first: list[int] = []  # for each variant the first one that shares memory with it
+    longest: dict[int, Artifact] = {}
+    for i, artifact in enumerate(artifacts):
+        met = next((k for k, kept in longest.items() if _begins(kept.weights, artifact.weights)), i)
+        first.append(met)
+        longest[met] = max(longest.get(met, artifact), artifact, key=lambda a: a.weights.size)
+    places: dict[int, int] = {}
     end = 0
-    for artifact in artifacts:
-        same = [i for i, a in enumerate(artifacts[: len(places)]) if np.array_equal(a.weights, artifact.weights)]
-        places.append(places[same[0]] if same else end)
-        if not same:
-            kept.append(artifact)
-            end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
-    return places, kept, end
+    for number, artifact in longest.items():
+        places[number] = end
+        end += -(-artifact.weights.size // _PAGE) * _PAGE or _PAGE
+    return [places[k] for k in first], list(longest.values()), end
+
+
+def _begins(a: Bytes, b: Bytes) -> bool:
+    """Whether one of them begins with the other."""
+    n = min(a.size, b.size)
+    return (n > 0 or a.size == b.size) and (a.ctypes.data == b.ctypes.data or np.array_equal(a[:n], b[:n]))
 
 
 def _padded(artifacts: Sequence[Artifact]) -> Iterator[tuple[Bytes, int]]:
