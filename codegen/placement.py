@@ -28,12 +28,13 @@ class Place(Instrument):
         self.place(step.module)
 
     def end(self, module: ModuleOp) -> None:
+        self.place(module, again=True)  # a schedule may have made of a kernel what the backend does not support
         InsertTransfers().run(module)
 
-    def place(self, module: ModuleOp) -> None:
-        """Place the kernels of a module that have no place yet."""
+    def place(self, module: ModuleOp, again: bool = False) -> None:
+        """Place the kernels of a module that have no place yet; `again`: those of the backend's too."""
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
-            if kernel.on:
+            if kernel.on == CPU or (kernel.on and not again):
                 continue
             reason = self.backend.supports(kernel)
             kernel.attributes[ON] = StringAttr(self.backend.name if reason is None else CPU)

@@ -15,11 +15,10 @@ from ...ir.target import Target
 from ...runtime.artifact import Artifact
 from ..backend import Backend
 from ..cpu.machine import host_target
-from .printer import print_kernel, source_of, types_in
+from .printer import MOST_SHARED, print_kernel, source_of, types_in
 from .words import DIALECTS, Words
 
 FOR_CORES = ("propagate-layouts", "winograd", "fuse-rows")  # passes that reckon with caches and vectors of a CPU
-SHARED = 32 << 10  # bytes of memory that a group shares: what every GPU has
 WITHOUT_F64 = ":fp32"  # ends the names of targets that have no doubles
 
 
@@ -44,7 +43,7 @@ class SimtBackend(Backend):
 
     def describe(self, spec: str | None = None) -> Target:
         name = spec or self.name
-        return replace(host_target(), name=name, group=self.words(name).group, shared=SHARED)
+        return replace(host_target(), name=name, group=self.words(name).group, shared=MOST_SHARED)
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return {

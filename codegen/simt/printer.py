@@ -32,6 +32,7 @@ from .scalars import Scalars, half_of, held_type
 from .words import Words
 
 MOST_PRIVATE = 1 << 14  # bytes of a work item's buffers
+MOST_SHARED = 1 << 15  # bytes of a group's: what every GPU has
 
 
 @dataclass(frozen=True)
@@ -398,6 +399,10 @@ class _FunctionPrinter:
         length = max(1, op.type.length.constant or 0)
         if self.groups and not self.inside:
             self.shared += length * op.type.dtype.itemsize
+            if self.shared > MOST_SHARED:
+                raise BackendError(
+                    f"kernel {self.kernel.sym_name.data}: a group's buffers take more than {MOST_SHARED} bytes"
+                )
             name = self.unique(op.label.data)
             self.arrays.append(f"  {self.words.shared}{memory_type(op.type)} {name}[{length}];")
             self.values[op.buffer] = _Value(name)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
+from xdsl.dialects.builtin import StringAttr
 from xdsl.parser import Parser
 
 import ircc
@@ -190,6 +191,20 @@ func.func @main(%x: !graph.tensor<[2, 64, 96], f32> {ircc.name = "x"},
   func.return %y : !graph.tensor<[2, 64, 128], f32>
 }
 """
+
+
+def test_a_schedule_that_asks_for_too_much_makes_the_cpu_run_it() -> None:
+    tile = "parallel i0\nstage out at i0 in stack as much"
+    module = ircc.lower(Parser(context(), PRODUCT).parse_module(), "tensor-ir", target="opencl")
+    pipeline = "tensor-to-loop,expand-math"
+    module = ircc.lower(module, target="opencl", passes=pipeline)
+    for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
+        assert kernel.on == "opencl"
+        kernel.properties["schedule"] = StringAttr(f"fuse i0\n{tile}")
+    engine = ircc.compile(module, target="opencl", passes="apply-schedules,plan-memory")
+    assert [k.on for k in engine.kernels] == ["cpu"]
+    x, w = np.ones((2, 64, 96), np.float32), np.ones((2, 96, 128), np.float32)
+    assert (engine.run({"x": x, "w": w})["y"] == 96).all()
 
 
 def launched(device: Any, kernel: Kernel, arrays: list[Any], sizes: list[int]) -> None:

@@ -20,6 +20,7 @@ SHIM = """
 #define __global__
 #define __device__
 #define __shared__ static
+#define __syncthreads()
 struct Place { long long x; };
 static Place blockIdx, threadIdx, blockDim = {1};
 static int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
@@ -37,16 +38,7 @@ class Shim:
         self.printed: dict[str, Printed] = {k.sym_name.data: print_kernel(k, CUDA) for k in kernels}
         source = SHIM + source_of([p.code for p in self.printed.values()], CUDA)
         (folder / "kernels.cpp").write_text(source)
-        command = [
-            "g++",
-            "-O0",
-            "-ffp-contract=off",
-            "-fno-strict-aliasing",
-            "-shared",
-            "-fPIC",
-            "-w",
-            "-Wno-unknown-pragmas",
-        ]
+        command = ["g++", "-O0", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", "-w"]
         made = subprocess.run([*command, "-o", "kernels.so", "kernels.cpp"], cwd=folder, capture_output=True, text=True)
         assert made.returncode == 0, made.stderr[:4000]
         self.library = ctypes.CDLL(str(folder / "kernels.so"))

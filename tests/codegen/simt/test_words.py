@@ -1,7 +1,9 @@
 """One kernel in the words of every dialect: `golden/<dialect>.txt`; `pytest --bless` rewrites them."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx.parser
 import pytest
 from xdsl.parser import Parser
@@ -43,18 +45,69 @@ loop.kernel @sum(%x "x" : !loop.buffer<[N, 8], f16>, %n "n" : !loop.buffer<[N], 
 }
 """
 
+# A group turns a block of a matrix around in memory that it shares, in loops that its lanes share.
+TURN = """
+loop.kernel @turn(%x "x" : !loop.buffer<[64, 48], f32>, %y "y" : !loop.buffer<[48, 64], f32>) outputs 1 {
+  loop.for "i" %i = 0 to 64 step 16 parallel concurrent {
+    loop.for "j" %j = 0 to 48 step 16 parallel {
+      %block = loop.alloc "block" : !loop.buffer<[16, 16], f32, "stack">
+      loop.for "a" %a = 0 to 16 parallel lanes {
+        loop.for "b" %b = 0 to 16 parallel lanes {
+          %v = loop.load %x[%i + %a, %j + %b]
+          loop.store %v, %block[%a, %b]
+        }
+      }
+      loop.for "b" %b = 0 to 16 parallel lanes {
+        loop.for "a" %a = 0 to 16 step 2 parallel lanes {
+          loop.for "c" %c = 0 to 2 parallel unrolled {
+            %v = loop.load %block[%a + %c, %b]
+            loop.store %v, %y[%j + %b, %i + %a + %c]
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+def kernels() -> list[Kernel]:
+    module = Parser(context(), KERNEL.replace("-inf", "0xFC00") + TURN).parse_module()
+    return [op for op in module.body.ops if isinstance(op, Kernel)]
+
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_golden(dialect: str, bless: bool) -> None:
-    kernel = next(iter(Parser(context(), KERNEL.replace("-inf", "0xFC00")).parse_module().body.ops))
-    assert isinstance(kernel, Kernel)
     words = DIALECTS[dialect]
-    found = source_of([print_kernel(kernel, words).code], words)
+    found = source_of([print_kernel(kernel, words).code for kernel in kernels()], words)
     path = HERE / f"{dialect}.txt"
     if bless:
         path.parent.mkdir(exist_ok=True)
         path.write_text(found)
     assert found == path.read_text(), "run pytest --bless if the new text is right"
+
+
+def test_lanes(shim: Any) -> None:
+    """A group of one lane does all by itself."""
+    turn = kernels()[1]
+    made = shim([turn])
+    assert [(part.items.constant, part.groups) for part in made.printed["turn"].parts] == [(12, True)]
+    x, y = np.arange(64 * 48, dtype=np.float32), np.zeros(64 * 48, np.float32)
+    made.run(turn, [x, y], {})
+    assert np.array_equal(y.reshape(48, 64), x.reshape(64, 48).T)
+
+
+def test_what_no_lane_owns_is_refused() -> None:
+    outside = TURN.replace(
+        "      %block =", "      %z = arith.constant 0.0 : f32\n      loop.store %z, %y[0, 0]\n      %block ="
+    )
+    for text, why in (
+        (outside, "stores what no lane owns"),
+        (TURN.replace("[16, 16]", "[128, 128]"), "more than 32768"),
+    ):
+        kernel = next(op for op in Parser(context(), text).parse_module().body.ops if isinstance(op, Kernel))
+        with pytest.raises(BackendError, match=why):
+            print_kernel(kernel, DIALECTS["opencl"])
 
 
 def test_source_of_a_model() -> None:
