@@ -114,7 +114,7 @@ def measure(model: ModelProto, passes: bool) -> dict[str, float]:
     opened = time.process_time()
     module = way.lower(module, "loop-ir")
     lowered = time.process_time()
-    artifact = way.finish(module)
+    (artifact,) = way.finish([module])
     made = time.process_time()
     ircc.Engine(artifact, 1).close()
     end = time.process_time()
