@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from .opened import OpenFile
 
 ALIGNMENT = 64  # of the arena, of outputs made here and of each entry of the weights
 
@@ -106,7 +107,7 @@ class Artifact:
     late: tuple[int, ...] = ()  # positions of the outputs whose sizes come from data
     # for each output the positions of the inputs whose memory it may be: nothing of them is read once it is written
     in_place: tuple[tuple[int, ...], ...] = ()
-    file: str = ""  # the engine file that has the code, instead of `object`
+    file: OpenFile | None = None  # the engine file that has the code, instead of `object`
     prefix: str = ""  # of the names of its symbols there
     constants: tuple[Placed, ...] = ()  # large ones, for who puts the graph into the file; the header has them not
 
@@ -183,7 +184,7 @@ def from_header(
     weights: Bytes,
     sections: Mapping[str, bytes],
     *,
-    file: str = "",
+    file: OpenFile | None = None,
     prefix: str = "",
 ) -> Artifact:
     """The artifact that the header describes. Raises EngineError naming the field that is missing or ill-typed."""

@@ -228,7 +228,7 @@ def load_code(artifact: Artifact) -> Code:
     """The artifact's host program, loaded into this process: by the system from its file, or as the object that it is.
 
     The code is the CPU's, whatever the device."""
-    if artifact.file:
+    if artifact.file is not None:
         return Library(artifact.file, artifact.prefix)
     try:
         module: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.jit")

@@ -1,9 +1,9 @@
 """The engine file: a shared library, and behind it what it says of itself.
 
     offset 0   an ELF shared library: the code, the C interface (runtime/c/ircc.h), the weights in whole pages
+    then       the sections, each at a multiple of 64, zeros between: what else a backend keeps (device code, the graph)
     then       the header: JSON, sorted keys, ASCII: `variants` (runtime/artifact.py's to_header of each, its `prefix`
                and the place of its weights) and `sections`
-    then       the sections, each at a multiple of 64, zeros between: what else a backend keeps (device code, the graph)
     last       the seal, 224 bytes, little endian: see `Seal`
 
 The seal holds two hashes (BLAKE2b, RFC 7693, 32 bytes): of the weights, and of everything else but the seal's own
@@ -33,6 +33,7 @@ import numpy as np
 
 from ..errors import EngineError
 from .artifact import ALIGNMENT, Artifact, Bytes, from_header, to_header
+from .opened import OpenFile
 
 MAGIC = b"IRCCENG2"
 FORMAT = 2
@@ -67,9 +68,10 @@ class EngineFile:
     """An engine file that has been read: what it says of itself. Its code is not loaded."""
 
     def __init__(
-        self, path: Path, seal: Seal, artifacts: tuple[Artifact, ...], sections: Sections, places: tuple[int, ...]
+        self, opened: OpenFile, seal: Seal, artifacts: tuple[Artifact, ...], sections: Sections, places: tuple[int, ...]
     ) -> None:
-        self.path, self.seal, self.artifacts, self.sections = path, seal, artifacts, sections
+        self.opened, self.path = opened, opened.path
+        self.seal, self.artifacts, self.sections = seal, artifacts, sections
         self.places = places  # of each variant's weights among the file's, in bytes
 
 
@@ -83,8 +85,8 @@ def write_engine(
     `artifacts`: one for each kind of machine, the best one first. Raises EngineError where it cannot be written, or
     where there is no linker."""
     variants = [artifacts] if isinstance(artifacts, Artifact) else list(artifacts)
-    if variants[0].file:
-        return copy_engine(variants[0].file, path)
+    if (opened := variants[0].file) is not None:
+        return _replace(Path(path), opened.copy_to)
     maker: Any = importlib.import_module(f"{_ROOT}.codegen.cpu.shared")  # what loads needs nothing of the compiler
 
     def write(temporary: Path) -> None:
@@ -105,7 +107,7 @@ def rewrite_engine(engine: EngineFile, variants: Sequence[Artifact], path: str |
     end = min([seal.header, *engine.sections.offsets()])  # of the library, and the zeros behind it
 
     def write(temporary: Path) -> None:
-        shutil.copyfile(engine.path, temporary)
+        engine.opened.copy_to(temporary)
         with open(temporary, "r+b") as file:
             file.truncate(end)
             for variant, place in zip(variants, engine.places, strict=True):
@@ -205,8 +207,9 @@ def read_seal(path: str | os.PathLike[str]) -> Seal:
     """The seal of an engine file, whose own hash is checked. Raises EngineError."""
     path = Path(path)
     try:
-        with open(path, "rb") as file:
-            return _Reader(file, path).seal()
+        opened = OpenFile(path)
+        with open(opened.descriptor, "rb", closefd=False) as file:
+            return _Reader(file, opened).seal()
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -253,15 +256,16 @@ def read_engine(path: str | os.PathLike[str], *, verify: bool = False) -> Engine
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
-            return _Reader(file, path).read(verify)
+        opened = OpenFile(path)
+        with open(opened.descriptor, "rb", closefd=False) as file:
+            return _Reader(file, opened).read(verify)
     except OSError as error:
         raise EngineError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: BinaryIO, opened: OpenFile) -> None:
+        self.file, self.opened, self.path = file, opened, opened.path
         self.size = os.fstat(file.fileno()).st_size
 
     def damaged(self, what: str) -> NoReturn:
@@ -274,7 +278,7 @@ class _Reader:
         if verify and _hash_of(self.file, [(seal.weights, seal.weights_length)]) != seal.weights_hash:
             self.damaged("the weights do not have their hash")
         header = self.header(seal)
-        sections = Sections(self.path, {n: self.section(n, v) for n, v in self.dict(header, "sections").items()})
+        sections = Sections(self.opened, {n: self.section(n, v) for n, v in self.dict(header, "sections").items()})
         variants = header.get("variants")
         if not isinstance(variants, list) or not variants:
             self.damaged("the header lists no variants")
@@ -283,7 +287,7 @@ class _Reader:
             for name in sections:
                 sections[name]  # is checked when it is read
         places = tuple(v["weights"]["offset"] - seal.weights for v in variants)
-        return EngineFile(self.path, seal, artifacts, sections, places)
+        return EngineFile(self.opened, seal, artifacts, sections, places)
 
     def seal(self) -> Seal:
         self.file.seek(max(0, self.size - _SEAL.size))
@@ -350,22 +354,20 @@ class _Reader:
         if length:
             weights = np.memmap(self.file, np.uint8, "r", offset, (length,))
         own = sections.under(prefix) if prefix else sections
-        return from_header(header, b"", weights, own, file=os.fspath(self.path), prefix=prefix)
+        return from_header(header, b"", weights, own, file=self.opened, prefix=prefix)
 
 
 class Sections(Mapping[str, bytes]):
     """Sections of an engine file by name, read and checked when they are asked for."""
 
-    def __init__(self, path: Path, places: Mapping[str, tuple[int, int, str]]) -> None:
-        self._path, self._places = path, dict(places)
+    def __init__(self, file: OpenFile, places: Mapping[str, tuple[int, int, str]]) -> None:
+        self._file, self._places = file, dict(places)
 
     def __getitem__(self, name: str) -> bytes:
         offset, length, digest = self._places[name]
-        with open(self._path, "rb") as file:
-            file.seek(offset)
-            data = file.read(length)
+        data = self._file.read(offset, length)
         if _hash(data).hex() != digest:
-            raise EngineError(f"{self._path} is damaged: section '{name:.60}' does not have its hash")
+            raise EngineError(f"{self._file.path} is damaged: section '{name:.60}' does not have its hash")
         return data
 
     def __iter__(self) -> Iterator[str]:
@@ -385,4 +387,4 @@ class Sections(Mapping[str, bytes]):
     def under(self, prefix: str) -> Sections:
         """Those whose names begin so, by the rest of their names."""
         found = {n.removeprefix(prefix): place for n, place in self._places.items() if n.startswith(prefix)}
-        return Sections(self._path, found)
+        return Sections(self._file, found)

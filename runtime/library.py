@@ -12,18 +12,19 @@ from pathlib import Path
 from ..errors import EngineError
 from .file import EngineFile
 from .machine import architecture
+from .opened import OpenFile
 
 
 class Library:
     """The code of one variant of an engine file. It goes when the last reference goes."""
 
-    def __init__(self, path: str | os.PathLike[str], prefix: str = "") -> None:
+    def __init__(self, file: OpenFile, prefix: str = "") -> None:
         self._prefix = prefix
         try:
-            self._library = ctypes.CDLL(os.path.abspath(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+            self._library = ctypes.CDLL(file.library_name(), mode=os.RTLD_NOW | os.RTLD_LOCAL)
         except OSError as error:
             raise EngineError(
-                f"the code of {os.fspath(path)} cannot be loaded: {error}",
+                f"the code of {file.path} cannot be loaded: {error}",
                 hint="it is for another system, or damaged: `ircc inspect` says what it is for",
             ) from None
         weakref.finalize(self, _ctypes.dlclose, self._library._handle).atexit = False
@@ -47,7 +48,7 @@ def choose(file: EngineFile) -> int:
             f"the engine is for {triple} ({', '.join(names)}), this machine is {architecture()} {platform.system()}",
             hint=hint,
         )
-    library = Library(file.path)
+    library = Library(file.opened)
     select = ctypes.CFUNCTYPE(ctypes.c_int32)(library.address("ircc_select"))
     if (found := select()) < 0:
         missing = ctypes.CFUNCTYPE(ctypes.c_char_p)(library.address("ircc_missing"))()

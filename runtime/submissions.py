@@ -32,7 +32,8 @@ class Submissions:
         if pool is None:
             from concurrent.futures import ThreadPoolExecutor  # takes 10 ms to import, and few need it
 
-            pool = ThreadPoolExecutor(self.at_once, "ircc", lambda: self._threads.add(threading.get_ident()))
+            threads = self._threads  # not self: a thread that knew its pool would keep it, and itself, for ever
+            pool = ThreadPoolExecutor(self.at_once, "ircc", lambda: threads.add(threading.get_ident()))
             pool = self._pools.setdefault(os.getpid(), pool)  # of two threads that come here at once one is first
         try:
             return pool.submit(call, *args)

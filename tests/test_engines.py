@@ -45,6 +45,23 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_file_that_takes_the_place_of_a_loaded_one(file: Path, tmp_path: Path) -> None:
+    """Each engine stays what it was when it was loaded, and is saved as that."""
+    x = np.ones((2, 18), np.float32)
+    first = ircc.load(file)
+    before, data = first.run({"x": x})["y"], file.read_bytes()
+    text = MODEL.replace("Softmax(product)", "Relu(product)").replace("v)\n}", "v)\n z = Relu(y)\n}")
+    other = onnx.parser.parse_model(text.replace("24] y)", "24] y, float[N, 24] z)"))
+    for name, shape in {"w": (18, 24), "v": (24, 24)}.items():
+        other.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(shape, np.float32), name))
+    ircc.compile(other).save(file)
+    second = ircc.load(file)
+    assert (second.run({"x": x})["z"] == 18 * 24).all()
+    assert np.array_equal(first.run({"x": x})["y"], before)
+    first.save(tmp_path / "first.engine")
+    assert (tmp_path / "first.engine").read_bytes() == data
+
+
 @pytest.fixture
 def file(original: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""

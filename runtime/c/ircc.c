@@ -108,7 +108,7 @@ static const char *wrong(const uint8_t *data, size_t size, int32_t check) {
     blake2b_add(&state, last, offsetof(seal, check));
     if (!blake2b_is(&state, s.check)) return "it is damaged: its seal does not have its hash";
     if (s.format != 2) return "its format is of another version of ircc";
-    if (s.size != size || s.weights > size || s.weights_length > size - s.weights - sizeof s)
+    if (s.size != size || s.weights > size - sizeof s || s.weights_length > size - sizeof s - s.weights)
         return "it is damaged: its size is not what it was";
     blake2b_begin(&state, 32);
     blake2b_add(&state, data, s.weights);
@@ -124,7 +124,19 @@ static const char *wrong(const uint8_t *data, size_t size, int32_t check) {
     return NULL;
 }
 
-static int32_t load(const char *path, ircc_library *library, char *text, size_t text_size) {
+/* Load an open file. dlopen takes a name that it has met for the library that it has, whatever the file of that name is
+   now. So the number of the file is in the name, as slashes and dots that mean nothing to the system. */
+static int32_t load(int file, ircc_library *library, char *text, size_t text_size) {
+    struct stat about;
+    char path[512] = "/proc/self/fd";
+    if (fstat(file, &about)) return failed(text, text_size, IRCC_BAD_FILE, "it cannot be read: ", strerror(errno));
+    char *end = path + strlen(path);
+    uint64_t numbers[2] = {(uint64_t)about.st_dev, (uint64_t)about.st_ino};
+    for (int i = 0; i < 128; i++) {
+        *end++ = '/';
+        if (numbers[i / 64] >> i % 64 & 1) *end++ = '.';
+    }
+    snprintf(end, 32, "/%d", file);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) return failed(text, text_size, IRCC_UNSUPPORTED, "the engine cannot be loaded: ", dlerror());
     const struct {
@@ -181,13 +193,16 @@ int32_t ircc_open(const char *path, int32_t check, ircc_library *library, char *
         return failed(text, text_size, IRCC_BAD_FILE, "it is no engine file", NULL);
     }
     void *data = mmap(NULL, about.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    close(file);
-    if (data == MAP_FAILED) return failed(text, text_size, IRCC_NO_MEMORY, "it cannot be mapped: ", strerror(errno));
+    if (data == MAP_FAILED) {
+        const char *why = strerror(errno);
+        close(file);
+        return failed(text, text_size, IRCC_NO_MEMORY, "it cannot be mapped: ", why);
+    }
     const char *what = wrong(data, about.st_size, check);
     munmap(data, about.st_size);
-    if (what) return failed(text, text_size, IRCC_BAD_FILE, what, NULL);
-    char full[4096]; /* a name without a slash would be searched for elsewhere */
-    return load(realpath(path, full) ? full : path, library, text, text_size);
+    int32_t code = what ? failed(text, text_size, IRCC_BAD_FILE, what, NULL) : load(file, library, text, text_size);
+    close(file); /* what is mapped stays */
+    return code;
 }
 
 int32_t ircc_open_memory(const void *data, size_t size, int32_t check, ircc_library *library, char *text,
@@ -207,9 +222,7 @@ int32_t ircc_open_memory(const void *data, size_t size, int32_t check, ircc_libr
         }
         done += (size_t)some;
     }
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    int32_t code = load(path, library, text, text_size);
+    int32_t code = load(file, library, text, text_size);
     close(file); /* what is mapped stays */
     return code;
 }

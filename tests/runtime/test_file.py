@@ -69,7 +69,7 @@ def test_round_trip(large: Artifact, data: bytes, tmp_path: Path) -> None:
     found = read_engine(path, verify=True)
     assert list(found.sections.items()) == [("empty", b""), ("loop-ir", b"text")]
     (artifact,) = found.artifacts
-    assert replace(artifact, object=large.object, file="", weights=large.weights, sections=large.sections) == large
+    assert replace(artifact, object=large.object, file=None, weights=large.weights, sections=large.sections) == large
     assert artifact.weights.tobytes() == large.weights.tobytes()
     assert isinstance(artifact.weights, np.memmap)
     assert not artifact.weights.flags.writeable

@@ -1,6 +1,7 @@
 """Runs submitted to an engine: futures, asyncio, how many at once, and an end that waits for them."""
 
 import asyncio
+import gc
 import multiprocessing
 import subprocess
 import sys
@@ -47,6 +48,19 @@ out:
 
 def sample(rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, 4)).astype(np.float32)
+
+
+def test_threads_end_with_an_engine_that_nobody_closed(artifact: Artifact) -> None:
+    engine = Engine(artifact, 1)
+    before = threading.active_count()
+    engine.submit({"x": sample(2)}).result()
+    assert threading.active_count() > before
+    del engine
+    gc.collect()
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -1,8 +1,10 @@
 """Engine files as shared libraries: what the linker makes, and the C interface, from C and without Python."""
 
 import ctypes
+import hashlib
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +21,7 @@ from ircc.codegen.cpu import api, features, shared
 from ircc.codegen.cpu.llvm import host
 from ircc.errors import EngineError
 from ircc.ir.target import PRESETS
-from ircc.runtime.file import write_engine
+from ircc.runtime.file import FORMAT, MAGIC, write_engine
 
 ROOT = Path(ircc.__file__).parent
 C = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler here")
@@ -299,6 +301,10 @@ int main(int n, char **words) {
     MUST(data && fread(data, 1, size, file) == size && !fclose(file));
     MUST(ircc_open_memory(data, size, IRCC_CHECK_ALL, &lib, text, sizeof text) == IRCC_OK);
     if (used(&lib)) return 1;
+    ircc_library second;
+    MUST(ircc_open_memory(data, size, IRCC_CHECK_CODE, &second, text, sizeof text) == IRCC_OK);
+    MUST(second.describe() != lib.describe()); /* two files of no name, not one */
+    ircc_close(&second);
     ircc_close(&lib);
     for (size_t i = 0; i < size; i += i + 300 < size ? 101 : 1) {
         data[i] ^= 16;
@@ -317,6 +323,45 @@ int main(int n, char **words) {
 def test_the_interface(file: Path, build: Callable[[str], Path]) -> None:
     done = subprocess.run([str(build(CHECKS)), str(file)], env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+OPENER = r"""
+#include "ircc.h"
+#include <stdio.h>
+int main(int n, char **words) { /* `old new`: open old, let new take its place, open that */
+    ircc_library first, second;
+    char text[200] = "";
+    int32_t code = ircc_open(words[1], IRCC_CHECK_CODE, &first, text, sizeof text);
+    if (n == 2 || code) return puts(text), code;
+    if (rename(words[2], words[1]) || ircc_open(words[1], IRCC_CHECK_CODE, &second, text, sizeof text)) return 99;
+    return 10 * first.describe()->input_count + second.describe()->input_count;
+}
+"""
+
+
+@C
+def test_a_file_that_took_the_place_of_a_loaded_one_is_opened(
+    file: Path, build: Callable[[str], Path], tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old.engine", tmp_path / "new.engine"
+    old.write_bytes(file.read_bytes())
+    one = '<ir_version: 9, opset_import: ["": 20]> m (float[N] x) => (float[N] y) { y = Relu(x) }'
+    ircc.compile(onnx.parser.parse_model(one)).save(new)
+    assert subprocess.run([str(build(OPENER)), str(old), str(new)], check=False).returncode == 21
+
+
+@C
+@pytest.mark.parametrize("weights", [-100, 1 << 63])
+def test_weights_that_lie_outside_of_the_file_are_refused(
+    build: Callable[[str], Path], tmp_path: Path, weights: int
+) -> None:
+    size = 4096
+    first = struct.pack("<8sIIQQQQQ", MAGIC, FORMAT, 0, size, weights % size if weights < 0 else weights, 0, 0, 0)
+    seal = first + bytes(32 + 32 + 32 + 64)
+    data = bytes(size - len(seal) - 8) + seal + hashlib.blake2b(seal, digest_size=8).digest()
+    (tmp_path / "bad").write_bytes(data)
+    done = subprocess.run([str(build(OPENER)), str(tmp_path / "bad")], capture_output=True, text=True, check=False)
+    assert done.returncode == 6 and "its size is not what it was" in done.stdout
 
 
 @C
