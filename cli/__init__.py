@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command(name: str) -> ModuleType:
     """The module of a subcommand."""
-    return import_module(f".{name}", __name__)
+    return import_module(f".{name.replace('-', '_')}", __name__)
 
 
 def _failed(message: str, status: int) -> int:

@@ -155,6 +155,14 @@ examples:
   ircc conformance --backend mine --only Softmax --json
   ircc conformance --backend mine --levels L4 --model resnet50.onnx"""
 
+NEW_BACKEND = """\
+Write a package with a backend for a new chip: one that works, with the steps to make it the chip's."""
+
+NEW_BACKEND_EXAMPLES = """\
+examples:
+  ircc new-backend mychip                                 ircc-mychip/, which passes the kit as it is
+  pip install -e ircc-mychip && ircc conformance --backend mychip --levels L0"""
+
 TARGETS = "List what code can be made for, and what this machine is."
 TARGETS_EXAMPLES = """\
 examples:
@@ -319,6 +327,11 @@ def _conformance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a page to publish")
 
 
+def _new_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the chip: small letters")
+    parser.add_argument("--folder", metavar="DIR", help="where to write it (default: ircc-NAME)")
+
+
 SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "opt": (OPT, OPT_EXAMPLES, _opt),
     "run": (RUN, RUN_EXAMPLES, _run),
@@ -331,6 +344,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], No
     "recompile": (RECOMPILE, RECOMPILE_EXAMPLES, _recompile),
     "refit": (REFIT, REFIT_EXAMPLES, _refit),
     "conformance": (CONFORMANCE, CONFORMANCE_EXAMPLES, _conformance),
+    "new-backend": (NEW_BACKEND, NEW_BACKEND_EXAMPLES, _new_backend),
     "targets": (TARGETS, TARGETS_EXAMPLES, _targets),
 }
 
