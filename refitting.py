@@ -80,6 +80,8 @@ def refit(
         tuple(instruments),
         exactly=tuple(asked.machines),
     )
+    if not (backend := way.backend()).outlines:
+        raise EngineError(f"engines of the backend {backend.name} cannot be given other weights", hint=_REMEDY)
     new = way.open(weights)
     pairs = _paired(old, new)
     source = Source.of(new)

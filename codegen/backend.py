@@ -42,6 +42,10 @@ class Backend(ABC):
     #: what `emit` makes besides the artifact, in the order of compilation
     kinds: ClassVar[tuple[str, ...]] = ("llvm-ir", "asm", "obj")
 
+    #: whether `emit` makes `outline` too, for `ircc refit`: the artifact without its code, with a hash of what the code
+    #: is made from in each of the kernels, and of the rest in the provenance (`program`)
+    outlines: ClassVar[bool] = False
+
     @abstractmethod
     def describe(self, spec: str | None = None) -> Target:
         """The machine that `spec` names, as data for the schedules; None or the bare name: the one at hand.
@@ -52,8 +56,6 @@ class Backend(ABC):
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         """Code for a module of the loop dialect, of the kind asked for: one of `kinds`, or `artifact`.
 
-        A backend whose engines `ircc refit` is to change makes `outline` too: the artifact without its code, with a
-        hash of what the code is made from in each of the kernels, and of the rest in the provenance (`program`).
         The module carries the description it is scheduled for (`ir/target.py`). Raises BackendError."""
 
     # ---- everything below has a default

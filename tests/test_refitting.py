@@ -170,7 +170,7 @@ def test_equal_weights_have_one_place(tmp_path: Path, equal: bool) -> None:
         ircc.refit(tmp_path / "m.engine", models[1], tmp_path / "out")
 
 
-def test_engines_that_cannot_be_refitted(tmp_path: Path) -> None:
+def test_engines_that_cannot_be_refitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small(w=weights(2)["w"])
     Compilation(graph=False).save(small(), tmp_path / "bare.engine")
     with pytest.raises(EngineError, match="does not hold its graph"):
@@ -185,6 +185,9 @@ def test_engines_that_cannot_be_refitted(tmp_path: Path) -> None:
     write_engine(made, tmp_path / "other.engine")
     with pytest.raises(EngineError, match="though no weight is another"):
         ircc.refit(tmp_path / "other.engine", small(), tmp_path / "out")
+    monkeypatch.setattr(backend.CpuBackend, "outlines", False)
+    with pytest.raises(EngineError, match="engines of the backend cpu cannot be given other weights"):
+        ircc.refit(tmp_path / "old.engine", model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

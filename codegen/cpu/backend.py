@@ -40,6 +40,7 @@ class CpuBackend(Backend):
     """CPUs, by LLVM: x86-64 with SSE2, AVX2 or AVX-512, AArch64, RISC-V and LoongArch of 64 bits."""
 
     name = "cpu"
+    outlines = True
 
     def describe(self, spec: str | None = None) -> Target:
         _, _, model = (spec or self.name).partition(":")
