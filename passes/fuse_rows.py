@@ -45,8 +45,8 @@ FITS = 4  # the part of the L2 cache that rows between two kernels may fill: one
 class FuseRows(Pass):
     """A kernel joins the one that computes what it reads, where both are one parallel loop with equal bounds around all
     that they do, and an iteration of the second reads nothing of the first but what the same iteration wrote; loops
-    inside that are alike too are joined as well. Two kernels that threads share well stay apart where that would leave
-    but one thread with work. What nothing else reads becomes a buffer of one iteration; one of more than `most` bytes,
+    inside that are alike too are joined as well. A kernel that threads share well joins none where that would leave but
+    one thread with its work. What nothing else reads becomes a buffer of one iteration; one of more than `most` bytes,
     a part of the target's L2 cache where that is 0, keeps the kernels apart. The schedules have been applied: each part
     keeps its own, so every value is computed as before, bit for bit."""
 
@@ -280,11 +280,11 @@ def joined(one: Kernel, two: Kernel, binding: Binding, limit: int) -> Joined | N
         block.add_ops([copied(op, env) for op in source.body.block.ops])
     first, second = block.ops
     assert isinstance(first, For) and isinstance(second, For)
-    both = all(is_shared(x) and is_long(x) for x in (first, second))
+    shared = any(is_shared(x) and is_long(x) for x in (first, second))
     if (loop := meet(first, second)) is None:
         return None
     top = block.first_op
-    if both and isinstance(top, For) and not is_shared(top):
+    if shared and isinstance(top, For) and not is_shared(top):
         return None
     for n in [n for n in order if binding.roles[n] == "flow"]:
         buffer = place[n]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from .composite import Composed
 from .engine import Engine
-from .sizes import evaluate
+from .sizes import UnknownSymbol, evaluate
 
 #: working sets whose read bandwidth is measured: about L1, L2, L3 and memory of one core
 WORKING_SETS = (1 << 14, 1 << 18, 1 << 22, 1 << 27)
@@ -34,7 +34,7 @@ class KernelTime:
     strategy: str
     calls: int  # per run
     seconds: tuple[float, ...]
-    flops: int  # of all calls in a run
+    flops: int  # of all calls in a run; these are 0 where they follow from sizes that come from data
     bytes: int
     nominal: int | None = None  # what the nodes ask for, where an algorithm as Winograd's does with other operations
 
@@ -126,9 +126,9 @@ def _profile(engine: Engine, inputs: Mapping[str, NDArray[Any]], rounds: int, pe
             strategy=kernel.strategy,
             calls=int(calls[i]),
             seconds=tuple(float(s[i, 0]) * 1e-9 for s in samples),
-            flops=evaluate(kernel.flops, symbols) * int(calls[i]),
-            bytes=evaluate(kernel.bytes, symbols) * int(calls[i]),
-            nominal=evaluate(kernel.nominal, symbols) * int(calls[i]) if kernel.nominal else None,
+            flops=_count(kernel.flops, symbols) * int(calls[i]),
+            bytes=_count(kernel.bytes, symbols) * int(calls[i]),
+            nominal=_count(kernel.nominal, symbols) * int(calls[i]) if kernel.nominal else None,
         )
         for i, kernel in enumerate(engine.kernels)
     ]
@@ -139,3 +139,11 @@ def _profile(engine: Engine, inputs: Mapping[str, NDArray[Any]], rounds: int, pe
         peak_flops=statistics.median(flops) if flops else 0.0,
         peak_bytes={size: statistics.median(r) for size, r in rates.items() if r},
     )
+
+
+def _count(text: str, symbols: Mapping[str, int]) -> int:
+    """The value of an expression over sizes; 0 where one of them comes from data, and is known only inside a run."""
+    try:
+        return evaluate(text, symbols)
+    except UnknownSymbol:
+        return 0

@@ -189,7 +189,10 @@ class Contraction(Strategy):
 
         Where the panels do not fit in the L2 cache beside the rows, they would come from memory for each block: then
         one panel after the other takes all rows, which stream. Threads share blocks or panels, whichever are many."""
-        if len(shape.rows) != 1 or len(shape.broadcast) != 1:
+        if not shape.rows or len(shape.broadcast) != 1:
+            return 0
+        few = panels is not None and panels < ENOUGH
+        if len(shape.rows) > 1 and not (few and self.is_batch(case, shape)):
             return 0
         dim = case.nest.dims[shape.rows[0]]
         size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
@@ -203,6 +206,12 @@ class Contraction(Strategy):
         fitting = case.target.l2 // MOVED_BLOCK // row
         block = min(fitting, 256) // rows * rows
         return block if block and at_least(dim.extent, 2 * block) else 0
+
+    def is_batch(self, case: Case, shape: Shape) -> bool:
+        """Whether around the rows there is only a batch of unknown size: it may be 1, and leave nothing to share."""
+        around = shape.rows[1:]
+        plain = Expr.dim(around[0]) in shape.broadcast[0].index
+        return len(around) == 1 and plain and case.nest.dims[around[0]].size is None
 
     def panels_outside(self, case: Case, shape: Shape, block: int) -> bool:
         """Whether the loop over panels stands outside of the rows' loops: where the panels do not all fit in L2."""

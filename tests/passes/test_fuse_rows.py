@@ -15,6 +15,7 @@ from ircc import compiler
 from ircc.dialects import context
 from ircc.dialects.loop import Alloc, Call, For, Kernel, Program
 from ircc.dialects.loop.host import defined_symbols
+from ircc.dialects.loop.sharing import is_shared
 from ircc.dialects.reference import evaluate
 from ircc.ir.operands import walk
 from ircc.ir.pipeline import Pipeline
@@ -168,3 +169,26 @@ def test_loops_below_one_that_goes_several_at_a_time_stay_in_it(first: str, seco
     assert same_bits(before, evaluate(module, inputs)) is None
     (call,) = [op for op in walk(module) if isinstance(op, Call)]
     assert sum(isinstance(op, For) and op.label.data == "i2" for op in walk(call.find())) == 1 + (first != second)
+
+
+def test_a_short_kernel_does_not_take_threads_from_a_long_one() -> None:
+    """The first convolution writes into the padding of the second, whose border is a kernel of few elements."""
+    rng = np.random.default_rng(0)
+    weights = {f"w{i}": rng.standard_normal((32, 32, 3)).astype(np.float32) for i in (1, 2)}
+    model = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["": 20]>
+        g (float[N, 32, L] x, float[32, 32, 3] w1, float[32, 32, 3] w2) => (float[N, 32, L] y) {
+            a = Conv<pads: ints = [1, 1]>(x, w1)
+            b = LeakyRelu(a)
+            y = Conv<pads: ints = [1, 1]>(b, w2)
+        }
+    """)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(w, name) for name, w in weights.items())
+    module = compiler.lower(model, to="loop-ir")
+    sums = [op for op in walk(module) if isinstance(op, For) and op.run.data == "concurrent" and reduces(op)]
+    assert len(sums) == 2
+    assert all(is_shared(loop) for loop in sums)
+
+
+def reduces(loop: For) -> bool:
+    return any(isinstance(op, For) and not op.is_parallel for op in walk(loop))

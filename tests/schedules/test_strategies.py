@@ -61,6 +61,16 @@ def conv(h: ExprLike, w: ExprLike, c: int, o: int, stride: int = 1, **symbols: i
     return program([t(1, h, w, c), t(3, 3, c, o)], make, **symbols)
 
 
+def batched(n: ExprLike, length: ExprLike, c: int, o: int, **symbols: int) -> Drawn:
+    """A convolution over one dim."""
+
+    def make(x: Any, y: Any) -> Compute:
+        body = lambda b, n, i, m, p, z: b.read(x, n, i + p, z) * b.read(y, p, z, m)  # noqa: E731
+        return compute([n, Expr.of(length) - 2, o], body, f32, reduce=[3, c], combine="add")
+
+    return program([t(n, length, c), t(3, c, o)], make, **symbols)
+
+
 def depthwise(h: int, w: int, c: int) -> Drawn:
     def make(x: Any, y: Any) -> Compute:
         body = lambda b, n, i, j, c, p, q: b.read(x, n, i + p, j + q, c) * b.read(y, p, q, c)  # noqa: E731
@@ -134,6 +144,7 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "blocked rows": (lambda: matmul(M, 16, 2, M=260), "contraction"),
     "convolution": (lambda: conv(7, 10, 3, 20), "contraction"),
     "convolution of any size": (lambda: conv(M, N, 3, 20, 2, M=7, N=9), "contraction"),
+    "convolution of any batch and length": (lambda: batched(M, N, 3, 20, M=2, N=550), "contraction"),
     "depthwise": (lambda: depthwise(7, 8, 20), "window"),
     "columns": (lambda: columns(2, 30, 20), "window"),
     "columns of any size": (lambda: columns(2, K, N, K=7, N=21), "columns"),
@@ -142,7 +153,7 @@ CASES: dict[str, tuple[Callable[[], Drawn], str]] = {
     "rows of doubles": (lambda: rows(4, 33, "mul", f64), "reduction"),
     "all there is": (lambda: rows(1, 100, "add"), "reduction"),
     "many rows, several a chunk": (lambda: rows(66, 150, "max"), "reduction"),
-    "rows in two dims, the longer one outside": (lambda: planes(2, 9, 40), "reduction"),
+    "rows in two dims, shared together": (lambda: planes(2, 9, 40), "reduction"),
     "many lines, several a chunk": (lambda: lines(66, 150), "elementwise"),
     "short rows": (lambda: rows(4, 5, "add"), "strided"),
     "transposition": (lambda: transposed(20, 33), "transposition"),
@@ -195,6 +206,12 @@ def test_every_legal_choice_keeps_the_meaning(name: str) -> None:
             text = strategy.schedule(case, **{parameter: value})
             assert text is not None
             check(drawn, text)
+
+
+@pytest.mark.parametrize(("batch", "blocked"), [(M, True), (2, False)])
+def test_a_batch_that_may_be_1_leaves_blocks_of_rows_to_share(batch: ExprLike, blocked: bool) -> None:
+    found = find_strategy("contraction").schedule(case_of(batched(batch, N, 3, 20)))
+    assert found is not None and ("parallel i1b" in found.splitlines()) == blocked
 
 
 @pytest.mark.parametrize(
