@@ -8,6 +8,7 @@
 #   make engine-check   do engine files give the bits of this process, loaded and from C? MODELS=... INPUTS=FILE.py
 #   make cross-check MODELS=... INPUTS=...   models as engines for other architectures, run in emulators, against ONNX Runtime
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
+#   make drivers     PoCL, which makes an OpenCL device of the CPU, from Debian's package, where root may install it
 #   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
@@ -29,14 +30,13 @@ INPUTS ?=
 TOOLS := qemu-aarch64 qemu-riscv64 aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc
 TOOLS_OF_DEBIAN := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 MAGIKA := magika==1.0.3
-SYSTEM := pocl-opencl-icd
 # the first interpreter that is new enough; PYTHON=... overrides
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check cross-check emulators conformance clean
+.PHONY: engine-check cross-check emulators drivers conformance clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -67,21 +67,12 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/magika.stamp | $(BIN)/python
 	@$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/ircc.stamp
 
-# Debian's packages that some tests need; where they cannot be had, these tests are skipped.
-$(VENV)/system.stamp: Makefile | $(BIN)/python
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get dpkg >/dev/null && ! dpkg -s $(SYSTEM) >/dev/null 2>&1; then \
-		echo "== installing $(SYSTEM)"; \
-		{ apt-get -qq update && apt-get -qq -y --no-install-recommends install $(SYSTEM); } >/dev/null 2>&1 \
-			|| echo "cannot install $(SYSTEM): some tests are skipped"; \
-	fi
-	@touch $@
-
 # --- what people ask for -----------------------------------------------------------------------------------------
 
 demo: $(VENV)/ircc.stamp $(VENV)/magika.stamp
 	@$(BIN)/python examples/demo_magika.py
 
-test: $(VENV)/dev.stamp $(VENV)/system.stamp
+test: $(VENV)/dev.stamp
 	@echo "== pytest on $(JOBS) processes"
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
@@ -149,7 +140,17 @@ emulators:
 	fi; \
 	echo "warning: no emulators for other architectures here, their tests are skipped; Debian: $(TOOLS_OF_DEBIAN)" >&2
 
-conformance: $(VENV)/dev.stamp $(VENV)/system.stamp
+drivers:
+	@dpkg -s pocl-opencl-icd >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "== installing PoCL"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ timeout 120 apt-get -qq update && timeout 300 apt-get -qq install --no-install-recommends -y \
+			pocl-opencl-icd; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "warning: no PoCL here, tests of OpenCL are skipped unless there is another driver; Debian: pocl-opencl-icd" >&2
+
+conformance: $(VENV)/dev.stamp
 	@mkdir -p build
 	@$(BIN)/ircc conformance --backend $(BACKEND) --html build/conformance-$(BACKEND).html
 

@@ -20,6 +20,7 @@ from ircc.cli import BUG, PIPE, main
 from ircc.cli.console import seconds, size
 from ircc.cli.parser import SUBCOMMANDS, make_parser, parse
 from ircc.cli.run import file_names
+from ircc.codegen.simt.backend import SimtBackend
 from ircc.dialects.loop import Alloc
 from ircc.ir.passes import find_pass
 from ircc.ir.types import ExprAttr
@@ -424,6 +425,18 @@ def test_targets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(run("targets", "--json")[1])
     assert found["default"] == "cpu:x86-64-v3" and found["backends"]["cpu"]["targets"]["cpu"]["vector_bits"] >= 128
     assert "vector_bits = 256" in run("small.onnx", "--emit=loop-ir")[1]
+
+
+def test_placement_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kernel with where it runs; and the reason where that is not the backend that was asked for."""
+    status, _, err = run("small.onnx", "--target=opencl", "--emit=source", "--explain-placement")
+    rows = [line.split() for line in err.splitlines()]
+    assert status == 0 and rows[0] == ["nodes", "kernel", "runs", "on", "because"]
+    assert {row[-1] for row in rows[1:]} == {"opencl"}
+    monkeypatch.setattr(SimtBackend, "supports", lambda self, kernel: "it is Tuesday")
+    err = run("small.onnx", "--target=opencl", "--emit=source", "--explain-placement")[2]
+    assert all(line.endswith("cpu      it is Tuesday") for line in err.splitlines()[1:])
+    assert "cpu" in run("small.onnx", "--explain-placement")[2]
 
 
 # ---- manners
