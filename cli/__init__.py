@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _debug(words)
         return _failed(f"{error.filename or 'file'}: {error.strerror or error}", 1)
+    except MemoryError as error:
+        _debug(words)
+        return _failed(f"there is not enough memory: {error or 'smaller sizes need less'}", 1)
     except Exception as error:
         _debug(words)
         what = " ".join(str(error).split())[:300]

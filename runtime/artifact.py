@@ -4,7 +4,8 @@ The object in it exports, by the platform's C calling convention:
 
     int32 ircc_plan(const int64* input_dims, int64* plan)
         input_dims: the dimensions of all inputs, one after the other. Fills plan with the values of `symbols`, the
-        bytes of the arena, the dimensions of all outputs. Returns 0, or 1 + the index in `checks` of what failed.
+        bytes of the arena, the dimensions of all outputs. Returns 0, 1 + the index in `checks` of what failed, or -2
+        where a buffer would be larger than any memory.
     int32 ircc_main(const Device* device, const Frame* frame)
         runs the program and ends with device->wait. Returns 0, 1 + the index of a failed check, or, below 0, what
         a function of the device returned (-1 where none says more, for example alloc returned null).

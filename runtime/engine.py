@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import EngineError, InputError
 from . import threads as cores
 from .artifact import Artifact, Kernel, Port
 from .bound import Bound, places_for
@@ -45,6 +45,8 @@ def load(
     Raises EngineError where the file is damaged, not to be trusted, or needs what this machine lacks."""
     if verify not in ("code", "all"):
         raise InputError(f"verify is {verify!r}, expected 'code' or 'all'")
+    if isinstance(trusted_keys, str | bytes | os.PathLike):
+        raise InputError(f"trusted_keys is {trusted_keys!r}, expected a list of keys", hint="put it into brackets")
     file = read_engine(path, verify=verify == "all" or trusted_keys is not None)
     if trusted_keys is not None:
         check_signature(file.seal, trusted_keys, path)
@@ -192,7 +194,10 @@ class Engine:
                 )
             flags = array.flags
             if not (flags.carray or (flags.c_contiguous and flags.aligned)):
-                array = np.array(array, order="C", copy=True)
+                try:
+                    array = np.array(array, order="C", copy=True)
+                except MemoryError:
+                    raise EngineError(f"no memory for a row-major copy of input '{port.name}'") from None
             arrays.append(array)
         return arrays
 

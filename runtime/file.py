@@ -221,6 +221,8 @@ def copy_engine(source: str | os.PathLike[str], path: str | os.PathLike[str]) ->
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """What `write` makes at the path that it is given takes the place of the file at `path`."""
+    if not path.name or path.is_dir():
+        raise EngineError(f"cannot write {path}: it is a folder", hint="name a file, such as model.engine")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         try:

@@ -19,7 +19,7 @@ from .mirrored import open_for
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
-NO_MEMORY = -2  # ircc_main: a slot could not be had
+NO_MEMORY = -2  # ircc_plan: a buffer is too large; ircc_main: a slot could not be had
 
 _PLAN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
 _MAIN = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p)
@@ -71,6 +71,9 @@ class Plan:
         dims = [n for shape in shapes for n in shape]
         self._values = (c_int64 * (count + sum(len(p.shape) for p in artifact.outputs)))()
         if code := program.plan_function((c_int64 * len(dims))(*dims), self._values):
+            if code == NO_MEMORY:
+                told = ", ".join(str(list(shape)) for shape in shapes)
+                raise EngineError(f"inputs of the shapes {told} need more memory than any machine has")
             program.failed(code)
         values = self._values[:]
         self.address = ctypes.addressof(self._values)

@@ -485,6 +485,15 @@ def test_a_bug_is_said_to_be_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Traceback" in run("small.onnx")[2]
 
 
+def test_what_does_not_fit_into_memory_is_no_bug(run: Run) -> None:
+    text = (
+        '<ir_version: 9, opset_import: ["": 20]> m (float[100000000000000, 8] x) => (float[8] y) { y = ReduceMax(x) }'
+    )
+    onnx.save(onnx.parser.parse_model(text), "large.onnx")
+    status, _, err = run("run", "large.onnx")
+    assert status == 1 and "not enough memory" in err and "bug" not in err
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     command = (
         f"{sys.executable} -m ircc small.onnx --emit=loop-ir --inline-weights | head -c 1; exit ${{PIPESTATUS[0]}}"

@@ -174,6 +174,9 @@ def test_signatures(file: Path, keys: tuple[Path, Path], tmp_path: Path, command
     sign_engine(file, tmp_path / "b.pem")
     with pytest.raises(EngineError, match="not trusted"):
         ircc.load(file, trusted_keys=[public])
+    for key_alone in (public, str(public), key):
+        with pytest.raises(InputError, match="expected a list of keys"):
+            ircc.load(file, trusted_keys=key_alone)  # pyright: ignore[reportArgumentType]
     for no_key in (b"short", tmp_path / "nothing.pem", __file__):
         with pytest.raises(EngineError):
             ircc.load(file, trusted_keys=[no_key])

@@ -25,7 +25,7 @@ from .text import Operand, Writer
 CONTEXT, LAUNCH, COPY, ALLOC, FREE, WAIT = 8, 16, 24, 32, 40, 48
 FRAME = {"plan": 0, "arena": 8, "weights": 16, "inputs": 24, "outputs": 32, "slots": 40}
 MOST_BYTES = 2.0**46  # of one buffer
-NO_MEMORY = -2  # what ircc_main returns where a size that came from data is negative, or too large for the memory
+NO_MEMORY = -2  # what ircc_plan and ircc_main return for sizes too large for the memory, or negative ones from data
 
 
 @dataclass
@@ -128,6 +128,14 @@ def _check(program: Program) -> str:
     return writer.text("ircc_check", "ptr %dims", result="i32", end="ret i32 0")
 
 
+def _refuse_too_large(writer: _HostWriter, type_: BufferType) -> None:
+    """Return NO_MEMORY where so many bytes are more than any machine has."""
+    total = f"{float(type_.dtype.itemsize):e}"  # as a float, which does not overflow
+    for size in type_.sizes:
+        total = writer.put(f"fmul double {total}, {writer.put(f'sitofp i64 {writer.integer(size)} to double')}")
+    writer.branch_if(writer.put(f"fcmp ogt double {total}, {MOST_BYTES:e}"), NO_MEMORY)
+
+
 def _plan(program: Program) -> str:
     writer, _ = _given(program)
     late = program.late
@@ -136,6 +144,9 @@ def _plan(program: Program) -> str:
             value = writer.integer(check.expr.data)
             bad = writer.put(f"icmp ne i64 {value}, 0")
             writer.branch_if(bad, i + 1)
+    in_arena = [_buffer_type(op.buffer) for op in program.ops if isinstance(op, Alloc) and op.slot is None]
+    for type_ in dict.fromkeys(t for t in in_arena if t.symbols):  # or else the sum of their bytes may overflow
+        _refuse_too_large(writer, type_)
     found: list[Operand] = [writer.sizes[s] for s in program.symbols]
     found.append(writer.integer(arena_bytes(program)))
     sizes = [s for arg in program.written for s in _buffer_type(arg).sizes]
@@ -207,12 +218,9 @@ class _Main:
     def reserve(self, slot: int, type_: BufferType) -> str:
         """The memory of a slot, at least as large as the type says; the run fails where there is none."""
         writer = self.writer
-        total = f"{float(type_.dtype.itemsize):e}"  # as a float, which does not overflow
         for size in type_.sizes:
-            value = writer.integer(size)
-            writer.branch_if(writer.put(f"icmp slt i64 {value}, 0"), NO_MEMORY)
-            total = writer.put(f"fmul double {total}, {writer.put(f'sitofp i64 {value} to double')}")
-        writer.branch_if(writer.put(f"fcmp ogt double {total}, {MOST_BYTES:e}"), NO_MEMORY)
+            writer.branch_if(writer.put(f"icmp slt i64 {writer.integer(size)}, 0"), NO_MEMORY)
+        _refuse_too_large(writer, type_)
         place = writer.put(f"getelementptr i64, ptr {self.frame['slots']}, i64 {2 * slot}")
         bytes_ = writer.integer(type_.bytes)
         pointer = writer.now(f"call ptr @ircc.reserve(ptr %device, ptr {place}, i64 {bytes_})")

@@ -246,8 +246,9 @@ def test_engines_for_other_machines(artifact: Artifact, target: dict[str, str], 
 def test_cannot_write(artifact: Artifact, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot write"):
         write_engine(artifact, tmp_path / "none" / "e.engine")
-    with pytest.raises(EngineError, match="cannot write"):
-        write_engine(artifact, tmp_path)
+    for folder in (tmp_path, ".", "", "/"):
+        with pytest.raises(EngineError, match=r"cannot write .*: it is a folder"):
+            write_engine(artifact, folder)
 
 
 def test_weights_builder() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
 from xdsl.parser import Parser
 
@@ -12,6 +13,8 @@ import ircc
 from ircc import compiler
 from ircc.dialects import context
 from ircc.dialects.loop.evaluate import evaluate_program
+from ircc.errors import EngineError
+from ircc.runtime.program import Plan
 
 KERNELS = """
   loop.kernel @add(%a "a" : !loop.buffer<[4], f32>, %b "b" : !loop.buffer<[4], f32>, %o "o" : !loop.buffer<[4], f32>)
@@ -163,3 +166,23 @@ def test_a_size_that_no_memory_holds(k: int) -> None:
     with pytest.raises(ircc.Error, match="too large for the memory"):
         engine.run({"k": np.array([k])})
     assert engine.run({"k": np.array([2])})["z"].shape == (2,)
+
+
+def test_a_plan_whose_bytes_overflow_is_refused() -> None:
+    """Modulo 2 to the 64th the arena would have a few hundred bytes."""
+    text = """
+<ir_version: 9, opset_import: ["": 20]>
+m (float[N, 1, 1] a, float[1, K, 1] b, float[1, 1, M] c, float[M, 2] v) => (float[2] y) <int64[2] axes = {0, 1}> {
+    s = Add(a, b)
+    t = Add(s, c)
+    u = Softmax(t)
+    q = MatMul(u, v)
+    y = ReduceSum<keepdims = 0>(q, axes)
+}
+"""
+    engine = ircc.compile(onnx.parser.parse_model(text))
+    program = engine._program  # no array of such a shape fits into memory
+    assert 0 < Plan(program, ((2, 1, 1), (1, 2, 1), (1, 1, 3), (3, 2))).arena_bytes < 1024
+    for m in (1 << 42, 1 << 60):
+        with pytest.raises(EngineError, match="more memory than any machine has"):
+            Plan(program, ((2, 1, 1), (1, 2, 1), (1, 1, m), (m, 2)))
