@@ -10,7 +10,8 @@ from xdsl.dialects.builtin import FunctionType, ModuleOp, f32, f64, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute
 
-from ircc.dialects.loop import Kernel
+import ircc
+from ircc.dialects.loop import Alloc, Kernel
 from ircc.dialects.tensor import Compute
 from ircc.dialects.tensor.builder import compute
 from ircc.errors import ScheduleError
@@ -345,3 +346,43 @@ def test_a_kernel_without_a_nest_has_no_strategy() -> None:
     assert isinstance(kernel, Kernel)
     Schedule.parse("fuse i0").apply(kernel)
     assert nest_of(kernel) is None
+
+
+DEVICE = replace(AVX512, name="device", group=64, shared=32 << 10)
+
+
+def test_devices_have_strategies_of_their_own() -> None:
+    for target, device in ((AVX512, False), (DEVICE, True)):
+        for drawn in (matmul(64, 80, 96), matmul(7, 5, 3), matmul(M, 64, 64, M=3), conv(9, 9, 4, 8)):
+            chosen = select(case_of(drawn, target))
+            assert chosen is not None and chosen[0].device == device
+    names = [select(case_of(d, DEVICE)) for d in (matmul(64, 80, 96), matmul(60, 90, 96), matmul(64, 64, 7))]
+    assert [c[0].name for c in names if c is not None] == ["tiled", "simt", "simt"]
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"rows": 64, "columns": 16, "depth": 4}, {"rows": 8, "columns": 8, "depth": 32}]
+)
+def test_tiles_of_groups_keep_the_meaning(values: dict[str, int]) -> None:
+    """Loops that lanes share, run by the one core that a CPU is here."""
+    drawn = matmul(64, 80, 96)
+    strategy = find_strategy("tiled")
+    text = strategy.schedule(case_of(drawn, DEVICE), **values)
+    assert text is not None
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    assert {op.run.data for op in drawn.kernel.loops()} == {"concurrent", "serial", "lanes", "unrolled"}
+    x, y = drawn.inputs(0).values()
+    (found,) = ircc.compile(drawn.module, passes="plan-memory").run(drawn.inputs(0)).values()
+    assert np.array_equal(found, np.maximum(x @ y, 0))
+
+
+def test_a_groups_buffers_fit_its_memory() -> None:
+    for shared in (4 << 10, 8 << 10, 32 << 10):
+        drawn = matmul(256, 256, 256)
+        text = find_strategy("tiled").schedule(case_of(drawn, replace(DEVICE, shared=shared)))
+        assert text is not None
+        Schedule.parse(text).apply(drawn.kernel)
+        buffers = [op.type for op in drawn.kernel.walk() if isinstance(op, Alloc) and op.type.space.data == "stack"]
+        assert len(buffers) == 3 and sum(b.bytes.constant or 0 for b in buffers) <= shared
+    assert find_strategy("tiled").choices(case_of(matmul(256, 256, 256), replace(DEVICE, shared=64))) is None
