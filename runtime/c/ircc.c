@@ -188,7 +188,7 @@ int32_t ircc_open(const char *path, int32_t check, ircc_library *library, char *
         if (file >= 0) close(file);
         return failed(text, text_size, IRCC_BAD_FILE, "it cannot be read: ", why);
     }
-    if (about.st_size < (off_t)sizeof(seal)) {
+    if (!S_ISREG(about.st_mode) || about.st_size < (off_t)sizeof(seal)) {
         close(file);
         return failed(text, text_size, IRCC_BAD_FILE, "it is no engine file", NULL);
     }

@@ -181,7 +181,7 @@ m (float[N, 1, 1] a, float[1, K, 1] b, float[1, 1, M] c, float[M, 2] v) => (floa
 }
 """
     engine = ircc.compile(onnx.parser.parse_model(text))
-    program = engine._program  # no array of such a shape fits into memory
+    program = engine._program  # pyright: ignore[reportPrivateUsage]  # no array of such a shape fits into memory
     assert 0 < Plan(program, ((2, 1, 1), (1, 2, 1), (1, 1, 3), (3, 2))).arena_bytes < 1024
     for m in (1 << 42, 1 << 60):
         with pytest.raises(EngineError, match="more memory than any machine has"):
