@@ -536,7 +536,7 @@ def layout_of(module: ModuleOp) -> dict[str, int]:
 
 def kept(key: str) -> Sequence[Artifact] | None:
     """What was made under this key before. A file that is damaged goes."""
-    if not (path := ENGINES.path(key)).is_file():
+    if not os.path.isfile(path := ENGINES.path(key)):  # also where the folder is not ours to look into
         return None
     try:
         artifacts = read_engine(path).artifacts

@@ -24,7 +24,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import EngineError, InputError
 
 SIZE = 2 << 30  # bytes of engines and kernels together
 PACKAGES = ("xdsl", "onnx", "numpy", "ml_dtypes", "llvmlite")  # what code depends on, beside ircc itself
@@ -34,8 +34,11 @@ log = logging.getLogger(__name__)
 
 
 def root() -> Path:
-    """The folder of everything that is kept."""
-    return Path(os.environ.get("IRCC_CACHE") or Path.home() / ".cache" / "ircc")
+    """The folder of everything that is kept; for a user without a home one that cannot be."""
+    try:
+        return Path(os.environ.get("IRCC_CACHE") or Path.home() / ".cache" / "ircc")
+    except RuntimeError:
+        return Path(os.devnull) / "ircc"
 
 
 def limit() -> int:
@@ -100,7 +103,8 @@ class Store:
             os.utime(self.path(key))
 
     def put(self, key: str, write: Callable[[Path], object]) -> None:
-        """Keep the file that `write(path)` makes at the path that it is given."""
+        """Keep the file that `write(path)` makes at the path that it is given; without it, where that is not possible:
+        no room, say, or no linker."""
         target = self.path(key)
         partial = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}")
         try:
@@ -113,8 +117,8 @@ class Store:
                 os.replace(partial, target)
             finally:
                 partial.unlink(missing_ok=True)
-        except OSError as error:
-            log.info("nothing is kept in %s: %s", self.folder, error.strerror or error)
+        except (OSError, EngineError) as error:
+            log.info("nothing is kept in %s: %s", self.folder, getattr(error, "strerror", None) or error)
 
     def drop(self, key: str) -> None:
         """Remove a file that is not what it should be."""

@@ -37,6 +37,7 @@ from .opened import OpenFile
 
 MAGIC = b"IRCCENG2"
 FORMAT = 2
+_ELF = b"\x7fELF"  # how a shared library begins
 _ROOT = __name__.removesuffix(".runtime.file")
 _CHUNK = 1 << 20
 
@@ -236,9 +237,12 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def is_engine(path: str | os.PathLike[str]) -> bool:
-    """True for a file that ends as an engine does; False for another, or for none."""
+    """True for a file that ends as an engine does, or begins as one whose end was cut off; False for another, or for
+    none."""
     try:
         with open(path, "rb") as file:
+            if file.read(len(_ELF)) == _ELF:
+                return True
             file.seek(-_SEAL.size, os.SEEK_END)
             return file.read(len(MAGIC)) == MAGIC
     except (OSError, ValueError):
@@ -296,8 +300,7 @@ class _Reader:
         data = self.file.read(_SEAL.size)
         if len(data) < _SEAL.size or not data.startswith(MAGIC):
             self.file.seek(0)
-            start = self.file.read(4)
-            if start == b"\x7fELF":
+            if self.file.read(len(_ELF)) == _ELF:
                 self.damaged("it has no seal, or more than the seal was cut off")
             raise EngineError(f"{self.path} is no engine file", hint="engines are made by `ircc MODEL` or engine.save")
         seal = Seal(*_SEAL.unpack(data))

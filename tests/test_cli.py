@@ -76,6 +76,10 @@ def test_a_model_becomes_an_engine_beside_it(run: Run, place: Path) -> None:
     assert (status, out) == (0, "")
     assert err.startswith("small.engine: ") and "compiled in" in err
     assert ircc.is_engine(place / "small.engine")
+    (place / "cut.engine").write_bytes((place / "small.engine").read_bytes()[:-1000])
+    for command in (("run", "cut.engine"), ("bench", "cut.engine"), ("inspect", "cut.engine")):
+        status, _, err = run(*command)
+        assert status == 1 and "cut.engine is damaged" in err, command
     assert ircc.load(place / "small.engine").outputs[0].name == "y/out"
 
 

@@ -12,8 +12,9 @@ import onnx.parser
 import pytest
 
 from ircc import compiler
-from ircc.codegen.cpu import build
+from ircc.codegen.cpu import build, shared
 from ircc.compiler import Compilation
+from ircc.errors import EngineError
 from ircc.ir.cache import ENGINES, KERNELS
 from ircc.ir.instruments import TimePasses
 from ircc.ir.pipeline import Instrument, Pipeline
@@ -165,6 +166,24 @@ def test_quick_compilations_are_not_kept(file: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compiler, "WORTH_KEEPING", 1000.0)
     assert [runs(file), runs(file)] == [1, 1]
     assert not ENGINES.folder.exists()
+
+
+def test_without_a_linker_nothing_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_linker(architecture: str) -> tuple[str, ...]:
+        raise EngineError(f"no linker for {architecture}")
+
+    monkeypatch.setattr(shared, "find_linker", find_linker)
+    assert [runs(file), runs(file)] == [1, 1]
+    assert not list(ENGINES.folder.iterdir())
+
+
+def test_somebody_without_a_home_compiles(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("IRCC_CACHE")
+    monkeypatch.setattr(Path, "home", home)
+    assert [runs(file), runs(file)] == [1, 1]
 
 
 def test_a_model_that_changes_meanwhile_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
