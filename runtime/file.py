@@ -197,7 +197,7 @@ def change_engine(path: str | os.PathLike[str], change: Callable[[Seal], Seal]) 
     seal = read_seal(path)
 
     def write(temporary: Path) -> None:
-        shutil.copyfile(path, temporary)
+        shutil.copy(path, temporary)  # who may read it stays as it was
         with open(temporary, "r+b") as file:
             _put(file, change(seal))
 

@@ -171,7 +171,9 @@ def test_signatures(file: Path, keys: tuple[Path, Path], tmp_path: Path, command
     assert command("sign", "--new-key", tmp_path / "b")[0] == 1  # a key is never written over
     assert command("sign", file, "--key", public)[0] == 1
     assert command("sign", file)[0] == command("sign")[0] == 1
+    file.chmod(0o640)
     sign_engine(file, tmp_path / "b.pem")
+    assert file.stat().st_mode & 0o777 == 0o640
     with pytest.raises(EngineError, match="not trusted"):
         ircc.load(file, trusted_keys=[public])
     for key_alone in (public, str(public), key):
