@@ -272,7 +272,7 @@ class _FunctionPrinter:
             terms.append(("- " if coefficient < 0 else "+ ") + " * ".join(factors))
         if not terms:
             return "0"
-        terms.sort(key=lambda t: t[0] == "-")
+        terms.sort(key=lambda t: (t[0] == "-", t))  # the same text in every process
         text = " ".join(terms)
         text = text.removeprefix("+ ") if text[0] == "+" else f"-{text[2:]}"
         return f"({text})" if inside and not re.fullmatch(r"\w+", text) else text

@@ -59,7 +59,8 @@ class Pool(GraphOp):
 @irdl_op_definition
 class MaxPool(Pool):
     """The greatest of each window; pads do not count. With `indices` a second result says where, as int64: the position
-    in x, flat, with `storage_order` 0 in row-major order, 1 with the axes of space transposed (first of equals).
+    in x, flat, with `storage_order` 0 in row-major order, 1 with the axes of space transposed (first of equals); -1 for
+    a window of pads alone.
 
     C1, C3, C4 of Pool; C2: float, or integer of 8 bits. C5: `storage_order` is 0 or 1.
     """

@@ -122,7 +122,7 @@ def max_pool_indices(op: GraphOp, emit: Emitter, best: SSAValue) -> SSAValue:
         flat: ExprLike = dims[0] * sizes[1] + dims[1]  # pyright: ignore[reportOperatorIssue, reportAssignmentType]
         for axis in axes:
             flat = flat * sizes[2 + axis] + place[axis]
-        return b.from_index(flat)
+        return b.from_index(flat) if windows.inside else first.lt(none).where(b.from_index(flat), -1)
 
     return emit.compute(out.sizes, tap, i64, reduce=[*windows.kernel], combine="min", finish=finish)
 

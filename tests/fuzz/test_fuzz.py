@@ -223,7 +223,11 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert state.read_text().splitlines() == [json.dumps(row) for row in rows]
 
 
-def test_a_pack_that_hangs_costs_its_time_and_each_of_its_cases_is_tried_alone(tmp_path: Path) -> None:
+def test_a_pack_that_hangs_costs_its_time_and_each_of_its_cases_is_tried_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Child, "overdue", lambda child, timeout: True)
+    monkeypatch.setattr("ircc.testing.fuzz.shards.wait", lambda pipes, timeout: [])  # no answer is there in time
     rows = list(shards([1, 2], 1, 0.0, (), tmp_path, pack=2))
     assert sorted(row["case"] for row in rows) == [1, 2]
     assert {row["status"] for row in rows} == {"timeout"}

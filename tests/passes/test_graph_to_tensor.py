@@ -150,3 +150,11 @@ def test_every_operation_carries_the_node() -> None:
     module = lowered(program(BY_NAME["Softmax"], [t(N, 4)], {}))
     made = [op for op in module.walk() if op.name == "tensor.compute"]
     assert len(made) == 4 and {nodes_of(op) for op in made} == {("node",)}
+
+
+def test_a_window_of_pads_alone_has_no_place() -> None:
+    given = {"kernel": [2], "strides": [1], "dilations": [2], "pads": [1, 1], "ceil_mode": False, "indices": True}
+    module = program(BY_NAME["MaxPool"], [t(1, 1, 1)], {**given, "storage_order": 0})
+    inputs = {"input_0": np.ones((1, 1, 1), np.float32)}
+    for computed in (module, lowered(module)):
+        assert [*evaluate(computed, inputs).values()][1].item() == -1
