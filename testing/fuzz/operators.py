@@ -86,6 +86,11 @@ def moderate(arrays: Sequence[Any]) -> bool:
     return all((np.abs(a.astype(np.float64)) < 1e6).all() for a in arrays)
 
 
+def picks(node: NodeProto) -> bool:
+    """Whether a Resize takes the nearest element."""
+    return not any(a.name == "mode" and a.s != b"nearest" for a in node.attribute)
+
+
 def padded_by_size(attributes: Mapping[str, Any]) -> bool:
     return str(attributes.get("auto_pad", "")).startswith("SAME")
 
@@ -116,6 +121,8 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "what is beyond 32 bits comes out at the wrong end"
         case "AveragePool" | "LpPool" if is_float(x.dtype) and np.isnan(x.astype(np.float64)).any():
             return "its own padding is NaN, so that it leaves out any"
+        case "Resize" if picks(node) and is_float(x.dtype) and not np.isfinite(x.astype(np.float64)).all():
+            return "it multiplies the neighbours that it does not pick with 0, which makes infinities NaN"
         case "LpPool" if any(a.name == "ceil_mode" and a.i for a in node.attribute):
             return "windows that go beyond the end take more than there is"
         case "Shrink" if not is_float(x.dtype) and not moderate([x]):
