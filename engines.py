@@ -10,7 +10,7 @@ from .runtime.artifact import Artifact, Kernel, to_header
 from .runtime.file import EngineFile, read_engine
 from .runtime.trust import check_signature, new_key, sign_engine, signer
 
-__all__ = ["Difference", "compare_engines", "describe_engine", "new_key", "sign_engine", "verify_engine"]
+__all__ = ["Difference", "compare_engines", "describe_engine", "is_signed", "new_key", "sign_engine", "verify_engine"]
 
 Path = str | os.PathLike[str]
 _CHUNK = 1 << 22
@@ -32,6 +32,11 @@ def describe_engine(path: Path) -> dict[str, Any]:
         },
         "variants": [{**to_header(a), "weights": a.weights.size} for a in file.artifacts],
     }
+
+
+def is_signed(path: Path) -> bool:
+    """Whether an engine file says that somebody signed it. Raises EngineError."""
+    return signer(read_engine(path).seal) is not None
 
 
 def verify_engine(path: Path, trusted: Sequence[Path | bytes] = ()) -> bytes | None:

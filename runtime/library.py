@@ -6,6 +6,7 @@ import _ctypes
 import ctypes
 import os
 import platform
+import shlex
 import weakref
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def choose(file: EngineFile) -> int:
     """The number of the variant that this machine runs best. Raises EngineError where it runs none."""
     names = [a.target.get("name", "") for a in file.artifacts]
     triple = file.artifacts[0].target.get("triple", "")
-    hint = f"rebuild it for this machine: ircc recompile {file.path.name} --target=native"
+    hint = f"rebuild it for this machine: ircc recompile {shlex.quote(str(file.path))} --target=native"
     if architecture(triple) != architecture() or platform.system().lower() not in triple:
         raise EngineError(
             f"the engine is for {triple} ({', '.join(names)}), this machine is {architecture()} {platform.system()}",

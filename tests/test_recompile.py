@@ -17,6 +17,7 @@ from ircc.cli import main
 from ircc.codegen.cpu.llvm import host
 from ircc.compiler import Compilation, recompile
 from ircc.embedded import CONSTANTS, GRAPH
+from ircc.engines import new_key, sign_engine
 from ircc.errors import EngineError
 from ircc.runtime.artifact import Artifact
 from ircc.runtime.file import read_engine, write_engine
@@ -114,6 +115,19 @@ def test_the_command(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert copy.read_bytes() == file.read_bytes()
     assert main(["recompile", str(copy), "--check", "--target=native"]) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["m.engine"]
+
+
+def test_who_signed_an_engine_has_not_signed_the_new_one(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "my m.engine"
+    copy.write_bytes(file.read_bytes())
+    new_key(tmp_path / "maker.pem", tmp_path / "maker.pub.pem")
+    sign_engine(copy, tmp_path / "maker.pem")
+    assert main(["recompile", str(copy), "-o", str(tmp_path / "new.engine")]) == 0
+    assert "not signed any more: `ircc sign" in capsys.readouterr().err
+    assert main(["recompile", str(tmp_path / "new.engine")]) == 0
+    assert "not signed any more" not in capsys.readouterr().err
 
 
 def test_what_is_not_what_the_graph_gives(made: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,9 +209,10 @@ class Contraction(Strategy):
 
     def is_batch(self, case: Case, shape: Shape) -> bool:
         """Whether around the rows there is only a batch of unknown size: it may be 1, and leave nothing to share."""
-        around = shape.rows[1:]
-        plain = Expr.dim(around[0]) in shape.broadcast[0].index
-        return len(around) == 1 and plain and case.nest.dims[around[0]].size is None
+        if len(shape.rows) != 2:
+            return False
+        batch = shape.rows[1]
+        return Expr.dim(batch) in shape.broadcast[0].index and case.nest.dims[batch].size is None
 
     def panels_outside(self, case: Case, shape: Shape, block: int) -> bool:
         """Whether the loop over panels stands outside of the rows' loops: where the panels do not all fit in L2."""
