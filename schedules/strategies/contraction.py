@@ -191,10 +191,9 @@ class Contraction(Strategy):
         one panel after the other takes all rows, which stream. Threads share blocks or panels, whichever are many."""
         if not shape.rows or len(shape.broadcast) != 1:
             return 0
-        few = panels is not None and panels < ENOUGH
+        dim, few = case.nest.dims[shape.rows[0]], panels is not None and panels < ENOUGH
         if len(shape.rows) > 1 and not (few and self.is_batch(case, shape)):
             return 0
-        dim = case.nest.dims[shape.rows[0]]
         size = sum((r.bytes for r in shape.panels), Expr.const(0)).constant
         far = size is None or size > case.target.l2 // MOVED_BLOCK
         if (far and (panels is None or panels >= ENOUGH // 2)) or (
