@@ -59,6 +59,8 @@ DIVIDES = """
 """
 # operators that multiply with 1 + erf(x), or a sigmoid: where that is nearly 0, it is what rounding next to 1 leaves
 GATES = "BiasGelu FastGelu Gelu QuickGelu"
+# operators whose results are what is left of coefficients near 1
+WINDOWS = "BlackmanWindow HammingWindow HannWindow"
 # operators that take the logarithm of a probability, in the reference of one that was rounded: near 1 that is 0
 LOGARITHMS = "LogSoftmax SoftmaxCrossEntropyLoss"
 ULPS, TRACKS = 4.0, 3  # how far a copy is moved, and how many copies there are, the last one moved against the first
@@ -171,7 +173,7 @@ class Tracks:
                 results = [overflown(r, k, node.op_type in DIVIDES.split()) for r in results]
             least = EPS["float32"] if narrow else 0.0
             activated = any(a.name == "activation" for a in node.attribute)  # a body as those of SMOOTH, at the end
-            floored = activated or node.op_type in f"{SMOOTH} {LOGARITHMS} {GATES}".split()
+            floored = activated or node.op_type in f"{SMOOTH} {LOGARITHMS} {GATES} {WINDOWS}".split()
             floors = [beside(r.shape, inputs) if floored else None for r in results]
             results = [
                 moved(r, rng, ulps, largest=whole, least=least, beside=floor) if wobbly else r

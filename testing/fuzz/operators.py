@@ -87,8 +87,8 @@ def moderate(arrays: Sequence[Any]) -> bool:
 
 
 def picks(node: NodeProto) -> bool:
-    """Whether a Resize takes the nearest element."""
-    return not any(a.name == "mode" and a.s != b"nearest" for a in node.attribute)
+    """Whether it is a Resize that takes the nearest element."""
+    return node.op_type == "Resize" and not any(a.name == "mode" and a.s != b"nearest" for a in node.attribute)
 
 
 def padded_by_size(attributes: Mapping[str, Any]) -> bool:
@@ -123,9 +123,11 @@ def misread(node: NodeProto, given: Sequence[Any], opset: int) -> str:
             return "its own padding is NaN, so that it leaves out any"
         case "Resize" if picks(node) and is_float(x.dtype) and not np.isfinite(x.astype(np.float64)).all():
             return "it multiplies the neighbours that it does not pick with 0, which makes infinities NaN"
+        case "DeformConv" if x.dtype == np.float64:
+            return "its points are float32"
         case "LpPool" if any(a.name == "ceil_mode" and a.i for a in node.attribute):
             return "windows that go beyond the end take more than there is"
-        case "Shrink" if not is_float(x.dtype) and not moderate([x]):
+        case "Shrink" | "Resize" if not is_float(x.dtype) and not picks(node) and not moderate([x]):
             return "it goes through floats, whose conversion back overflows"
         case "RoiAlign" if opset < 16:
             return "it takes half pixels off"
@@ -165,9 +167,11 @@ def misrun(node: NodeProto, inputs: Mapping[str, Any]) -> str:
     empty = any(not a.size for a in inputs.values())
     x = next((inputs[name] for name in node.input if name in inputs), np.zeros(0))
     match node.op_type:
+        case "DeformConv" if is_float(x.dtype) and not np.isfinite(x.astype(np.float64)).all():
+            return "neighbours that have no part in a point count, as infinity times 0"
         case "RoiAlign" if is_float(x.dtype) and not np.isfinite(x[..., :1, :1].astype(np.float64)).all():
             return "points outside are the first element times 0"
-        case "Shrink" if not is_float(x.dtype) and not moderate([x]):
+        case "Shrink" | "Resize" if not is_float(x.dtype) and not picks(node) and not moderate([x]):
             return "it goes through floats, whose conversion back overflows"
         case "RoiAlign" if any(a.name == "mode" and a.s == b"max" for a in node.attribute):
             return "it takes the greatest of weighted corners, as its own warning says"
