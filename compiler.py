@@ -25,7 +25,7 @@ from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 from . import __version__
 from .codegen.backend import Backend, find_backend
 from .codegen.cpu.jit import unfit
-from .codegen.placement import CPU, Place
+from .codegen.placement import Place
 from .composition import compose, grouped
 from .dialects import reference
 from .dialects.loop import Program
@@ -317,7 +317,7 @@ class Compilation:
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
         backend = self.backend()
-        run(pipeline, module, self.instruments if backend.name == CPU else [Place(backend), *self.instruments])
+        run(pipeline, module, self.instruments if backend.name == DEFAULT else [Place(backend), *self.instruments])
         wanted = LEVELS[list(STAGES).index(to)]
         if above := [level for level in LEVELS[: LEVELS.index(wanted)] if level in levels_of(module)]:
             raise PassError(

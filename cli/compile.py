@@ -132,7 +132,7 @@ class ExplainPlacement(Instrument):
                 kernel = kernels[call.callee]
                 why = kernel.attributes.get(WHY)
                 nodes = ", ".join(nodes_of(call)) or "-"
-                rows.append((nodes, call.callee, kernel.on or "cpu", why.data if isinstance(why, StringAttr) else ""))
+                rows.append((nodes, call.callee, kernel.on or "host", why.data if isinstance(why, StringAttr) else ""))
         if kernels:
             console.table(("nodes", "kernel", "runs on", "because"), rows, stderr=True)
 

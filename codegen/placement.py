@@ -1,19 +1,18 @@
-"""Where kernels run: on the device that a module is for, or on the CPU beside it."""
+"""Where kernels run: on the device that a module is for, or on the machine that it belongs to."""
 
 from __future__ import annotations
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from ..dialects.loop import ON, WHY, Kernel
+from ..dialects.loop.host import HOST
 from ..ir.pipeline import Instrument, Step
 from ..passes.insert_transfers import InsertTransfers
 from .backend import Backend
 
-CPU = "cpu"
-
 
 class Place(Instrument):
-    """Writes on every kernel, as soon as it is there, which backend runs it: `{on = "cpu", because = "..."}`. What
+    """Writes on every kernel, as soon as it is there, which backend runs it: `{on = "host", because = "..."}`. What
     stands there already, written by hand say, stays. Behind the last pass it puts the copies in between the two."""
 
     optional = True  # what it writes follows from the passes
@@ -34,9 +33,9 @@ class Place(Instrument):
     def place(self, module: ModuleOp, again: bool = False) -> None:
         """Place the kernels of a module that have no place yet; `again`: those of the backend's too."""
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
-            if kernel.on == CPU or (kernel.on and not again):
+            if kernel.on_host or (kernel.on and not again):
                 continue
             reason = self.backend.supports(kernel)
-            kernel.attributes[ON] = StringAttr(self.backend.name if reason is None else CPU)
+            kernel.attributes[ON] = StringAttr(self.backend.name if reason is None else HOST)
             if reason is not None:
                 kernel.attributes[WHY] = StringAttr(reason)

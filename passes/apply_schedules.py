@@ -47,7 +47,7 @@ class ApplySchedules(Pass):
             if kernel.schedule is None:
                 continue
             report(f"applying schedules: kernel {count} of {len(kernels)}")
-            self.apply_to(kernel, kernel.schedule.data, on_device=bool(target.group) and kernel.on != "cpu")
+            self.apply_to(kernel, kernel.schedule.data, on_device=bool(target.group) and not kernel.on_host)
             changed = True
         if changed:
             _Packing(module).run()

@@ -19,7 +19,7 @@ from .hoist_invariants import written
 class InsertTransfers(Pass):
     """Before a kernel reads or changes a buffer that was last written on the other side, bring the buffer over.
 
-    A kernel marked `on = "cpu"` works on the host's memory, which has the same places as the device's. Inputs,
+    A kernel marked `on = "host"` works on the host's memory, which has the same places as the device's. Inputs,
     outputs and constants are the device's, and so is all that branches and loops of the program change, at their ends.
     A buffer that was brought over is right on both sides until it is written again. It may run before memory is
     planned or behind: a copy stands where its buffer is needed anyway. Without such kernels nothing changes."""
@@ -30,7 +30,7 @@ class InsertTransfers(Pass):
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
         changed = False
         for program in [op for op in module.body.ops if isinstance(op, Program)]:
-            calls = [op for op in program.ops if isinstance(op, Call) and kernels[op.callee].on == "cpu"]
+            calls = [op for op in program.ops if isinstance(op, Call) and kernels[op.callee].on_host]
             old = [op for op in program.ops if isinstance(op, Transfer)]
             if not calls and not old:
                 continue

@@ -33,12 +33,12 @@ class SelectSchedules(Pass):
             if kernel.strategy is not None or kernel.schedule is not None or kernel.applied is not None:
                 continue
             nest = nest_of(kernel)
-            if nest is None and target.group and kernel.on != "cpu":
+            if nest is None and target.group and not kernel.on_host:
                 name, text = "simt", grid_lines(kernel)
             elif nest is None or any(d.size == 0 for d in nest.dims):  # there is nothing to do, or nothing to add
                 name, text = "serial", ""
             else:
-                runs_on = target.host if kernel.on == "cpu" else target
+                runs_on = target.host if kernel.on_host else target
                 case = Case(nest, runs_on, constants.get(kernel.sym_name.data, frozenset()))
                 if self.only:
                     strategy = find_strategy(self.only)

@@ -70,7 +70,7 @@ class Kernel:
     nominal: str = ""  # the operations that its nodes ask for, where an algorithm does with other ones
     schedule: str = ""  # the loop rewrites that made it, a line each
     code: str = ""  # a hash of what it was compiled from: the same for kernels that are the same
-    on: str = ""  # the backend that runs it, where that may be another one than the artifact's
+    on: str = ""  # what runs it, where that is not said by the artifact's backend: a backend, or `host`
 
 
 @dataclass(frozen=True)

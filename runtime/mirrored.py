@@ -18,13 +18,13 @@ from ..errors import EngineError
 from .artifact import Artifact, Bytes, address_of, aligned_empty
 from .device import MIRROR, Code, Device, open_device
 
-CPU = "cpu"
+CPU, HOST = "cpu", "host"
 
 
 def open_for(artifact: Artifact, code: Code, threads: int) -> Device:
     """The device of an artifact; with the CPU beside it where some kernels run there."""
     device = open_device(artifact, code, threads)
-    if artifact.backend == CPU or all(kernel.on != CPU for kernel in artifact.kernels):
+    if artifact.backend == CPU or all(kernel.on != HOST for kernel in artifact.kernels):
         return device
     return Mirrored(artifact, device, open_device(artifact, code, threads, CPU))
 
@@ -44,7 +44,7 @@ class Mirrored(Device):
     def __init__(self, artifact: Artifact, device: Device, cpu: Device) -> None:
         self.device, self.cpu = device, cpu
         self.unified = device.unified
-        self.on_cpu = [kernel.on == CPU for kernel in artifact.kernels]
+        self.on_host = [kernel.on == HOST for kernel in artifact.kernels]
         self._lock = threading.Lock()
         self._starts: list[int] = []  # sorted
         self._pieces: dict[int, _Piece] = {}
@@ -88,7 +88,7 @@ class Mirrored(Device):
             self.device.copy(to, source, size)
 
     def launch(self, kernel: int, args: Sequence[int]) -> None:
-        if self.on_cpu[kernel]:
+        if self.on_host[kernel]:
             self.device.wait()  # for what it reads
             self.cpu.launch(kernel, [self.host(a) if a >= MIRROR else a for a in args])
         else:

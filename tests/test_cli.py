@@ -439,8 +439,8 @@ def test_placement_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert {row[-1] for row in rows[1:]} == {"opencl"}
     monkeypatch.setattr(SimtBackend, "supports", lambda self, kernel: "it is Tuesday")
     err = run("small.onnx", "--target=opencl", "--emit=source", "--explain-placement")[2]
-    assert all(line.endswith("cpu      it is Tuesday") for line in err.splitlines()[1:])
-    assert "cpu" in run("small.onnx", "--explain-placement")[2]
+    assert all(line.endswith("host     it is Tuesday") for line in err.splitlines()[1:])
+    assert "host" in run("small.onnx", "--explain-placement")[2]
 
 
 # ---- manners

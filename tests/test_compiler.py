@@ -375,7 +375,7 @@ def test_a_backend_of_another_package(file: Path, monkeypatch: pytest.MonkeyPatc
         for op in lower(file, "loop-ir").body.ops
         if isinstance(op, Kernel)
     }
-    assert placed["MatMul_0"] == ("cpu", '"it reduces"')
+    assert placed["MatMul_0"] == ("host", '"it reduces"')
     assert {on for node, (on, _) in placed.items() if node != "MatMul_0"} == {"picky"}
     assert emit(file, "asm") == "asm of 1 program"
     relu = onnx.parser.parse_model(

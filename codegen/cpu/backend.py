@@ -146,7 +146,7 @@ class _Module:
             raise BackendError("the module has no loop.program", hint="run the pass tensor-to-loop")
         self.program = programs[0]
         self.kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
-        self.own = [k for k in self.kernels.values() if k.on in ("", "cpu")]  # others run elsewhere
+        self.own = [k for k in self.kernels.values() if not k.on or k.on_host]  # others run elsewhere
         self.machine = llvm.Machine(self.target.triple, self.target.cpu, self.target.features)
         self.alone = weights is None
         self.weights = weights or _Weights()

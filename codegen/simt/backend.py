@@ -72,8 +72,8 @@ class SimtBackend(Backend):
 
 
 def own_kernels(module: ModuleOp) -> Sequence[Kernel]:
-    """The kernels of a module that do not run on the CPU."""
-    return [op for op in module.body.ops if isinstance(op, Kernel) and op.on != "cpu"]
+    """The kernels of a module that do not run on the host."""
+    return [op for op in module.body.ops if isinstance(op, Kernel) and not op.on_host]
 
 
 def target_of(kernel: Kernel) -> Target:

@@ -32,9 +32,9 @@ from .alloc import Alloc
 from .host import While, defined_symbols, host_ops
 from .ops import For
 
-ON = "on"  # attribute of a kernel: the backend that runs it, where the module is for more than one
+ON = "on"  # attribute of a kernel: the backend that runs it, or `host`, where the module is for a device
 WHY = "because"  # ... and why that is not the one that the module is for
-HOST_CALL = "host"  # attribute of a call that works on the host's memory
+HOST_CALL = "host"  # attribute of a call that works on the host's memory, and what ON says then
 ARENA = "arena"  # attribute of a program: bytes of memory that its buffers share, once they are placed
 
 
@@ -176,9 +176,14 @@ class Kernel(Signature, IRDLOperation):
 
     @property
     def on(self) -> str:
-        """The backend that runs it, where that has been decided; else empty."""
+        """The backend that runs it, or `host`, where that has been decided; else empty."""
         found = self.attributes.get(ON)
         return found.data if isinstance(found, StringAttr) else ""
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it runs on the machine that a device belongs to."""
+        return self.on == HOST_CALL
 
     def buffers(self) -> dict[str, SSAValue]:
         """All buffers by name: arguments and private ones."""

@@ -88,8 +88,8 @@ def launches(subject: Subject) -> None:
         y = engine.run({"x": x})["y"]
         if not np.array_equal(y, x + x):
             raise Wrong(f"x + x of {size} elements is {y[:8]} ...")
-    if subject.cpu:
-        raise Wrong("the smallest of kernels runs on the CPU: `supports` refuses it")
+    if subject.host:
+        raise Wrong("the smallest of kernels runs on the host: `supports` refuses it")
 
 
 def order(subject: Subject) -> None:

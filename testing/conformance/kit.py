@@ -13,7 +13,7 @@ from ...compiler import compile
 from ...ir.check_each import difference
 
 LEVELS = ("L0", "L1", "L2", "L3", "L4")
-CPU = "cpu"
+CPU, HOST = "cpu", "host"
 
 
 class Wrong(Exception):
@@ -35,18 +35,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a check. `fault` is empty where it passed; `device` and `cpu` count kernels."""
+    """What became of a check. `fault` is empty where it passed; `device` and `host` count kernels."""
 
     level: str
     name: str
     fault: str
     device: int
-    cpu: int
+    host: int
 
     @property
     def status(self) -> str:
         """`pass`, `fell back` (right, but none of its kernels ran on the device) or `FAIL`."""
-        return "FAIL" if self.fault else "fell back" if self.cpu and not self.device else "pass"
+        return "FAIL" if self.fault else "fell back" if self.host and not self.device else "pass"
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Subject:
 
     target: str
     device: int = 0  # kernels that run there
-    cpu: int = 0  # ... and those that fell back
+    host: int = 0  # ... and those that fell back
 
     @property
     def backend(self) -> str:
@@ -65,9 +65,8 @@ class Subject:
         """The model compiled for the target; its kernels are counted."""
         made: Any = compile(model, target=self.target, threads=threads)
         for kernel in made.kernels:
-            on_cpu = (kernel.on or made.artifact.backend) == CPU
-            self.cpu += on_cpu and self.backend != CPU
-            self.device += not on_cpu or self.backend == CPU
+            self.host += kernel.on == HOST
+            self.device += kernel.on != HOST
         return made
 
 
@@ -115,7 +114,7 @@ class Report:
             },
             "checks": [
                 {"level": o.level, "name": o.name, "status": o.status, "fault": o.fault, "device_kernels": o.device,
-                 "cpu_kernels": o.cpu}
+                 "host_kernels": o.host}
                 for o in self.outcomes
             ],
         }  # fmt: skip

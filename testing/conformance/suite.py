@@ -57,4 +57,4 @@ def outcome(check: Check, target: str) -> Outcome:
         fault = str(wrong)
     except FAULTS as error:
         fault = f"{type(error).__name__}: {error}"
-    return Outcome(check.level, check.name, fault, subject.device, subject.cpu)
+    return Outcome(check.level, check.name, fault, subject.device, subject.host)

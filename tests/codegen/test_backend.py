@@ -75,7 +75,7 @@ def test_what_a_backend_lacks_runs_on_the_cpu(site: Path, monkeypatch: pytest.Mo
     )
     model = onnx.parser.parse_model(MODEL)
     engine = ircc.compile(model, target="paper")
-    assert sorted(k.on for k in engine.kernels) == ["cpu", *["paper"] * (len(engine.kernels) - 1)]
+    assert sorted(k.on for k in engine.kernels) == ["host", *["paper"] * (len(engine.kernels) - 1)]
     assert type(engine.device).__name__ == "Mirrored" and not engine.device.unified
     random = np.random.default_rng(0)
     for rows in 1, 6, 0:

@@ -2,7 +2,7 @@
 // `square` runs on the CPU: what it reads comes over first, once where the device does not write it again, and what it
 // writes goes back where the device reads it, and for outputs. A loop brings over before it what stays the same in it.
 builtin.module {
-  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "cpu", because = "it squares"} {
+  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "host", because = "it squares"} {
     loop.for "i0" %i0 = 0 to 4 parallel {
       %0 = loop.load %in0[%i0]
       %1 = arith.mulf %0, %0 : f32
@@ -35,7 +35,7 @@ builtin.module {
 }
 // =====
 builtin.module {
-  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "cpu", because = "it squares"} {
+  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "host", because = "it squares"} {
     loop.for "i0" %i0 = 0 to 4 parallel {
       %0 = loop.load %in0[%i0]
       %1 = arith.mulf %0, %0 : f32
@@ -78,7 +78,7 @@ builtin.module {
 // passes: insert-transfers
 // Both sides of a branch leave what they change on the device.
 builtin.module {
-  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "cpu", because = "it squares"} {
+  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "host", because = "it squares"} {
     loop.for "i0" %i0 = 0 to 4 parallel {
       %0 = loop.load %in0[%i0]
       %1 = arith.mulf %0, %0 : f32
@@ -97,7 +97,7 @@ builtin.module {
 }
 // =====
 builtin.module {
-  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "cpu", because = "it squares"} {
+  loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "host", because = "it squares"} {
     loop.for "i0" %i0 = 0 to 4 parallel {
       %0 = loop.load %in0[%i0]
       %1 = arith.mulf %0, %0 : f32

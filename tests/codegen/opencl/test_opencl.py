@@ -80,12 +80,12 @@ def test_a_model() -> None:
 def test_what_the_device_lacks_runs_on_the_cpu() -> None:
     module = ircc.lower(model(), target="opencl:fp32")
     placed = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
-    assert {op.on for op in placed.values()} == {"opencl", "cpu"}
-    assert all(("because" in op.attributes) == (op.on == "cpu") for op in placed.values())
-    assert "f64" in str(next(op for op in placed.values() if op.on == "cpu").attributes["because"])
+    assert {op.on for op in placed.values()} == {"opencl", "host"}
+    assert all(("because" in op.attributes) == (op.on == "host") for op in placed.values())
+    assert "f64" in str(next(op for op in placed.values() if op.on == "host").attributes["because"])
     assert any(isinstance(op, Transfer) for op in walk(module))
     engine = ircc.compile(model(), target="opencl:fp32")
-    assert {k.on for k in engine.kernels} == {"opencl", "cpu"}
+    assert {k.on for k in engine.kernels} == {"opencl", "host"}
     for rows in 1, 6, 0:
         agree(engine.run(inputs(rows)), ircc.compile(model(), target="cpu").run(inputs(rows)))
 
@@ -202,7 +202,7 @@ def test_a_schedule_that_asks_for_too_much_makes_the_cpu_run_it() -> None:
         assert kernel.on == "opencl"
         kernel.properties["schedule"] = StringAttr(f"fuse i0\n{tile}")
     engine = ircc.compile(module, target="opencl", passes="apply-schedules,plan-memory")
-    assert [k.on for k in engine.kernels] == ["cpu"]
+    assert [k.on for k in engine.kernels] == ["host"]
     x, w = np.ones((2, 64, 96), np.float32), np.ones((2, 96, 128), np.float32)
     assert (engine.run({"x": x, "w": w})["y"] == 96).all()
 
