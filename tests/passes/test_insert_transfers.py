@@ -35,7 +35,7 @@ def split(seed: int) -> tuple[ModuleOp, Arrays]:
     inputs = random_inputs(module, rng, vary=False)
     Pipeline.parse("graph-to-tensor,tensor-to-loop").run(module)
     for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
-        kernel.attributes[ON] = StringAttr(rng.choice(("cpu", "device")))
+        kernel.attributes[ON] = StringAttr(rng.choice(("host", "device")))
     return module, inputs
 
 
