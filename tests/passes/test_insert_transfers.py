@@ -68,17 +68,17 @@ def test_every_copy_matters(side: str) -> None:
         }}
       }}"""
     text = f"""builtin.module {{
-      {kernel.format("cpu")}
+      {kernel.format("host")}
       {kernel.format("device")}
       loop.program @main(%x "x" : !loop.buffer<[4], f32>, %y "y" : !loop.buffer<[4], f32>) outputs 1 {{
         %t = loop.alloc "t" : !loop.buffer<[4], f32>
         loop.call @device(%x, %t)
         loop.while "$i" to 3 {{
           %u = loop.alloc "u" : !loop.buffer<[4], f32>
-          loop.call @cpu(%t, %u)
+          loop.call @host(%t, %u)
           loop.call @device(%u, %t)
         }}
-        loop.call @cpu(%t, %y)
+        loop.call @host(%t, %y)
       }}
     }}"""
     module = Parser(context(), text).parse_module()
