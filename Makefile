@@ -10,6 +10,7 @@
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
 #   make drivers     PoCL, which makes an OpenCL device of the CPU, from Debian's package, where root may install it
 #   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
+#   make ptx-check MODELS="a.onnx b.onnx": whether NVIDIA's assembler takes the PTX of their kernels; needs no GPU
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -36,7 +37,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check cross-check emulators drivers conformance clean
+.PHONY: engine-check cross-check ptx-check emulators drivers conformance clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -128,6 +129,9 @@ engine-check: $(VENV)/dev.stamp
 
 cross-check: $(VENV)/dev.stamp emulators
 	@$(BIN)/python benchmarks/cross.py $(if $(INPUTS),--inputs $(INPUTS)) $(MODELS)
+
+ptx-check: $(VENV)/dev.stamp
+	@$(BIN)/python benchmarks/ptx_check.py $(MODELS)
 
 # No error where they cannot be had: tests that need them skip, and say so.
 emulators:

@@ -28,7 +28,7 @@ from ..runtime.artifact import Artifact
 
 PACKAGE = __name__.rpartition(".")[0]
 GROUP = "ircc.backends"
-TEXTS = ("llvm-ir", "asm")  # kinds of output that are text
+TEXTS = ("llvm-ir", "asm", "ptx")  # kinds of output that are text
 
 
 class Backend(ABC):

@@ -13,7 +13,7 @@ from the functions of libraries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from xdsl.dialects.builtin import IndexType, VectorType
@@ -25,6 +25,7 @@ from ...dialects.loop.sharing import shared
 from ...errors import BackendError
 from ...ir.expr import ZERO, Expr
 from ...ir.operands import walk
+from ...ir.types import BufferType
 from .memory import Plan, first_lanes, load_text, memory_type, store_text
 from .scalars import ScalarEmitter, is_literal, llvm_type
 from .shuffle import assembled
@@ -168,8 +169,23 @@ class FunctionEmitter(Writer):
             return
         lower = self.integer(self.globalised(op.lower, op.indices))
         upper = self.integer(self.globalised(op.upper, op.indices))
-        guarded = trip is None
-        written = self.written(op)
+
+        def body(iv: str) -> None:
+            self.env[op.iv], self.depth[op.iv] = iv, len(self.scopes) - 1
+            self.block(list(op.body.block.ops))
+
+        self.counted(lower, upper, op.stride, trip is None, self.written(op), body)
+
+    def counted(
+        self,
+        lower: Operand,
+        upper: Operand,
+        step: Operand,
+        guarded: bool,
+        written: Collection[SSAValue],
+        body: Callable[[str], None],
+    ) -> None:
+        """A loop whose variable `body` is given; `guarded`: it may have no iteration. `written`: what it stores to."""
         front: Lines = []
         self.lines.append(front)
         self.scopes[-1].before = front
@@ -184,7 +200,6 @@ class FunctionEmitter(Writer):
             self.registers[c] = self.fresh()
         at_head = {c: self.registers[c] for c in cells}
         iv = self.fresh()
-        self.env[op.iv], self.depth[op.iv] = iv, len(self.scopes)
         self.placed[iv] = len(self.scopes)
         self.label = head
         if guarded:
@@ -195,9 +210,9 @@ class FunctionEmitter(Writer):
             ]
             self.label = f"B{n}"
         self.open_scope()
-        self.block(list(op.body.block.ops))
+        body(iv)
         self.scopes.pop()
-        self.run(f"{iv}n = add nuw nsw i64 {iv}, {op.stride}")
+        self.run(f"{iv}n = add nuw nsw i64 {iv}, {step}")
         latch = self.label
         if guarded:
             self.lines += [f"  br label %{head}", f"{after}:"]
@@ -252,7 +267,7 @@ class FunctionEmitter(Writer):
     # ---- memory
 
     def alloc(self, op: Alloc) -> None:
-        if op.type.space.data == "register":
+        if self.in_registers(op.buffer):
             self.forget(op.buffer)
             return
         if op.buffer not in self.env:
@@ -266,6 +281,10 @@ class FunctionEmitter(Writer):
             text = f"alloca [{max(1, length)} x {memory_type(op.type)}], align 64"
             self.env[op.buffer] = self.entry_value(text, f"alloca {len(self.env)}")
             self.depth[op.buffer] = 0
+
+    def in_registers(self, buffer: SSAValue) -> bool:
+        """Whether the elements of a buffer become SSA values."""
+        return isinstance(buffer.type, BufferType) and buffer.type.space.data == "register"
 
     def forget(self, buffer: SSAValue) -> None:
         """A register buffer holds nothing."""
@@ -297,7 +316,7 @@ class FunctionEmitter(Writer):
         otherwise = op.otherwise if isinstance(op, Load) else None
         found = self.plans[op] = Plan(
             op.buf, op.type, offset, step, lane, guards, form, op.value, llvm_type(op.value.type), otherwise,
-            op.lanes, op.live, op.type.space.data == "register",
+            op.lanes, op.live, self.in_registers(op.buf),
         )  # fmt: skip
         return found
 
@@ -357,6 +376,12 @@ class FunctionEmitter(Writer):
             )  # fmt: skip
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         self.run(f"call void @llvm.prefetch.p0(ptr {self.address(plan)}, i32 0, i32 {4 - op.level.data}, i32 1)")
+
+    def store_where(self, inside: str, value: str, pointer: str, align: int, size: int) -> None:
+        """Store `size` bytes where `inside` is true; else into a place on the stack that nobody reads."""
+        nowhere = self.entry_value(f"alloca [{size} x i8], align 64", f"nowhere {size}")
+        target = self.put(f"select i1 {inside}, ptr {pointer}, ptr {nowhere}")
+        self.run(f"store {value}, ptr {target}, align {align}")
 
     # ---- registers
 

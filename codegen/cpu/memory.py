@@ -141,9 +141,8 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> str | None:
         wide_bool = t.replace("i1", "i8")
         value, t = emitter.put(f"zext {t} {value} to {wide_bool}"), wide_bool
     if lanes == 1 or (plan.neighbours and plan.live == lanes and not plan.varying):
-        target = _target(emitter, plan, 0, lanes * size)
-        emitter.run(f"store {t} {value}, ptr {target}, align {size}")
-        return None if plan.guards or plan.is_bool else f"load {t}, ptr {target}, align {size}"
+        pointer = _store(emitter, plan, 0, t, value, lanes * size)
+        return None if plan.guards or plan.is_bool else f"load {t}, ptr {pointer}, align {size}"
     if plan.neighbours and not plan.guards:
         mask, m = first_lanes(plan), f"<{lanes} x i1>"
         name = f"@llvm.masked.store.v{lanes}{_suffix(memory)}.p0"
@@ -152,18 +151,19 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> str | None:
     else:
         for lane in range(plan.live):
             one = emitter.put(f"extractelement {t} {value}, i64 {lane}")
-            emitter.run(f"store {memory} {one}, ptr {_target(emitter, plan, lane, size)}, align {size}")
+            _store(emitter, plan, lane, memory, one, size)
     return None
 
 
-def _target(emitter: FunctionEmitter, plan: Plan, lane: int, size: int) -> str:
-    """Where to store: the place of a lane, or what is outside into a place of `size` bytes that nobody reads."""
+def _store(emitter: FunctionEmitter, plan: Plan, lane: int, kind: str, value: str, size: int) -> str:
+    """Stores `size` bytes at the place of a lane, where that is inside; returns the pointer to it."""
     pointer = emitter.address(plan, lane)
     inside = _inside(emitter, plan.guards, lane)
     if inside == "true":
-        return pointer
-    nowhere = emitter.entry_value(f"alloca [{size} x i8], align 64", f"nowhere {size}")
-    return nowhere if inside == "false" else emitter.put(f"select i1 {inside}, ptr {pointer}, ptr {nowhere}")
+        emitter.run(f"store {kind} {value}, ptr {pointer}, align {plan.size}")
+    elif inside != "false":
+        emitter.store_where(inside, f"{kind} {value}", pointer, plan.size, size)
+    return pointer
 
 
 def _inside(emitter: FunctionEmitter, guards: Sequence[tuple[Expr, Expr, int]], lane: int) -> str:

@@ -191,15 +191,15 @@ class ScalarEmitter:
                 if (word := _INTRINSIC.get(type(op))) is not None:
                     return self._intrinsic(word, t, [(t, a) for a in args], put)
                 if (word := _LIBRARY.get(type(op))) is not None:
-                    return self._library(word, type_, args, put)
-        raise BackendError(f"the CPU backend has no instruction for {op.name}")
+                    return self.library(word, type_, args, put)
+        raise BackendError(f"LLVM has no instruction for {op.name}")
 
     def _constant(self, op: arith.ConstantOp) -> str:
         match op.value:
             case IntegerAttr() | FloatAttr():
                 return literal(op.value.value.data, op.result.type)
             case _:
-                raise BackendError(f"the CPU backend has no constant {op.value}")
+                raise BackendError(f"LLVM text has no constant {op.value}")
 
     def broadcast(self, value: str, source: Attribute, type_: Attribute, put: Put) -> str:
         """One scalar in all lanes."""
@@ -223,7 +223,7 @@ class ScalarEmitter:
         self.declarations.add(f"declare {result} {full}({', '.join(t for t, _ in args)})")
         return put(f"call {flags}{result} {full}({', '.join(f'{t} {a}' for t, a in args)})")
 
-    def _library(self, name: str, type_: Attribute, args: Sequence[str], put: Put) -> str:
+    def library(self, name: str, type_: Attribute, args: Sequence[str], put: Put) -> str:
         """Half types go through float; vectors lane by lane."""
         scalar = _scalar(type_)
         s = llvm_type(scalar)

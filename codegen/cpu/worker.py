@@ -1,7 +1,8 @@
 """A process that compiles LLVM text, as long as its stdin is open.
 
 It imports llvmlite and nothing of the compiler, so that it is there in a quarter of a second. A message is its length
-in 8 bytes and a pickle: in, the arguments of `compile_object`; out, object code, or the error's text.
+in 8 bytes and a pickle: in, what to make and the arguments of `compile_object` or `compile_assembly`; out, the code, or
+the error's text.
 """
 
 from __future__ import annotations
@@ -15,33 +16,41 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias, cast
 
 from ...errors import BackendError
-from .llvm import Machine, compile_object
+from .llvm import Machine, compile_assembly, compile_object
 
 LENGTH = struct.Struct("<Q")
-Answer: TypeAlias = "tuple[Literal[True], bytes] | tuple[Literal[False], str]"
+MAKERS = {"object": compile_object, "assembly": compile_assembly}
+Answer: TypeAlias = "tuple[Literal[True], bytes | str] | tuple[Literal[False], str]"
 
 
 class Worker:
     """Such a process, seen from outside."""
 
-    def __init__(self) -> None:
-        """Raises OSError where none can be started."""
+    def __init__(self, errors: int | IO[bytes] = subprocess.DEVNULL) -> None:
+        """`errors`: where its messages go, LLVM's last words too. Raises OSError where none can be started."""
         if not sys.executable:
             raise OSError("it is not known which Python this is")
         package = Path(__file__).resolve().parents[2]
         code = f"import sys; sys.path[:] = {[str(package.parent), *sys.path]!r}; from {__name__} import main; main()"
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
 
     def compile(self, text: str, machine: Machine) -> bytes:
         """Its `compile_object`. Raises OSError or EOFError where the process is gone."""
+        return cast(bytes, self._make("object", text, machine))
+
+    def assembly(self, text: str, machine: Machine) -> str:
+        """Its `compile_assembly`. Raises OSError or EOFError where the process is gone."""
+        return cast(str, self._make("assembly", text, machine))
+
+    def _make(self, kind: str, text: str, machine: Machine) -> bytes | str:
         assert self.process.stdin is not None and self.process.stdout is not None
-        _send(self.process.stdin, (text, machine))
+        _send(self.process.stdin, (kind, text, machine))
         done, found = cast(Answer, _receive(self.process.stdout))
         if not done:
             raise BackendError(str(found))
-        return bytes(found)  # pyright: ignore[reportArgumentType]
+        return found
 
     def close(self) -> None:
         """End the process."""
@@ -76,11 +85,11 @@ def main() -> None:
     out, sys.stdout = sys.stdout.buffer, sys.stderr
     while True:
         try:
-            text, machine = cast("tuple[str, Machine]", _receive(sys.stdin.buffer))
+            kind, text, machine = cast("tuple[str, str, Machine]", _receive(sys.stdin.buffer))
         except EOFError:
             return
         try:
-            answer: Answer = (True, compile_object(text, machine))
+            answer: Answer = (True, MAKERS[kind](text, machine))
         except BackendError as error:
             answer = (False, error.message)
         _send(out, answer)

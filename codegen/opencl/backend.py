@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 
-from ...dialects.loop import Call, Kernel
+from ...dialects.loop import Kernel
 from ...errors import BackendError
-from ...ir.operands import walk
-from ...ir.target import Target
 from ...runtime.artifact import Artifact
-from ..backend import Backend
-from ..cpu.backend import CpuBackend
-from ..simt.backend import WITHOUT_F64, SimtBackend, own_kernels
+from ..simt.backend import WITHOUT_F64, SimtBackend, device_artifact
+from ..simt.grid import Part
 from ..simt.printer import print_kernel, source_of
 from ..simt.words import OPENCL, Words
 
@@ -49,32 +43,15 @@ class OpenClBackend(SimtBackend):
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         if kind != "artifact":
             return super().emit(module, kind)
-        calls = [op.callee for op in walk(module) if isinstance(op, Call)]
-        section = {
-            "group": Target.of(module).group,
-            "kernels": described(own_kernels(module)),
-            "launches": calls,
-        }
-        artifact = CpuBackend().emit(module, "artifact")
-        assert isinstance(artifact, Artifact)
-        text = json.dumps(section, sort_keys=True, separators=(",", ":"))
-        return replace(artifact, backend=self.name, sections={**artifact.sections, self.name: text.encode()})
+        return device_artifact(module, self.name, source_and_parts)
 
 
-def described(kernels: Iterable[Kernel]) -> dict[str, Any]:
-    """What the device must know of kernels: their sources and parts, and what they take."""
-    found: dict[str, Any] = {}
-    for kernel in kernels:
-        printed = print_kernel(kernel, OPENCL)
-        found[kernel.sym_name.data] = {
-            "source": source_of([printed.code], OPENCL),
-            "parts": [[part.function, str(part.items), part.groups] for part in printed.parts],
-            "buffers": len(kernel.args),
-            "sizes": list(kernel.sizes),
-        }
-    return found
+def source_and_parts(kernel: Kernel) -> tuple[str, Sequence[Part]]:
+    """A kernel as a source by itself."""
+    printed = print_kernel(kernel, OPENCL)
+    return source_of([printed.code], OPENCL), printed.parts
 
 
-def backend() -> Backend:
+def backend() -> OpenClBackend:
     """The OpenCL backend, as ircc finds it."""
     return OpenClBackend()

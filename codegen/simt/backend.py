@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xdsl.dialects.builtin import Float64Type, ModuleOp
 
-from ...dialects.loop import Kernel
+from ...dialects.loop import Call, Kernel
 from ...errors import BackendError
+from ...ir.operands import walk
 from ...ir.pipeline import Pipeline, text_of
 from ...ir.target import Target
 from ...runtime.artifact import Artifact
 from ..backend import Backend
+from ..cpu.backend import CpuBackend
 from ..cpu.machine import host_target
-from .printer import MOST_SHARED, print_kernel, source_of, types_in
+from .grid import MOST_SHARED, Part
+from .printer import print_kernel, source_of, types_in
 from .words import DIALECTS, Words
 
 FOR_CORES = ("propagate-layouts", "winograd", "fuse-rows")  # passes that reckon with caches and vectors of a CPU
@@ -46,10 +50,7 @@ class SimtBackend(Backend):
         return replace(host_target(), name=name, group=self.words(name).group, shared=MOST_SHARED)
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
-        return {
-            name: ",".join(text_of(p) for p in Pipeline.parse(text) if p.name not in FOR_CORES)
-            for name, text in stages.items()
-        }
+        return for_devices(stages)
 
     def supports(self, kernel: Kernel) -> str | None:
         target = target_of(kernel).name
@@ -69,6 +70,43 @@ class SimtBackend(Backend):
                 hint="it prints kernels: --emit=source; opencl runs them",
             )
         return source_of([print_kernel(kernel, words).code for kernel in own_kernels(module)], words)
+
+
+def for_devices(stages: Mapping[str, str]) -> Mapping[str, str]:
+    """The passes of each stage but for those that reckon with a CPU."""
+    return {
+        name: ",".join(text_of(p) for p in Pipeline.parse(text) if p.name not in FOR_CORES)
+        for name, text in stages.items()
+    }
+
+
+Code = Callable[[Kernel], tuple[str, Sequence[Part]]]  # a kernel as its device's driver takes it
+
+
+def described(kernels: Iterable[Kernel], code: Code) -> dict[str, Any]:
+    """What a device must know of kernels: their sources and the parts in them, and what they take."""
+    found: dict[str, Any] = {}
+    for kernel in kernels:
+        source, parts = code(kernel)
+        found[kernel.sym_name.data] = {
+            "source": source,
+            "parts": [[part.function, str(part.items), part.groups] for part in parts],
+            "buffers": len(kernel.args),
+            "sizes": list(kernel.sizes),
+        }
+    return found
+
+
+def device_artifact(module: ModuleOp, name: str, code: Code) -> Artifact:
+    """The compiled host program, and in the section `name` the width of a group, the kernels described, and which
+    launch is of which."""
+    launches = [op.callee for op in walk(module) if isinstance(op, Call)]
+    kernels = described(own_kernels(module), code)
+    section = {"group": Target.of(module).group, "kernels": kernels, "launches": launches}
+    artifact = CpuBackend().emit(module, "artifact")
+    assert isinstance(artifact, Artifact)
+    text = json.dumps(section, sort_keys=True, separators=(",", ":"))
+    return replace(artifact, backend=name, sections={**artifact.sections, name: text.encode()})
 
 
 def own_kernels(module: ModuleOp) -> Sequence[Kernel]:

@@ -1,11 +1,6 @@
 """loop.kernel → C-like source, in the words of a dialect.
 
-A concurrent loop at the top of a kernel, and the parallel loops that stand right inside of each other in it, become a
-grid: each of their iterations is a work item. What stands between such loops is done by a single work item. So a kernel
-is one or more functions that are launched one after the other, `Part`s, each with the number of its work items.
-
-Loops that lanes share make the grid's iterations groups': each of them is one group's, whose work items share those
-loops and wait for each other behind each. Buffers outside of such loops are then in memory that the group shares.
+What becomes of loops and buffers is decided in grid.py.
 
 Private buffers become arrays, a vector an array of its lanes; unrolled loops are left to the dialect's compiler, which
 then keeps arrays in registers. A kernel's arguments come in the order of its calls: buffers, then sizes.
@@ -24,33 +19,13 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from ...dialects.loop import Alloc, For, Index, Kernel, Lanewise, Load, Prefetch, Store
 from ...dialects.loop.ops import lanes_of, scalar_of
 from ...errors import BackendError
-from ...ir.expr import ONE, Atom, Expr, maximum, product
+from ...ir.expr import Atom, Expr, maximum
 from ...ir.operands import walk
 from ...ir.types import BufferType, is_bool, signless
+from .grid import Memory, Part, Piece, Printed, check_store, identifier, pieces, shared_nest
 from .helpers import needed
 from .scalars import Scalars, half_of, held_type
 from .words import Words
-
-MOST_PRIVATE = 1 << 14  # bytes of a work item's buffers
-MOST_SHARED = 1 << 15  # bytes of a group's: what every GPU has
-
-
-@dataclass(frozen=True)
-class Part:
-    """A function of a kernel, launched for `items` work items, an expression over the kernel's sizes; or for as many
-    whole groups."""
-
-    function: str
-    items: Expr
-    groups: bool = False
-
-
-@dataclass(frozen=True)
-class Printed:
-    """The functions of a kernel, and its parts in the order in which they are launched."""
-
-    code: str
-    parts: tuple[Part, ...]
 
 
 def print_kernel(kernel: Kernel, words: Words) -> Printed:
@@ -59,15 +34,11 @@ def print_kernel(kernel: Kernel, words: Words) -> Printed:
     name = f"{name}_" if name in _TAKEN else name
     parts: list[Part] = []
     bodies: list[str] = []
-    for nest, ops in _pieces(kernel):
-        groups = bool(nest) and any(isinstance(o, For) and o.run.data == "lanes" for op in ops for o in (op, *walk(op)))
-        printer = _FunctionPrinter(kernel, words, groups)
+    for piece in pieces(kernel):
+        printer = _FunctionPrinter(kernel, words, piece.groups)
         function = name if not parts else f"{name}__{len(parts)}"
-        items = product([maximum(loop.trip_expr, 0) for loop in nest]) if nest else ONE
-        if items.constant == 0:
-            continue
-        bodies.append(printer.function(function, nest, ops, items))
-        parts.append(Part(function, items, groups))
+        bodies.append(printer.function(function, piece))
+        parts.append(Part(function, piece.items, piece.groups))
     return Printed("\n".join(bodies), tuple(parts))
 
 
@@ -76,70 +47,6 @@ def source_of(code: Iterable[str], words: Words) -> str:
     text = "\n".join(code)
     head = words.head + (words.head_f64 if re.search(r"\bf64\b", text) else "")
     return f"{head}{needed(text, words)}\n{text}"
-
-
-def identifier(name: str) -> str:
-    """A name that C takes, like this one."""
-    text = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
-    return text if re.match(r"[A-Za-z]", text) else f"k_{text}"
-
-
-def grid(loop: For) -> list[For]:
-    """A concurrent loop, and the parallel ones right inside whose lengths do not depend on those around them."""
-    nest = [loop]
-    while True:
-        inner = nest[-1].body.block.first_op
-        if not isinstance(inner, For) or inner is not nest[-1].body.block.last_op:
-            return nest
-        if not inner.is_parallel or inner.run.data in ("unrolled", "lanes") or any(x.iv in inner.indices for x in nest):
-            return nest
-        nest.append(inner)
-
-
-def _pieces(kernel: Kernel) -> list[tuple[list[For], list[Operation]]]:
-    """What is launched by itself: a grid and what its work items do, or what one work item does alone."""
-    found: list[tuple[list[For], list[Operation]]] = []
-    before: list[Operation] = []
-    alone: list[Operation] = []
-
-    def finish() -> None:
-        if any(isinstance(op, Store | For) for op in alone):
-            found.append(([], _needed(kernel, before, alone) + alone))
-        before.extend(alone)
-        alone.clear()
-
-    for op in kernel.body.block.ops:
-        if isinstance(op, For) and op.run.data == "concurrent":
-            finish()
-            nest = grid(op)
-            found.append((nest, _needed(kernel, before, [op]) + list(nest[-1].body.block.ops)))
-            before.append(op)
-        else:
-            alone.append(op)
-    finish()
-    return found
-
-
-def _needed(kernel: Kernel, before: Sequence[Operation], ops: Sequence[Operation]) -> list[Operation]:
-    """Of the operations in front of others, those that they depend on: a work item does them for itself.
-
-    Raises BackendError for what cannot be done again there."""
-    used = {v for op in ops for o in (op, *walk(op)) for v in o.operands}
-    stored = {o.buf for op in ops for o in (op, *walk(op)) if isinstance(o, Store)}
-    found: list[Operation] = []
-    for op in reversed(before):
-        inside = {o.buf for o in (op, *walk(op)) if isinstance(o, Store)}
-        if any(isinstance(b.owner, Alloc) and b in used for b in inside):
-            raise BackendError(f"kernel {kernel.sym_name.data}: a private buffer is filled in front of the grid")
-        if not used.isdisjoint(op.results):
-            if isinstance(op, Load) and op.buf in stored:
-                raise BackendError(
-                    f"kernel {kernel.sym_name.data}: what is loaded in front of the grid changes while it runs"
-                )
-            used.update(op.operands)
-            found.append(op)
-        stored |= inside
-    return found[::-1]
 
 
 @dataclass
@@ -160,12 +67,11 @@ class _FunctionPrinter:
     groups: bool = False  # an iteration of the grid is a group's
     lines: list[str] = field(default_factory=list[str])
     depth: int = 1
-    private: int = 0  # bytes of a work item's buffers
-    shared: int = 0  # bytes of those that a group shares
     inside: bool = False  # a loop that lanes share
 
     def __post_init__(self) -> None:
         self.scalars = Scalars(self.words)
+        self.memory = Memory(self.kernel)
         self.values: dict[SSAValue, _Value] = {}
         self.names: set[str] = set()
         self.count = 0
@@ -178,7 +84,7 @@ class _FunctionPrinter:
             Prefetch: lambda op: None, arith.ConstantOp: self.constant, vector.BroadcastOp: self.broadcast,
         }  # fmt: skip
 
-    def function(self, name: str, nest: Sequence[For], ops: Sequence[Operation], items: Expr) -> str:
+    def function(self, name: str, piece: Piece) -> str:
         """The text of a part."""
         parameters: list[str] = []
         for i, (arg, label) in enumerate(zip(self.kernel.args, self.kernel.arg_names, strict=True)):
@@ -193,11 +99,11 @@ class _FunctionPrinter:
         parameters += [f"i64 {text}" for text in self.sizes.values()]
         start = len(self.lines)
         self.arrays: list[str] = []  # of the group, which OpenCL wants at the top
-        if nest:
-            self.items(nest, items)
+        if piece.nest:
+            self.items(piece.nest, piece.items)
         else:  # a whole group is launched
             self.line(f"if (({self.words.item}) > 0) return;")
-        for op in ops:
+        for op in piece.ops:
             self.op(op)
         self.lines[start:start] = self.arrays
         return "\n".join([f"{self.words.kernel} {name}({', '.join(parameters)}) {{", *self.lines, "}", ""])
@@ -366,11 +272,7 @@ class _FunctionPrinter:
 
     def shared_loop(self, op: For) -> None:
         """A loop, and those right inside of it that are shared too: each lane does every so many iterations."""
-        nest = [op]
-        while isinstance(inner := nest[-1].body.block.first_op, For) and inner.run.data == "lanes":
-            if inner is not nest[-1].body.block.last_op or any(x.iv in inner.indices for x in nest):
-                break
-            nest.append(inner)
+        nest = shared_nest(op)
         at, lengths = (
             self.unique("lane"),
             [self.integer(self.globalised(maximum(x.trip_expr, 0), x.indices), inside=True) for x in nest],
@@ -396,24 +298,13 @@ class _FunctionPrinter:
     # ---- memory
 
     def alloc(self, op: Alloc) -> None:
-        length = max(1, op.type.length.constant or 0)
-        if self.groups and not self.inside:
-            self.shared += length * op.type.dtype.itemsize
-            if self.shared > MOST_SHARED:
-                raise BackendError(
-                    f"kernel {self.kernel.sym_name.data}: a group's buffers take more than {MOST_SHARED} bytes"
-                )
-            name = self.unique(op.label.data)
-            self.arrays.append(f"  {self.words.shared}{memory_type(op.type)} {name}[{length}];")
-            self.values[op.buffer] = _Value(name)
-            return
-        self.private += length * op.type.dtype.itemsize
-        if self.private > MOST_PRIVATE:
-            raise BackendError(
-                f"kernel {self.kernel.sym_name.data}: a work item's buffers take more than {MOST_PRIVATE} bytes"
-            )
+        shared = self.groups and not self.inside
+        length = self.memory.claim(op.type, shared)
         name = self.unique(op.label.data)
-        self.line(f"{memory_type(op.type)} {name}[{length}];")
+        if shared:
+            self.arrays.append(f"  {self.words.shared}{memory_type(op.type)} {name}[{length}];")
+        else:
+            self.line(f"{memory_type(op.type)} {name}[{length}];")
         self.values[op.buffer] = _Value(name)
 
     def place(self, op: Load | Store, lane: str) -> tuple[str, str]:
@@ -452,11 +343,7 @@ class _FunctionPrinter:
             raise BackendError(f"kernel {self.kernel.sym_name.data}: an index is loaded")
 
     def store(self, op: Store) -> None:
-        if self.groups and not self.inside:
-            raise BackendError(
-                f"kernel {self.kernel.sym_name.data}: a group stores what no lane owns",
-                hint="share all loops with stores among lanes",
-            )
+        check_store(self.kernel, self.inside or not self.groups)
         value, buffer = self.values[op.value], self.values[op.buffer].text
         lane = "l" if op.lanes > 1 else ""
         offset, test = self.place(op, lane)

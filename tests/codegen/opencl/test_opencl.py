@@ -15,6 +15,8 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.parser import Parser
 
 import ircc
+from ircc.codegen.opencl.backend import source_and_parts
+from ircc.codegen.simt.backend import described
 from ircc.codegen.simt.printer import print_kernel
 from ircc.codegen.simt.words import OPENCL
 from ircc.dialects import context
@@ -124,9 +126,8 @@ def test_many_threads() -> None:
 
 def opened(kernels: list[Kernel], group: int = 32) -> Any:
     """A device with kernels, each launched by its place in the list."""
-    from ircc.codegen.opencl.backend import described
-
-    section = {"group": group, "kernels": described(kernels), "launches": [k.sym_name.data for k in kernels]}
+    made = described(kernels, source_and_parts)
+    section = {"group": group, "kernels": made, "launches": [k.sym_name.data for k in kernels]}
     empty = np.zeros(0, np.uint8)
     artifact = Artifact("opencl", {}, (), (), (), (), (), b"", empty, sections={"opencl": json.dumps(section).encode()})
     return opencl.OpenClDevice(artifact)

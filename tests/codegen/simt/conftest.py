@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ircc.codegen.simt.printer import Printed, print_kernel, source_of
+from ircc.codegen.simt.grid import Printed
+from ircc.codegen.simt.printer import print_kernel, source_of
 from ircc.codegen.simt.words import CUDA
 from ircc.dialects.loop import Kernel
 

@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: kernels by way of LLVM and PTX, and the driver."""

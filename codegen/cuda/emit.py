@@ -1,0 +1,220 @@
+"""loop.kernel → LLVM text for GPUs, by the CPU's emitter: what a GPU has more is the grid, groups and what they share.
+
+A part of a kernel (codegen/simt/grid.py) becomes a function of the kernel's arguments: a pointer per buffer, an i64 per
+size. Which work item it is, and how many are in its group, it asks by functions that `WORDS` defines: in PTX these are
+special registers, elsewhere they may be anything, so that the same text runs on a CPU too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from xdsl.ir import Attribute, SSAValue
+
+from ...dialects.loop import Alloc, For, Kernel, Prefetch, Store
+from ...errors import BackendError
+from ..cpu.emit import FunctionEmitter
+from ..cpu.memory import memory_type
+from ..cpu.scalars import Put, ScalarEmitter
+from ..cpu.text import DIVISION, Operand, quoted
+from ..simt.grid import Memory, Part, Piece, Printed, check_store, identifier, pieces, shared_nest
+
+CONVENTION = "ptx_kernel "  # how a function is called that the driver launches
+SHARED = 3  # LLVM's number of the memory that a group shares
+
+# what a load that is not made points to
+ZEROS = "@ircc.zeros = internal constant [512 x i8] zeroinitializer, align 64\n"
+
+
+QUESTIONS = {"group": "ctaid", "lane": "tid", "width": "ntid"}  # number of the group; in it; work items in it
+
+WORDS = (
+    "".join(
+        f"""\
+declare i32 @llvm.nvvm.read.ptx.sreg.{register}.x()
+define internal i64 @ircc.{name}() alwaysinline nounwind {{
+  %x = call i32 @llvm.nvvm.read.ptx.sreg.{register}.x()
+  %wide = zext i32 %x to i64
+  ret i64 %wide
+}}
+"""
+        for name, register in QUESTIONS.items()
+    )
+    + """\
+declare void @llvm.nvvm.barrier.cta.sync.aligned.all(i32) convergent
+; all lanes of a group come here
+define internal void @ircc.barrier() alwaysinline convergent nounwind {
+  call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)
+  ret void
+}
+"""
+)
+
+
+def module_text(codes: Iterable[str]) -> str:
+    """Kernels as a whole module, but for WORDS: with what they need beside themselves."""
+    lines = [line for code in codes for line in code.splitlines()]
+    declared = sorted({line for line in lines if line.startswith("declare ")})
+    defined = "\n".join(line for line in lines if not line.startswith("declare "))
+    zeros = ZEROS if "@ircc.zeros" in defined else ""
+    division = DIVISION if "@ircc.s" in defined else ""
+    return "\n".join([zeros + division, defined, *declared, ""])
+
+
+def emit_kernel(kernel: Kernel) -> Printed:
+    """The functions of a kernel, and what they need declared.
+
+    Raises BackendError, naming the kernel, where it cannot be said."""
+    name = identifier(kernel.sym_name.data)
+    scalars = DeviceScalars()
+    parts: list[Part] = []
+    texts: list[str] = []
+    for piece in pieces(kernel):
+        function = f"{name}__{len(parts)}"
+        try:
+            texts.append(_Function(kernel, scalars, piece, function).written_out())
+        except _NotInRegisters:
+            texts.append(_Function(kernel, scalars, piece, function, registers=False).written_out())
+        parts.append(Part(function, piece.items, piece.groups))
+    return Printed("\n".join([*texts, *sorted(scalars.declarations), ""]), tuple(parts))
+
+
+class _NotInRegisters(Exception):
+    """A buffer in space `register` is indexed by numbers that are known at run time only."""
+
+
+class DeviceScalars(ScalarEmitter):
+    """Scalar operations where there is no C library."""
+
+    def library(self, name: str, type_: Attribute, args: Sequence[str], put: Put) -> str:
+        raise BackendError(f"the GPU has no function {name} of {type_}")
+
+
+class _Function(FunctionEmitter):
+    """One part."""
+
+    def __init__(self, kernel: Kernel, scalars: ScalarEmitter, piece: Piece, name: str, registers: bool = True) -> None:
+        self.registers_are_values = registers
+        self.shared: set[SSAValue] = set()  # buffers of the group
+        super().__init__(kernel, scalars)
+        self.piece, self.name = piece, name
+        self.inside = not piece.groups  # a lane is alone: no other does the same
+        self.memory = Memory(kernel)
+        self.globals: list[str] = []
+
+    def written_out(self) -> str:
+        """The function's definition, behind its group's memory."""
+        kernel = self.kernel
+        number: Operand = self.ask("group")
+        if not self.piece.groups:
+            before = self.arithmetic("mul", number, self.ask("width"), 0)
+            number = self.arithmetic("add", before, self.ask("lane"), 0)
+            self.only_where(f"icmp ult i64 {number}, {self.integer(self.piece.items)}")
+        self.number(self.piece.nest, number)
+        self.block(list(self.piece.ops))
+        kinds = ["ptr"] * len(kernel.args) + ["i64"] * len(kernel.sizes)
+        parameters = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+        end = "ret void" if self.piece.groups else "br label %done\ndone:\n  ret void"
+        return "".join(self.globals) + self.text(self.name, parameters, CONVENTION, end=end)
+
+    def load_argument(self, position: int, kind: str) -> str:
+        return f"%a{position}"
+
+    def only_where(self, test: str) -> None:
+        """What follows is done only where a test holds."""
+        self.lines += [f"  br i1 {self.put(test)}, label %work, label %done", "work:"]
+        self.label = "work"
+
+    def ask(self, name: str) -> str:
+        """The value of one of QUESTIONS."""
+        value = self.entry_value(f"call i64 @ircc.{name}()", name)
+        self.placed[value] = 0
+        return value
+
+    def number(self, nest: Sequence[For], number: Operand) -> None:
+        """The variables of loops that stand right inside of each other, from the number of an iteration among all."""
+        depth = len(self.scopes) - 1
+        for loop in reversed(nest):
+            at = number
+            if loop is not nest[0]:
+                trips = self.trips(loop)
+                at = self.arithmetic("urem", number, trips, depth)
+                number = self.arithmetic("udiv", number, trips, depth)
+            start = self.integer(self.globalised(loop.lower, loop.indices))
+            iv = self.arithmetic("add", self.arithmetic("mul", at, loop.stride, depth), start, depth)
+            self.env[loop.iv], self.depth[loop.iv] = iv, depth
+            self.placed[str(iv)] = depth
+
+    def trips(self, loop: For) -> Operand:
+        """The iterations of a loop; where there are none, nothing asks."""
+        return self.integer(self.globalised(loop.trip_expr, loop.indices))
+
+    # ---- groups
+
+    def loop(self, op: For) -> None:
+        if op.run.data != "lanes" or self.inside or op.trip == 0:
+            super().loop(op)
+            return
+        nest = shared_nest(op)
+        total: Operand = 1
+        for loop in nest:
+            trips = self.trips(loop)
+            if len(nest) > 1:  # a length below 0 is none
+                trips = self.arithmetic("smax", trips, 0, len(self.scopes) - 1)
+            total = self.arithmetic("mul", total, trips, len(self.scopes) - 1)
+
+        def body(at: str) -> None:
+            self.number(nest, at)
+            self.block(list(nest[-1].body.block.ops))
+
+        self.inside = True
+        self.counted(self.ask("lane"), total, self.ask("width"), True, self.written(op), body)
+        self.inside = False
+        self.run("call void @ircc.barrier()")
+
+    def alloc(self, op: Alloc) -> None:
+        if not self.inside:
+            self.shared.add(op.buffer)
+        elif self.in_registers(op.buffer):
+            self.forget(op.buffer)
+            return
+        if op.buffer in self.env:  # in an unrolled loop
+            return
+        length = self.memory.claim(op.type, not self.inside)
+        array = f"[{length} x {memory_type(op.type)}]"
+        if self.inside:
+            text = f"alloca {array}, align 16"
+        else:
+            name = f"@{quoted(f'{self.name}.{len(self.globals)}')}"
+            self.globals.append(f"{name} = internal addrspace({SHARED}) global {array} undef, align 16\n")
+            text = f"addrspacecast ptr addrspace({SHARED}) {name} to ptr"
+        self.env[op.buffer] = self.entry_value(text, f"buffer {len(self.env)}")
+        self.depth[op.buffer] = 0
+
+    def in_registers(self, buffer: SSAValue) -> bool:
+        return self.registers_are_values and buffer not in self.shared and super().in_registers(buffer)
+
+    def cell(self, plan: Any) -> Any:
+        try:
+            return super().cell(plan)
+        except BackendError:
+            raise _NotInRegisters from None
+
+    def store(self, op: Store) -> None:
+        check_store(self.kernel, self.inside)
+        super().store(op)
+
+    def store_where(self, inside: str, value: str, pointer: str, align: int, size: int) -> None:
+        n = self.count = self.count + 1
+        self.lines += [
+            f"  br i1 {inside}, label %S{n}, label %A{n}",
+            f"S{n}:",
+            f"  store {value}, ptr {pointer}, align {align}",
+            f"  br label %A{n}",
+            f"A{n}:",
+        ]
+        self.label = f"A{n}"
+
+    def prefetch(self, op: Prefetch) -> None:
+        """Other lanes hide what memory takes."""

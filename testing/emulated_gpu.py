@@ -1,0 +1,119 @@
+"""A GPU made of the CPU, for machines without one: it runs the very text that becomes PTX (codegen/cuda/emit.py).
+
+What a kernel asks of the GPU, which work item it is and that all lanes of a group wait for each other, is answered here
+by other definitions of the same functions. No code assumes how wide a group is, so a group may be one lane: then loops
+run the grid. Groups of more lanes are threads, which meet at barriers as on a GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import threading
+from collections.abc import Sequence
+
+from ..codegen.cpu.jit import LoadedObject
+from ..codegen.cpu.llvm import compile_object, host
+from ..codegen.cpu.text import CONVERSIONS
+from ..codegen.cuda.emit import CONVENTION, QUESTIONS
+
+_FUNCTION = re.compile(rf'define {CONVENTION}void @"([^"]+)"\(([^)]*)\)')
+_ANSWER = "define internal i64 @ircc.{name}() alwaysinline nounwind {{\n{body}}}\n"
+
+
+class Grid:
+    """Functions, loaded for groups of one lane."""
+
+    def __init__(self, text: str) -> None:
+        self.parameters = {name: [p.split()[0] for p in p.split(", ") if p] for name, p in _FUNCTION.findall(text)}
+        answers = "".join(
+            f"@ircc.{name}.now = internal global i64 {int(name == 'width')}\n"
+            + _ANSWER.format(name=name, body=f"  %x = load i64, ptr @ircc.{name}.now\n  ret i64 %x\n")
+            for name in QUESTIONS
+        )
+        barrier = "define internal void @ircc.barrier() alwaysinline nounwind { ret void }\n"
+        runs = "".join(_run(name, kinds) for name, kinds in self.parameters.items())
+        code = compile_object(CONVERSIONS + answers + barrier + text.replace(CONVENTION, "") + runs, host(), passes=1)
+        self.code = LoadedObject(code, [f"run.{name}" for name in self.parameters])
+
+    def launch(self, function: str, groups: int, args: Sequence[int]) -> None:
+        """Run a function with `groups` groups of one lane; addresses of buffers, then sizes."""
+        run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.code.address(f"run.{function}"))
+        run(ctypes.cast((ctypes.c_int64 * len(args))(*args), ctypes.c_void_p), groups)
+
+
+def _run(name: str, kinds: Sequence[str]) -> str:
+    """A function that runs another once for each group."""
+    loads = "".join(
+        f"  %p{i} = getelementptr i64, ptr %args, i64 {i}\n  %a{i} = load {kind}, ptr %p{i}\n"
+        for i, kind in enumerate(kinds)
+    )
+    args = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    return f"""
+define void @"run.{name}"(ptr %args, i64 %groups) {{
+entry:
+{loads}  %any = icmp sgt i64 %groups, 0
+  br i1 %any, label %next, label %done
+next:
+  %group = phi i64 [ 0, %entry ], [ %after, %next ]
+  store i64 %group, ptr @ircc.group.now
+  call void @"{name}"({args})
+  %after = add i64 %group, 1
+  %more = icmp slt i64 %after, %groups
+  br i1 %more, label %next, label %done
+done:
+  ret void
+}}
+"""
+
+
+class Lanes:
+    """Functions, loaded for groups of `width` lanes: threads, which do one group after the other."""
+
+    def __init__(self, text: str, width: int) -> None:
+        self.width = width
+        self.parameters = dict(_FUNCTION.findall(text))
+        self.mine = threading.local()
+        self.barrier = threading.Barrier(width)
+        answer, meet = ctypes.CFUNCTYPE(ctypes.c_int64), ctypes.CFUNCTYPE(None)
+        self.callbacks = {name: answer(lambda name=name: getattr(self.mine, name)) for name in QUESTIONS}
+        self.meeting = meet(lambda: self.barrier.wait() and None)
+
+        def pointer(callback: object) -> str:
+            address = ctypes.cast(callback, ctypes.c_void_p).value  # type: ignore[arg-type]
+            return f"inttoptr (i64 {address} to ptr)"
+
+        answers = "".join(
+            _ANSWER.format(name=name, body=f"  %x = call i64 {pointer(c)}()\n  ret i64 %x\n")
+            for name, c in self.callbacks.items()
+        )
+        barrier = (
+            "define internal void @ircc.barrier() alwaysinline nounwind "
+            f"{{\n  call void {pointer(self.meeting)}()\n  ret void\n}}\n"
+        )
+        code = compile_object(CONVERSIONS + answers + barrier + text.replace(CONVENTION, ""), host())
+        self.code = LoadedObject(code, list(self.parameters))
+
+    def launch(self, function: str, groups: int, args: Sequence[int]) -> None:
+        """Run a function with `groups` groups; addresses of buffers, then sizes."""
+        run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(args))(self.code.address(function))
+        failed: list[BaseException] = []
+
+        def lane(number: int) -> None:
+            self.mine.lane, self.mine.width = number, self.width
+            try:
+                for group in range(groups):
+                    self.mine.group = group
+                    run(*args)
+                    self.barrier.wait()  # the next group has the same memory
+            except BaseException as error:
+                failed.append(error)
+                self.barrier.abort()
+
+        threads = [threading.Thread(target=lane, args=(n,)) for n in range(self.width)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]

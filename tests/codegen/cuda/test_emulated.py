@@ -1,0 +1,153 @@
+"""The text that becomes PTX, run on the CPU, against the interpreter of the loop dialect."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from xdsl.ir import Block
+from xdsl.parser import Parser
+
+import ircc
+from ircc.codegen.cuda.emit import emit_kernel, module_text
+from ircc.dialects import context
+from ircc.dialects.loop import Kernel
+from ircc.dialects.loop.evaluate import evaluate_kernel
+from ircc.errors import BackendError
+from ircc.ir.scalars import evaluate_scalar, held_dtype
+from ircc.ir.types import BufferType
+from ircc.testing.emulated_gpu import Grid, Lanes
+from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
+from ircc.testing.scalar_cases import CASES, kernel, operands, storage, wrong
+
+Array = np.ndarray[Any, Any]
+KERNELS = 40  # in one module
+SIZES = 2  # sets of sizes that each is run with
+
+
+class Emulated:
+    """Kernels, loaded: for groups of one lane, or of `width` lanes that are threads."""
+
+    def __init__(self, kernels: Sequence[Kernel], width: int = 1) -> None:
+        self.printed = {k.sym_name.data: emit_kernel(k) for k in kernels}
+        text = module_text(p.code for p in self.printed.values())
+        self.width = width
+        self.loaded = Grid(text) if width == 1 else Lanes(text, width)
+
+    def run(self, kernel: Kernel, buffers: Sequence[Array], sizes: dict[str, int]) -> None:
+        """One call, on flat buffers in memory."""
+        args = [*(b.ctypes.data for b in buffers), *(sizes[name] for name in kernel.sizes)]
+        for part in self.printed[kernel.sym_name.data].parts:
+            items = part.items.evaluate(symbols=sizes)
+            self.loaded.launch(part.function, items if part.groups else -(-items // self.width), args)
+
+    def check(self, kernel: Kernel, arrays: Sequence[Array], sizes: dict[str, int]) -> None:
+        """What the interpreter says is what the code leaves in the buffers, bit for bit."""
+        types = [a.type for a in kernel.args if isinstance(a.type, BufferType)]
+        flat = [in_memory(a, t, sizes) for a, t in zip(arrays, types, strict=True)]
+        self.run(kernel, flat, sizes)
+        expected = [a.copy() for a in arrays]
+        evaluate_kernel(kernel, expected, sizes)
+        for name, type_, right, found in zip(kernel.arg_names, types, expected, flat, strict=True):
+            actual = from_memory(found, type_, right.shape, sizes)
+            assert same(right, actual), f"{kernel}\n{name} {type_} with {sizes}:\n{right}\nis\n{actual}"
+            assert np.array_equal(in_memory(actual, type_, sizes).view(np.uint8), found.view(np.uint8)), name
+
+
+def same(a: Array, b: Array) -> bool:
+    """Equal bits, but for the payload of NaN and the sign of a zero."""
+    if a.dtype.kind in "biu":
+        return bool((a == b).all())
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return bool(((a == b) | (np.isnan(a) & np.isnan(b))).all())
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_random_kernels(width: int) -> None:
+    rng = random.Random(f"cuda {width}")
+    programs = [random_kernel(rng, f"k{i}", symbolic=i % 4 != 0) for i in range(KERNELS)]
+    loaded = Emulated([p.kernel for p in programs], width)
+    for p in programs:
+        for _ in range(SIZES):
+            sizes = random_sizes(rng, p.kernel)
+            loaded.check(p.kernel, p.arrays(np.random.default_rng(rng.randrange(1 << 32)), sizes), sizes)
+
+
+def test_operations() -> None:
+    """Every scalar operation that a GPU has, at the edges of its types."""
+    made: dict[str, Kernel] = {}
+    for case in CASES:
+        k = kernel(case, 1, len(operands(case)[0]))
+        try:
+            emit_kernel(k)
+        except BackendError as error:
+            assert "the GPU has no function" in error.message
+        else:
+            made[case.name] = k
+    loaded = Emulated(list(made.values()))
+    failures: list[str] = []
+    for case in [c for c in CASES if c.name in made]:
+        given = [a.copy() for a in operands(case)]
+        out = np.zeros(len(given[0]), held_dtype(storage(case.result)))
+        loaded.run(made[case.name], [*given, out], {})
+        expected = np.asarray(evaluate_scalar(case.op(Block(arg_types=case.operands)), given))
+        failures += [
+            f"{case.name}: {[g[at] for g in given]} gives {out[at]}, expected {expected[at]}"
+            for at in np.flatnonzero(wrong(case, expected, out))[:2]
+        ]
+    assert len(made) > 300 and not failures, f"{len(failures)} results differ\n" + "\n".join(failures)
+
+
+# A group turns a block of a matrix around in memory that it shares, in loops that its lanes share.
+TURN = """
+loop.kernel @turn(%x "x" : !loop.buffer<[M, 48], f32>, %y "y" : !loop.buffer<[48, M], f32>) outputs 1 sizes ["M"] {
+  loop.for "i" %i = 0 to M step 16 parallel concurrent {
+    loop.for "j" %j = 0 to 48 step 16 parallel {
+      %block = loop.alloc "block" : !loop.buffer<[16, 16], f32, "stack">
+      %none = arith.constant 0.0 : f32
+      loop.for "a" %a = 0 to 16 parallel lanes {
+        loop.for "b" %b = 0 to 16 parallel lanes {
+          %v = loop.load %x[%i + %a, %j + %b] else %none
+          loop.store %v, %block[%a, %b]
+        }
+      }
+      loop.for "b" %b = 0 to 16 parallel lanes {
+        loop.for "a" %a = 0 to 16 step 2 parallel lanes {
+          loop.for "c" %c = 0 to 2 parallel unrolled {
+            %v = loop.load %block[%a + %c, %b]
+            loop.store %v, %y[%j + %b, %i + %a + %c] else skip
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_groups(width: int) -> None:
+    """However wide a group is, its lanes do all of its work and wait for each other; what is outside is left alone."""
+    (turn,) = Parser(context(), TURN).parse_module().body.ops
+    assert isinstance(turn, Kernel)
+    loaded = Emulated([turn], width)
+    assert [part.groups for part in loaded.printed["turn"].parts] == [True]
+    for m in (64, 19, 1):
+        x = np.random.default_rng(m).standard_normal((m, 48)).astype(np.float32)
+        loaded.check(turn, [x, np.zeros((48, m), np.float32)], {"M": m})
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_tiled_product(width: int) -> None:
+    """The schedule of matrix products, as the compiler writes it."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [64, 64]), ("y", [64, 96])))
+    w = helper.make_tensor_value_info("w", TensorProto.FLOAT, [64, 96])
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x, w], [y])
+    made = ircc.lower(helper.make_model(graph), to="loop-ir", target="cuda")
+    (product,) = [op for op in made.body.ops if isinstance(op, Kernel)]  # pyright: ignore[reportUnknownVariableType]
+    assert product.strategy is not None and product.strategy.data == "tiled"
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((64, 64), (64, 96), (64, 96))]
+    Emulated([product], width).check(product, arrays, {})

@@ -1,0 +1,154 @@
+"""PTX of kernels: what is in it, that NVIDIA's assembler takes it, and what happens where LLVM has none."""
+
+import re
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.utils.exceptions import VerifyException
+
+import ircc
+from ircc.codegen.cuda.backend import MODELS, ptx_of
+from ircc.codegen.cuda.emit import emit_kernel, module_text
+from ircc.codegen.cuda.ptx import compiled
+from ircc.dialects.loop import Kernel
+from ircc.errors import BackendError, Error
+from ircc.testing import ptxas
+from ircc.testing.case_programs import inputs_of_case, program_of_case
+from ircc.testing.graph_cases import CASES, SIZES
+from ircc.testing.scalar_cases import CASES as OPERATIONS
+from ircc.testing.scalar_cases import kernel, operands
+
+CASES_OF_EACH = 12  # operators of the graph dialect, other ones for each GPU
+assembled = pytest.mark.skipif(ptxas.find() is None, reason=f"needs ptxas: {ptxas.HOW}")
+
+NET = """
+<ir_version: 9, opset_import: ["": 20]>
+net (float[N, 3, 32, 32] x, float[64, 3, 3, 3] w, float[64] b, float[64, 96] v, float[96] s) => (float[N, 64, 96] y)
+<int64[3] shape = {0, 64, -1}, int64[3] turned = {0, -1, 64}>
+{
+    conv = Conv<pads = [1, 1, 1, 1]>(x, w, b)
+    relu = Relu(conv)
+    pooled = MaxPool<kernel_shape = [4, 4], strides = [4, 4]>(relu)
+    rows = Reshape(pooled, shape)
+    product = MatMul(rows, v)
+    normal = LayerNormalization(product, s)
+    gelu = Gelu(normal)
+    y = Softmax(gelu)
+}
+"""
+
+
+def net() -> onnx.ModelProto:
+    return onnx.parser.parse_model(NET)
+
+
+def kernels(module: Any) -> list[Kernel]:
+    assert isinstance(module, ModuleOp)
+    return [op for op in module.body.ops if isinstance(op, Kernel)]
+
+
+def test_what_is_in_it() -> None:
+    """Memory of the right kind, barriers, widths that are asked for and sums that are rounded once."""
+    x = "float[64, 128] x, float[128, 96] w"
+    model = onnx.parser.parse_model(
+        f'<ir_version: 9, opset_import: ["": 20]> m ({x}) => (float[64, 96] y) {{y = MatMul(x, w)}}'
+    )
+    for name in MODELS:
+        text = str(ircc.emit(model, "ptx", target=f"cuda:{name}"))
+        assert f".target {name}" in text and ".entry MatMul_0__0(" in text
+        for word in ("ld.global.", "st.shared.", "ld.shared.", "bar.sync", "%ntid.x", "%ctaid.x", "fma.rn.f32"):
+            assert word in text, word
+        assert not re.search(r"\b(ld|st)\.b32|\.(req|max)ntid|\.f64", text)
+    assert "define ptx_kernel void" in str(ircc.emit(model, "llvm-ir", target="cuda"))
+
+
+def test_an_unknown_gpu() -> None:
+    with pytest.raises(BackendError, match="unknown GPU 'sm_1'"):
+        ircc.compile(net(), target="cuda:sm_1")
+
+
+def test_llvm_ends() -> None:
+    """What LLVM has no code for ends its process, not this one; the next kernel is compiled as ever."""
+    good = "define ptx_kernel void @good() { ret void }\n"
+    bad = """
+declare float @llvm.exp.f32(float)
+define ptx_kernel void @bad(ptr %p) {
+  %x = load float, ptr %p
+  %y = call float @llvm.exp.f32(float %x)
+  store float %y, ptr %p
+  ret void
+}
+"""
+    for _ in range(2):
+        found = compiled(bad, "sm_80")
+        assert isinstance(found, BackendError) and "LLVM gave up on it for sm_80: " in found.message
+        assert "exp" in found.message
+        assert ".entry good()" in str(compiled(good, "sm_80"))
+        compiled.cache_clear()
+    refused = compiled("define void @worse() { ret i32 }\n", "sm_80")
+    assert isinstance(refused, BackendError) and "LLVM refuses the generated code" in refused.message
+
+
+def test_what_has_no_ptx_runs_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 20]> m (double[N] x) => (double[N] y) {z = Relu(x) y = Exp(z)}'
+    )
+    (relu_and_exp,) = kernels(ircc.lower(model, to="loop-ir", target="cuda"))
+    assert relu_and_exp.on_host
+    assert relu_and_exp.attributes["because"] == StringAttr("the GPU has no function exp of f64")
+    gone = BackendError("LLVM gave up on it for sm_80")
+    monkeypatch.setattr("ircc.codegen.cuda.backend.compiled", lambda text, model: gone)
+    every = kernels(ircc.lower(net(), to="loop-ir", target="cuda"))
+    assert every and all(k.on_host and "LLVM gave up on it" in str(k.attributes["because"]) for k in every)
+
+
+@assembled
+@pytest.mark.parametrize("model", MODELS)
+def test_assembler_takes_operations(model: str) -> None:
+    codes: list[str] = []
+    for case in OPERATIONS:
+        try:
+            codes.append(emit_kernel(kernel(case, 1, len(operands(case)[0]))).code)
+        except BackendError as error:
+            assert "the GPU has no function" in error.message
+    ptx = compiled(module_text(codes), model)
+    assert not isinstance(ptx, BackendError), ptx.message
+    assert len(codes) > 300 and ptx.count(".entry") == len(codes)
+    assert ptxas.refused(ptx, model) is None
+
+
+@assembled
+@pytest.mark.parametrize("model", MODELS)
+def test_assembler_takes_operators(model: str) -> None:
+    """Some of what the conformance kit asks for, and a small net."""
+    start = list(MODELS).index(model)
+    tried = 0
+    for case in CASES[start :: len(CASES) // CASES_OF_EACH]:
+        symbols = SIZES | dict(case.sizes[0])
+        try:
+            types, _ = inputs_of_case(case, np.random.default_rng(0), symbols)
+            module = program_of_case(case, types, symbols)
+        except (Error, ArithmeticError, LookupError, ValueError, VerifyException):
+            continue
+        tried += check(module, model)
+    assert tried >= CASES_OF_EACH // 2
+    assert check(net(), model) >= 6
+
+
+def check(source: Any, model: str) -> int:
+    """The kernels of a module or a model that became PTX, all of which the assembler takes."""
+    own = [k for k in kernels(ircc.lower(source, to="loop-ir", target=f"cuda:{model}")) if not k.on_host]
+    if own:
+        assert (why := ptxas.refused(ptx_of(own, model), model)) is None, f"{source}\n{why}"
+    return len(own)
+
+
+def test_the_assembler_refuses_what_is_wrong() -> None:
+    if ptxas.find() is None:
+        pytest.skip(f"needs ptxas: {ptxas.HOW}")
+    ptx = str(compiled("define ptx_kernel void @good() { ret void }\n", "sm_80"))
+    assert ptxas.refused(ptx, "sm_80") is None
+    assert "nonsense" in str(ptxas.refused(ptx.replace("ret;", "ret.nonsense;"), "sm_80"))
