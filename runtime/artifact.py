@@ -250,7 +250,7 @@ def _get(header: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _typed(value: Any, kind: type, place: str) -> Any:
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise EngineError(
             f"the engine file's header is malformed: {place} holds {type(value).__name__}, not {kind.__name__}"
         )

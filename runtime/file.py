@@ -1,18 +1,20 @@
 """The engine file: a shared library, and behind it what it says of itself.
 
     offset 0   an ELF shared library: the code, the C interface (runtime/c/ircc.h), the weights in whole pages
+    then       the header: JSON, sorted keys, ASCII, spaces up to a multiple of 64: `variants` (runtime/artifact.py's
+               to_header of each, its `prefix` and the place of its weights), `sections` with their places behind it
     then       the sections, each at a multiple of 64, zeros between: what else a backend keeps (device code, the graph)
-    then       the header: JSON, sorted keys, ASCII: `variants` (runtime/artifact.py's to_header of each, its `prefix`
-               and the place of its weights) and `sections`
     last       the seal, 224 bytes, little endian: see `Seal`
 
-The seal holds two hashes (BLAKE2b, RFC 7693, 32 bytes): of the weights, and of everything else but the seal's own
-hashes and signature. `read_engine` checks the second before anything of the file is loaded; reading all weights to
-check the first is for those who ask. Hashes find damage, not malice: an engine is native code, so run only those whose
+The seal holds two hashes (BLAKE2b, RFC 7693, 32 bytes): of the body, which is the library but its weights, the header,
+and the seal's places; and of weights and sections, which may be large. `read_engine` checks the first before anything
+of the file is loaded, and a section's own hash, which the header has, when it is read; reading all that there is to
+check the second is for those who ask. Hashes find damage, not malice: an engine is native code, so run only those whose
 maker you trust. Still, a hostile header is refused by EngineError and never makes the reader allocate much.
 
 The same model, options and version give the same bytes. A number of the format stands in the seal: a reader knows its
-own and the one before.
+own and the one before. In format 2 the sections were part of the body, in front of the header, and their places from
+the start of the file.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from .artifact import ALIGNMENT, Artifact, Bytes, from_header, to_header
 from .opened import OpenFile
 
 MAGIC = b"IRCCENG2"
-FORMAT = 2
+FORMAT = 3
+_FORMATS = (2, 3)  # that are read
 _ELF = b"\x7fELF"  # how a shared library begins
 _ROOT = __name__.removesuffix(".runtime.file")
 _CHUNK = 1 << 20
@@ -53,8 +56,8 @@ class Seal(NamedTuple):
     weights_length: int
     header: int
     header_length: int
-    body_hash: bytes  # of all but the weights, and of the seal what stands above
-    weights_hash: bytes
+    body_hash: bytes  # of the library but its weights, of the header, and of the seal what stands above
+    weights_hash: bytes  # of the weights, and of the sections
     public_key: bytes  # of who signed the two hashes, by Ed25519; zeros: nobody
     signature: bytes
     check: bytes  # BLAKE2b, 8 bytes, of the seal above
@@ -136,22 +139,23 @@ def _finish(file: BinaryIO, variants: Sequence[Artifact], library: Any, sections
         contents |= {f"{prefix}{name}": data for name, data in variant.sections.items()}
         weights = {"offset": library.weights + place, "length": variant.weights.size}
         headers.append({**to_header(variant), "prefix": prefix, "weights": weights})
-    end = file.seek(0, os.SEEK_END)
     entries: dict[str, Any] = {}
+    end = 0
     for name, data in contents.items():
-        file.write(bytes(-end % ALIGNMENT))
         end += -end % ALIGNMENT
         entries[name] = {"offset": end, "length": len(data), "hash": _hash(data).hex()}
-        file.write(data)
         end += len(data)
     text = json.dumps(
         {"sections": entries, "variants": headers}, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
-    file.write(bytes(-end % ALIGNMENT))
-    end += -end % ALIGNMENT
+    text += " " * (-len(text) % ALIGNMENT)
+    start = file.seek(0, os.SEEK_END)
+    start += file.write(bytes(-start % ALIGNMENT))
     file.write(text.encode("ascii"))
-    size = end + len(text) + _SEAL.size
-    places = (library.weights, library.weights_length, end, len(text))
+    for data in contents.values():
+        file.write(bytes(-file.tell() % ALIGNMENT) + data)
+    size = file.tell() + _SEAL.size
+    places = (library.weights, library.weights_length, start, len(text))
     file.flush()
     seal_engine(file, Seal(MAGIC, FORMAT, 0, size, *places, b"", b"", bytes(32), bytes(64), b""))
 
@@ -160,7 +164,7 @@ def seal_engine(file: BinaryIO, seal: Seal) -> None:
     """Put the seal, with fresh hashes, where the file ends or its old one stands."""
     first = _SEAL.pack(*seal)[:_HASHED]
     body = _hash_of(file, _body(seal), first)
-    weights = _hash_of(file, [(seal.weights, seal.weights_length)])
+    weights = _hash_of(file, _rest(seal))
     _put(file, seal._replace(body_hash=body, weights_hash=weights))
 
 
@@ -171,9 +175,20 @@ def _put(file: BinaryIO, seal: Seal) -> None:
 
 
 def _body(seal: Seal) -> list[tuple[int, int]]:
-    """The parts of a file that are neither weights nor seal."""
+    """The parts of a file, from where and how long, that are checked whenever it is loaded."""
     after = seal.weights + seal.weights_length
-    return [(0, seal.weights), (after, seal.size - _SEAL.size - after)]
+    return [(0, seal.weights), (after, _sections(seal) - after)]
+
+
+def _rest(seal: Seal) -> list[tuple[int, int]]:
+    """The other parts."""
+    start = _sections(seal)
+    return [(seal.weights, seal.weights_length), (start, seal.size - _SEAL.size - start)]
+
+
+def _sections(seal: Seal) -> int:
+    """Where the sections begin; in format 2 they were in the body."""
+    return seal.size - _SEAL.size if seal.format == 2 else seal.header + seal.header_length
 
 
 def _hash(data: bytes) -> bytes:
@@ -281,10 +296,10 @@ class _Reader:
         seal = self.seal()
         if _hash_of(self.file, _body(seal), _SEAL.pack(*seal)[:_HASHED]) != seal.body_hash:
             self.damaged("code and header do not have their hash")
-        if verify and _hash_of(self.file, [(seal.weights, seal.weights_length)]) != seal.weights_hash:
-            self.damaged("the weights do not have their hash")
+        if verify and _hash_of(self.file, _rest(seal)) != seal.weights_hash:
+            self.damaged("weights and sections do not have their hash")
         header = self.header(seal)
-        sections = Sections(self.opened, {n: self.section(n, v) for n, v in self.dict(header, "sections").items()})
+        sections = self.sections(self.dict(header, "sections"), seal)
         variants = header.get("variants")
         if not isinstance(variants, list) or not variants:
             self.damaged("the header lists no variants")
@@ -306,9 +321,9 @@ class _Reader:
         seal = Seal(*_SEAL.unpack(data))
         if hashlib.blake2b(data[:-8], digest_size=8).digest() != seal.check:
             self.damaged("the seal does not have its hash")
-        if seal.format != FORMAT:
+        if seal.format not in _FORMATS:
             raise EngineError(
-                f"{self.path} has engine format {seal.format}, this ircc reads {FORMAT}",
+                f"{self.path} has engine format {seal.format}, this ircc reads {' and '.join(map(str, _FORMATS))}",
                 hint="use the ircc that made it",
             )
         end = seal.size - _SEAL.size
@@ -335,12 +350,24 @@ class _Reader:
             self.damaged(f"the header has no {key}")
         return found
 
-    def section(self, name: str, value: Any) -> tuple[int, int, str]:
+    def sections(self, table: Mapping[str, Any], seal: Seal) -> Sections:
+        start = end = 0 if seal.format == 2 else _sections(seal)
+        found = {name: self.section(name, value, start) for name, value in table.items()}
+        if seal.format > 2:  # nothing but zeros is between them
+            for offset, length, _ in sorted(found.values()):
+                if offset != end + -end % ALIGNMENT:
+                    self.damaged("the sections are not one behind the other")
+                end = offset + length
+            if end != seal.size - _SEAL.size:
+                self.damaged("the sections do not end where the seal begins")
+        return Sections(self.opened, found)
+
+    def section(self, name: str, value: Any, start: int) -> tuple[int, int, str]:
         match value:
             case {"offset": int(offset), "length": int(length), "hash": str(digest)} if (
-                0 <= offset <= offset + length <= self.size
+                0 <= offset <= offset + length <= self.size - start
             ):
-                return offset, length, digest
+                return start + offset, length, digest
             case _:
                 self.damaged(f"section '{name:.60}' lies outside of the file")
 

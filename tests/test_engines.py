@@ -139,7 +139,7 @@ def test_verify(file: Path, command: Command) -> None:
     data[read_engine(file).seal.weights + 100] ^= 1
     file.write_bytes(data)
     status, _, err = command("verify", file)
-    assert status == 1 and "the weights do not have their hash" in err
+    assert status == 1 and "weights and sections do not have their hash" in err
     ircc.load(file)  # asks for the code only
     with pytest.raises(EngineError, match="weights"):
         ircc.load(file, verify="all")

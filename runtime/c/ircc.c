@@ -107,19 +107,22 @@ static const char *wrong(const uint8_t *data, size_t size, int32_t check) {
     blake2b_begin(&state, 8);
     blake2b_add(&state, last, offsetof(seal, check));
     if (!blake2b_is(&state, s.check)) return "it is damaged: its seal does not have its hash";
-    if (s.format != 2) return "its format is of another version of ircc";
-    if (s.size != size || s.weights > size - sizeof s || s.weights_length > size - sizeof s - s.weights)
+    if (s.format != 2 && s.format != 3) return "its format is of another version of ircc";
+    uint64_t end = size - sizeof s, after = s.weights + s.weights_length, sections = s.header + s.header_length;
+    if (s.size != size || s.weights > end || s.weights_length > end - s.weights || s.header < after || s.header > end ||
+        s.header_length > end - s.header)
         return "it is damaged: its size is not what it was";
+    if (s.format == 2) sections = end; /* they were part of the body */
     blake2b_begin(&state, 32);
     blake2b_add(&state, data, s.weights);
-    uint64_t after = s.weights + s.weights_length;
-    blake2b_add(&state, data + after, size - sizeof s - after);
+    blake2b_add(&state, data + after, sections - after);
     blake2b_add(&state, last, offsetof(seal, body_hash));
     if (!blake2b_is(&state, s.body_hash)) return "it is damaged: its code does not have its hash";
     if (check == IRCC_CHECK_ALL) {
         blake2b_begin(&state, 32);
         blake2b_add(&state, data + s.weights, s.weights_length);
-        if (!blake2b_is(&state, s.weights_hash)) return "it is damaged: its weights do not have their hash";
+        blake2b_add(&state, data + sections, end - sections);
+        if (!blake2b_is(&state, s.weights_hash)) return "it is damaged: its weights or sections do not have their hash";
     }
     return NULL;
 }

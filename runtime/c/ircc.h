@@ -123,8 +123,8 @@ typedef struct ircc_library {
 } ircc_library;
 
 enum {
-    IRCC_CHECK_CODE = 0, /* everything but the weights has its hash; else the file is refused before it is loaded */
-    IRCC_CHECK_ALL = 1   /* the weights too: reads all of the file */
+    IRCC_CHECK_CODE = 0, /* code and header have their hash; else the file is refused before it is loaded */
+    IRCC_CHECK_ALL = 1   /* weights and sections too: reads all of the file */
 };
 
 /* Open an engine file, or one that lies in memory. `text` of `text_size` bytes gets what went wrong, in words. */

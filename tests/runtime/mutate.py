@@ -46,6 +46,10 @@ def behind_the_weights(data: bytes, seal: Seal, rng: random.Random) -> bytes:
     return flip(data, seal.weights + seal.weights_length, seal.header, rng)
 
 
+def sections(data: bytes, seal: Seal, rng: random.Random) -> bytes:
+    return flip(data, seal.header + seal.header_length, len(data) - SEAL.size, rng)
+
+
 def header(data: bytes, seal: Seal, rng: random.Random) -> bytes:
     return flip(data, seal.header, seal.header + seal.header_length, rng)
 
@@ -93,7 +97,8 @@ def numbers_of_the_seal(data: bytes, seal: Seal, rng: random.Random) -> bytes:
 
 
 def with_header(data: bytes, seal: Seal, text: bytes) -> tuple[bytes, dict[str, int]]:
-    return data[: seal.header] + text, {"header_length": len(text)}
+    rest = data[seal.header + seal.header_length : -SEAL.size]
+    return data[: seal.header] + text + rest, {"header_length": len(text)}
 
 
 def read(data: bytes, seal: Seal) -> Any:
@@ -151,7 +156,7 @@ def fields_of_a_variant(data: bytes, seal: Seal, rng: random.Random) -> tuple[by
 
 
 MUTATIONS: list[Mutation] = [
-    code, start, weights, behind_the_weights, header, the_seal, shorter, longer, cut_out, put_in, zeros,
+    code, start, weights, behind_the_weights, sections, header, the_seal, shorter, longer, cut_out, put_in, zeros,
     numbers_of_the_seal, text_of_the_header, section_table, places_of_weights, fields_of_a_variant,
 ]  # fmt: skip
 

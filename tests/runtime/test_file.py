@@ -59,7 +59,8 @@ def rewritten(path: Path, data: bytes, text: bytes) -> None:
     """The file with another header, whose hashes are right."""
     seal = seal_of(data)
     places = {"weights": seal.weights, "weights_length": seal.weights_length}
-    resealed(path, data[: seal.header] + text, header=seal.header, header_length=len(text), **places)
+    rest = data[seal.header + seal.header_length : -struct.calcsize(SEAL)]
+    resealed(path, data[: seal.header] + text + rest, header=seal.header, header_length=len(text), **places)
 
 
 def test_round_trip(large: Artifact, data: bytes, tmp_path: Path) -> None:
@@ -86,15 +87,17 @@ def test_layout(large: Artifact, data: bytes) -> None:
     assert seal.weights_length % 4096 == 0
     assert data[seal.weights :].startswith(large.weights.tobytes())
     text = data[seal.header : seal.header + seal.header_length]
-    assert text == json.dumps(header_of(data), sort_keys=True, separators=(",", ":")).encode()
+    assert text.rstrip() == json.dumps(header_of(data), sort_keys=True, separators=(",", ":")).encode()
+    assert seal.header % 64 == seal.header_length % 64 == 0
+    sections = data[seal.header + seal.header_length : -struct.calcsize(SEAL)]
     for name, place in header_of(data)["sections"].items():
-        assert data[place["offset"] : place["offset"] + place["length"]] == large.sections[name]
+        assert sections[place["offset"] : place["offset"] + place["length"]] == large.sections[name]
         assert place["offset"] % 64 == 0
     after = seal.weights + seal.weights_length
     first = struct.pack("<8sIIQQQQQ", *seal[:8])
-    body = data[: seal.weights] + data[after : -struct.calcsize(SEAL)] + first
+    body = data[: seal.weights] + data[after : seal.header] + text + first
     assert hashlib.blake2b(body, digest_size=32).digest() == seal.body_hash
-    assert hashlib.blake2b(data[seal.weights : after], digest_size=32).digest() == seal.weights_hash
+    assert hashlib.blake2b(data[seal.weights : after] + sections, digest_size=32).digest() == seal.weights_hash
 
 
 def test_no_weights(artifact: Artifact, tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ HOSTILE: list[Callable[[dict[str, Any]], Any]] = [
     put("sections", "loop-ir")(None),
     put("sections", "loop-ir", "offset")(1 << 62),
     put("sections", "loop-ir", "offset")(-64),
-    put("sections", "loop-ir", "offset")(0),
+    put("sections", "loop-ir", "offset")(64),
     put("sections", "loop-ir", "offset")(1.5),
     put("sections", "loop-ir", "length")(1 << 62),
     put("sections", "loop-ir", "length")(-1),
@@ -207,7 +210,7 @@ def test_hostile_json(data: bytes, tmp_path: Path, text: bytes) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 1}, {"format": 3}, {"flags": 1}, {"weights": 1 << 62}, {"weights": 1}, {"weights_length": 1 << 63},
+        {"format": 1}, {"format": 4}, {"flags": 1}, {"weights": 1 << 62}, {"weights": 1}, {"weights_length": 1 << 63},
         {"header": 1 << 40}, {"header_length": (1 << 64) - 1}, {"header": 0}, {"header_length": 1},
     ],
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Engines of formats that were, stored as they were written: they load, and compute what they did.
 
-`engines/format2.engine` was made by `python tests/runtime/test_formats.py PATH`. A new format gets a file of its own
-beside it, and this one stays for as long as the promise says: a reader knows its own format and the one before."""
+`engines/format3.engine` was made by `python tests/runtime/test_formats.py PATH`, and that of format 2 when this was the
+newest. A new format gets a file of its own beside them; each stays for as long as the promise says: a reader knows its
+own format and the one before."""
 
 import platform
 import sys
@@ -13,11 +14,12 @@ import onnx.parser
 import pytest
 
 import ircc
-from ircc.compiler import Compilation
+from ircc.compiler import Compilation, recompile
 from ircc.engines import describe_engine, verify_engine
-from ircc.runtime.file import read_engine
+from ircc.errors import EngineError
+from ircc.runtime.file import FORMAT, read_engine
 
-FILE = Path(__file__).parent / "engines" / "format2.engine"
+FORMATS = [2, 3]
 MODEL = """
 <ir_version: 9, opset_import: ["": 20]>
 m (float[N, 6] x, float[4] state) => (float[N, 4] y, float[4] next)
@@ -32,8 +34,9 @@ m (float[N, 6] x, float[4] state) => (float[N, 4] y, float[4] next)
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="its code is for x86-64")
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_an_engine_of_format_2_runs(n: int) -> None:
-    engine = ircc.load(FILE, threads=2, verify="all")
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_stored_engine_runs(number: int, n: int) -> None:
+    engine = ircc.load(stored(number), threads=2, verify="all")
     assert [str(p) for p in engine.inputs] == ["x: float32[N, 6]", "state: float32[4]"]
     assert [p.name for p in engine.outputs] == ["y", "next"]
     x = np.random.default_rng(n).integers(-4, 5, (n, 6)).astype(np.float32)  # so that sums are exact
@@ -45,14 +48,37 @@ def test_an_engine_of_format_2_runs(n: int) -> None:
     assert np.array_equal(found["next"], state + y.sum())
 
 
-def test_an_engine_of_format_2_is_read() -> None:
-    assert FILE.stat().st_size < 40_000
-    assert verify_engine(FILE) is None
-    told = describe_engine(FILE)
-    assert told["file"]["format"] == 2
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_stored_engine_is_read(number: int) -> None:
+    path = stored(number)
+    assert path.stat().st_size < 40_000
+    assert verify_engine(path) is None
+    told = describe_engine(path)
+    assert told["file"]["format"] == number
     (variant,) = told["variants"]
     assert variant["target"]["name"] == "x86-64-v2" and variant["kernels"]
-    assert set(read_engine(FILE, verify=True).sections) == {"graph", "constants"}
+    sections = read_engine(path, verify=True).sections
+    assert {name: len(sections[name]) > 0 for name in sections} == {"graph": True, "constants": False}
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_section_that_changed_is_found_when_it_is_read(number: int, tmp_path: Path) -> None:
+    path, data = tmp_path / "m.engine", bytearray(stored(number).read_bytes())
+    sections = read_engine(stored(number)).sections
+    data[dict(zip(sections, sections.offsets(), strict=True))["graph"]] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(EngineError, match="hash"):
+        ircc.load(path, verify="all")
+    with pytest.raises(EngineError, match="hash"):
+        recompile(path, tmp_path / "other.engine")
+
+
+def test_the_newest_format_is_stored() -> None:
+    assert FORMATS[-1] == FORMAT
+
+
+def stored(number: int) -> Path:
+    return Path(__file__).parent / "engines" / f"format{number}.engine"
 
 
 if __name__ == "__main__":
