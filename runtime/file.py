@@ -19,11 +19,9 @@ the start of the file.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
-import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +34,11 @@ import numpy as np
 from ..errors import EngineError
 from .artifact import ALIGNMENT, Artifact, Bytes, from_header, to_header
 from .opened import OpenFile
+
+try:  # hashlib loads OpenSSL too, which takes as long as reading a large engine
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 MAGIC = b"IRCCENG2"
 FORMAT = 3
@@ -171,7 +174,7 @@ def seal_engine(file: BinaryIO, seal: Seal) -> None:
 def _put(file: BinaryIO, seal: Seal) -> None:
     packed = _SEAL.pack(*seal)[:-8]
     file.seek(seal.size - _SEAL.size)
-    file.write(packed + hashlib.blake2b(packed, digest_size=8).digest())
+    file.write(packed + blake2b(packed, digest_size=8).digest())
 
 
 def _body(seal: Seal) -> list[tuple[int, int]]:
@@ -192,12 +195,12 @@ def _sections(seal: Seal) -> int:
 
 
 def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=HASH).digest()
+    return blake2b(data, digest_size=HASH).digest()
 
 
 def _hash_of(file: BinaryIO, parts: Sequence[tuple[int, int]], end: bytes = b"") -> bytes:
     """The hash of parts of a file, and of `end` behind them."""
-    state = hashlib.blake2b(digest_size=HASH)
+    state = blake2b(digest_size=HASH)
     for offset, length in parts:
         file.seek(offset)
         while length > 0 and (data := file.read(min(length, _CHUNK))):
@@ -212,7 +215,9 @@ def change_engine(path: str | os.PathLike[str], change: Callable[[Seal], Seal]) 
     seal = read_seal(path)
 
     def write(temporary: Path) -> None:
-        shutil.copy(path, temporary)  # who may read it stays as it was
+        opened = OpenFile(path)
+        opened.copy_to(temporary)
+        os.chmod(temporary, os.fstat(opened.descriptor).st_mode)  # who may read it stays as it was
         with open(temporary, "r+b") as file:
             _put(file, change(seal))
 
@@ -232,7 +237,7 @@ def read_seal(path: str | os.PathLike[str]) -> Seal:
 
 def copy_engine(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Copies an engine file as it is; a file already there is replaced at once. Raises EngineError."""
-    _replace(Path(path), lambda temporary: shutil.copyfile(source, temporary))
+    _replace(Path(path), lambda temporary: OpenFile(source).copy_to(temporary))
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -319,7 +324,7 @@ class _Reader:
                 self.damaged("it has no seal, or more than the seal was cut off")
             raise EngineError(f"{self.path} is no engine file", hint="engines are made by `ircc MODEL` or engine.save")
         seal = Seal(*_SEAL.unpack(data))
-        if hashlib.blake2b(data[:-8], digest_size=8).digest() != seal.check:
+        if blake2b(data[:-8], digest_size=8).digest() != seal.check:
             self.damaged("the seal does not have its hash")
         if seal.format not in _FORMATS:
             raise EngineError(

@@ -16,7 +16,7 @@ from ...runtime.artifact import Artifact, Port
 from ...runtime.machine import architecture
 from ...runtime.program import NO_MEMORY
 from ...runtime.threads import SPIN, SPIN_CROWDED
-from . import quota
+from . import pages, quota
 from .api_text import ANY, AUXILIARY, CPUID, FUNCTIONS, RISCV, X86
 from .features import needs
 from .pool import TABLE
@@ -173,7 +173,11 @@ def _functions(triple: str, variants: int, data: _Data) -> str:
         "VARIANTS": variants, "ROW": 8 * len(_VARIANT), "SPIN_CROWDED": SPIN_CROWDED, "SPIN": SPIN,
         "NO_MEMORY": NO_MEMORY, "ABI": ABI_VERSION, "CPUID": CPUID,
     }  # fmt: skip
-    filled = re.sub(r"\$([A-Z_]+)", lambda m: str(words[m[1]]), machine + FUNCTIONS) + quota.text(triple)
+    filled = (
+        re.sub(r"\$([A-Z_]+)", lambda m: str(words[m[1]]), machine + FUNCTIONS)
+        + quota.text(triple)
+        + pages.text(triple)
+    )
     kinds = "|".join(_PLACES)
     return re.sub(
         rf"({kinds})\[(%\w+)\]\.(\w+)",

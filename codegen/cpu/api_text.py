@@ -443,8 +443,7 @@ below:
   ret i32 %refused
 arena:
   %bytes = load i64, ptr %bytesp
-  %rounded = add i64 %bytes, 127
-  %wanted = and i64 %rounded, -64
+  %wanted = or i64 %bytes, 63
   %capacityp = context[%context].capacity
   %capacity = load i64, ptr %capacityp
   %enough = icmp ule i64 %wanted, %capacity
@@ -453,7 +452,7 @@ grow:
   %arenap = context[%context].arena
   %old = load ptr, ptr %arenap
   call void @free(ptr %old)
-  %new = call ptr @aligned_alloc(i64 64, i64 %wanted)
+  %new = call ptr @ircc.pages(i64 %wanted)
   store ptr %new, ptr %arenap
   %failed = icmp eq ptr %new, null
   %has = select i1 %failed, i64 0, i64 %wanted

@@ -34,6 +34,8 @@ accesses to memory (testing/interleaving.py), and see that changes which would b
 
 import re
 
+from . import pages
+
 FIELDS = {  # offsets; what different threads write stands in cache lines of its own
     "done": 0,  # i32: chunks finished
     "sleepers": 64,  # i32
@@ -75,8 +77,8 @@ def text(triple: str) -> str:
     """The pool and the CPU device for `triple`, as LLVM text without target lines.
 
     The module it is put into has `@ircc_kernels`, an array of kernel pointers, or says that it is elsewhere. It must
-    not declare again what is declared here: aligned_alloc, free, pthread_create, pthread_join, sched_yield, syscall
-    and clock_gettime.
+    not declare again what is declared here: aligned_alloc, free, madvise, pthread_create, pthread_join, sched_yield,
+    syscall and clock_gettime.
     """
     architecture, _, system = triple.partition("-")
     linux = "linux" in system
@@ -106,7 +108,7 @@ def text(triple: str) -> str:
         return f"getelementptr i8, ptr {base}, i64 {offset}"
 
     filled = re.sub(r"\$([A-Z_]+)", lambda m: words[m[1]], POOL + DEVICE)
-    return re.sub(r"(pool|share|table)\[(%\w+)\]\.(\w+)", place, filled)
+    return re.sub(r"(pool|share|table)\[(%\w+)\]\.(\w+)", place, filled) + pages.text(triple)
 
 
 POOL = """
@@ -510,9 +512,7 @@ define i32 @ircc_cpu_copy(ptr %context, ptr %to, ptr %from, i64 %bytes) nounwind
 }
 
 define ptr @ircc_cpu_alloc(ptr %context, i64 %bytes) nounwind {
-  %more = add i64 %bytes, 127            ; never 0 bytes
-  %round = and i64 %more, -64
-  %memory = call ptr @aligned_alloc(i64 64, i64 %round)
+  %memory = call ptr @ircc.pages(i64 %bytes)
   ret ptr %memory
 }
 

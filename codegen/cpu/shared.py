@@ -36,8 +36,8 @@ _FAR = 1 << 30  # bytes of weights: more of them stand outside of all else, whic
 _BEHIND, _BEFORE = 1 << 32, 1 << 12  # addresses for them: ld puts nothing between, lld everything else behind them
 _EXPORTS = "{ global: ircc_*; v*.ircc_*; local: *; };\n"
 _LIBC = {  # what is called of it; whatever else code of kernels calls is in libm
-    "aligned_alloc", "clock_gettime", "free", "getauxval", "memcmp", "memcpy", "memmove", "memset", "pthread_create",
-    "pthread_join", "sched_getaffinity", "sched_yield", "snprintf", "syscall",
+    "aligned_alloc", "clock_gettime", "free", "getauxval", "madvise", "memcmp", "memcpy", "memmove", "memset",
+    "pthread_create", "pthread_join", "sched_getaffinity", "sched_yield", "snprintf", "syscall",
 }  # fmt: skip
 _LIBM = "libm.so.6"  # of glibc on all our machines; musl has it in itself, and takes this name for its own
 _OPTIONS = (

@@ -245,3 +245,14 @@ def test_full_memory_is_an_engine_error(artifact: Artifact) -> None:
     engine = Engine(artifact, threads=1)
     with pytest.raises(EngineError, match="no memory for 1152921504606846976 bytes"):
         engine.device.alloc(1 << 60)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, (1 << 22) - 1, 1 << 22, (1 << 22) + 1, (5 << 21) - 1])
+def test_memory_of_every_size(artifact: Artifact, size: int) -> None:
+    """All of it can be written; large memory begins at a large page."""
+    device = Engine(artifact, threads=1).device
+    address = device.alloc(size)
+    assert address % (64 if size < 1 << 22 else 1 << 21) == 0
+    ctypes.memset(address, 0x5A, size)
+    assert ctypes.string_at(address, size) == b"\x5a" * size
+    device.free(address)
