@@ -38,11 +38,15 @@ def new_key(private: str | os.PathLike[str], public: str | os.PathLike[str]) -> 
     plain = forms.NoEncryption()
     secret = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, plain)
     known = key.public_key().public_bytes(forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo)
+    made: list[str | os.PathLike[str]] = []
     for path, data, mode in ((private, secret, 0o600), (public, known, 0o644)):
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                made.append(path)
                 file.write(data)
         except OSError as error:
+            for half in made:  # one key of a pair is of no use
+                os.unlink(half)
             raise EngineError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from None
 
 

@@ -169,6 +169,9 @@ def test_signatures(file: Path, keys: tuple[Path, Path], tmp_path: Path, command
     with pytest.raises(EngineError, match=f"a key that is not trusted: {key.hex()}"):
         ircc.load(file, trusted_keys=[other])
     assert command("sign", "--new-key", tmp_path / "b")[0] == 1  # a key is never written over
+    (tmp_path / "c.pub.pem").touch()
+    assert command("sign", "--new-key", tmp_path / "c")[0] == 1
+    assert not (tmp_path / "c.pem").exists()  # one of a pair is of no use
     assert command("sign", file, "--key", public)[0] == 1
     assert command("sign", file)[0] == command("sign")[0] == 1
     file.chmod(0o640)

@@ -56,6 +56,8 @@ _MESSAGES = {
     "SHORT": "there is no memory for these sizes, or a size that was computed while the model ran is negative",
     "EARLY": "ircc_context_resize comes first: the sizes of the inputs are not known, or were refused",
     "FAILED": "the run failed with code %d",
+    "ABSENT": "a pointer that the call needs is NULL",
+    "NOBODY": "the context is NULL",
 }
 _PORT = "{ ptr, ptr, ptr, ptr, i32, i32, i32, i32 }"  # struct ircc_port
 _NEED = "{ i32, i32, i32, i32, ptr }"
@@ -91,7 +93,7 @@ def text(variants: Sequence[Variant], version: str) -> str:
         "@ircc_weights = external constant i8",
         f"@ircc.variants = internal constant [{len(rows)} x {row}] [{', '.join(f'{row} {r}' for r in rows)}]",
         f"@ircc.info = internal constant {{ i32, i32, i32, i32, ptr, ptr, ptr, ptr }} {{ {info} }}",
-        _functions(triple, len(variants), data),
+        _functions(triple, len(variants), first, data),
         *data.lines(),
         *declared,
         "",
@@ -165,19 +167,17 @@ def _port(data: _Data, port: Port, flags: int, in_place: Sequence[int]) -> str:
     return f"{{ {', '.join([f'ptr {p}' for p in pointers] + [f'i32 {n}' for n in numbers])} }}"
 
 
-def _functions(triple: str, variants: int, data: _Data) -> str:
+def _functions(triple: str, variants: int, first: Artifact, data: _Data) -> str:
     asks = {"x86_64": X86, "riscv64": RISCV}.get(architecture(triple), AUXILIARY)
     machine = asks if asks is X86 or "linux" in triple else ANY
     words: dict[str, object] = {name: data.string(message) for name, message in _MESSAGES.items()}
     words |= {
         "VARIANTS": variants, "ROW": 8 * len(_VARIANT), "SPIN_CROWDED": SPIN_CROWDED, "SPIN": SPIN,
-        "NO_MEMORY": NO_MEMORY, "ABI": ABI_VERSION, "CPUID": CPUID,
+        "NO_MEMORY": NO_MEMORY, "ABI": ABI_VERSION, "CPUID": CPUID, "INPUTS": len(first.inputs),
+        "OUTPUTS": len(first.outputs), "INPUT_SIZES": sum(len(p.shape) for p in first.inputs),
     }  # fmt: skip
-    filled = (
-        re.sub(r"\$([A-Z_]+)", lambda m: str(words[m[1]]), machine + FUNCTIONS)
-        + quota.text(triple)
-        + pages.text(triple)
-    )
+    filled = re.sub(r"\$([A-Z_]+)", lambda m: str(words[m[1]]), machine + FUNCTIONS)
+    filled += quota.text(triple) + pages.text(triple)
     kinds = "|".join(_PLACES)
     return re.sub(
         rf"({kinds})\[(%\w+)\]\.(\w+)",

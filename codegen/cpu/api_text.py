@@ -204,6 +204,11 @@ counted:
 
 define i32 @ircc_engine_create(i32 %threads, ptr %engine) nounwind {
 entry:
+  %nowhere = icmp eq ptr %engine, null
+  br i1 %nowhere, label %null, label %begin
+null:
+  ret i32 1
+begin:
   store ptr null, ptr %engine
   %chosen = call i32 @ircc_select()
   %none = icmp slt i32 %chosen, 0
@@ -242,6 +247,11 @@ done:
 
 define i32 @ircc_engine_set_threads(ptr %engine, i32 %threads) nounwind {
 entry:
+  %none = icmp eq ptr %engine, null
+  br i1 %none, label %null, label %begin
+null:
+  ret i32 1
+begin:
   %variantp = engine[%engine].variant
   %variant = load ptr, ptr %variantp
   %table = call ptr @ircc.table(ptr %variant, i32 %threads)
@@ -279,7 +289,15 @@ out:
 
 define i32 @ircc_context_create(ptr %engine, ptr %context) nounwind {
 entry:
+  %nowhere = icmp eq ptr %context, null
+  br i1 %nowhere, label %null, label %begin
+null:
+  ret i32 1
+begin:
   store ptr null, ptr %context
+  %none = icmp eq ptr %engine, null
+  br i1 %none, label %null, label %make
+make:
   %variantp = engine[%engine].variant
   %variant = load ptr, ptr %variantp
   %wordsp = variant[%variant].words
@@ -349,8 +367,22 @@ out:
 }
 
 define ptr @ircc_context_error(ptr %context) nounwind {
+  %none = icmp eq ptr %context, null
   %text = context[%context].text
-  ret ptr %text
+  %told = select i1 %none, ptr $NOBODY, ptr %text
+  ret ptr %told
+}
+
+; 1 where pointers that a call needs are not there
+define internal i1 @ircc.lacking(ptr %first, i32 %firsts, ptr %second, i32 %seconds) nounwind {
+  %no_first = icmp eq ptr %first, null
+  %any_first = icmp sgt i32 %firsts, 0
+  %lacks_first = and i1 %no_first, %any_first
+  %no_second = icmp eq ptr %second, null
+  %any_second = icmp sgt i32 %seconds, 0
+  %lacks_second = and i1 %no_second, %any_second
+  %lacks = or i1 %lacks_first, %lacks_second
+  ret i1 %lacks
 }
 
 define internal i32 @ircc.failed(ptr %context, i32 %result, ptr %message) nounwind {
@@ -389,6 +421,17 @@ strange:
 
 define i32 @ircc_context_resize(ptr %context, ptr %input_sizes, ptr %output_sizes) nounwind {
 entry:
+  %none = icmp eq ptr %context, null
+  br i1 %none, label %null, label %begin
+null:
+  ret i32 1
+begin:
+  %lacks = call i1 @ircc.lacking(ptr %input_sizes, i32 $INPUT_SIZES, ptr null, i32 0)
+  br i1 %lacks, label %absent, label %known
+absent:
+  %missing = call i32 @ircc.failed(ptr %context, i32 1, ptr $ABSENT)
+  ret i32 %missing
+known:
   %readyp = context[%context].ready
   store i64 0, ptr %readyp
   %variantp = context[%context].variant
@@ -459,8 +502,8 @@ grow:
   store i64 %has, ptr %capacityp
   br i1 %failed, label %short, label %ready
 short:
-  %none = call i32 @ircc.failed(ptr %context, i32 2, ptr $SHORT)
-  ret i32 %none
+  %over = call i32 @ircc.failed(ptr %context, i32 2, ptr $SHORT)
+  ret i32 %over
 ready:
   store i64 1, ptr %readyp
   call void @ircc_context_sizes(ptr %context, ptr %output_sizes)
@@ -469,7 +512,9 @@ ready:
 
 define void @ircc_context_sizes(ptr %context, ptr %output_sizes) nounwind {
 entry:
-  %none = icmp eq ptr %output_sizes, null
+  %nobody = icmp eq ptr %context, null
+  %nowhere = icmp eq ptr %output_sizes, null
+  %none = or i1 %nobody, %nowhere
   br i1 %none, label %out, label %copy
 copy:
   %variantp = context[%context].variant
@@ -491,6 +536,17 @@ out:
 
 define i32 @ircc_context_run(ptr %context, ptr %inputs, ptr %outputs) nounwind {
 entry:
+  %none = icmp eq ptr %context, null
+  br i1 %none, label %null, label %begin
+null:
+  ret i32 1
+begin:
+  %lacks = call i1 @ircc.lacking(ptr %inputs, i32 $INPUTS, ptr %outputs, i32 $OUTPUTS)
+  br i1 %lacks, label %absent, label %known
+absent:
+  %missing = call i32 @ircc.failed(ptr %context, i32 1, ptr $ABSENT)
+  ret i32 %missing
+known:
   %readyp = context[%context].ready
   %ready = load i64, ptr %readyp
   %planned = icmp eq i64 %ready, 1

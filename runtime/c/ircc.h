@@ -27,7 +27,7 @@ extern "C" {
 
 enum {
     IRCC_OK = 0,
-    IRCC_BAD_INPUT = 1,   /* sizes or values that the model does not take: ircc_context_error says which */
+    IRCC_BAD_INPUT = 1,   /* sizes or values that the model does not take: ircc_context_error says which; or NULL */
     IRCC_NO_MEMORY = 2,
     IRCC_UNSUPPORTED = 3, /* the machine lacks what all the code in the engine needs: ircc_missing says what */
     IRCC_FAILED = 4,

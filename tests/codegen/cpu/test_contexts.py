@@ -93,7 +93,15 @@ int main(int count, char **words) {
     MUST(count == 4 && ircc_open(words[1], IRCC_CHECK_CODE, &lib, text, sizeof text) == IRCC_OK);
     for (int i = 0; i < MOST * IN; i++) x[i] = (float)(i * 7919 % 101 - 50) / 25;
     MUST(lib.engine_create(atoi(words[2]), &engine) == IRCC_OK);
+    MUST(lib.engine_create(1, NULL) == IRCC_BAD_INPUT && lib.engine_set_threads(NULL, 1) == IRCC_BAD_INPUT);
+    MUST(lib.context_create(engine, NULL) == IRCC_BAD_INPUT);
+    MUST(lib.context_create(NULL, &context) == IRCC_BAD_INPUT && !context);
+    MUST(lib.context_resize(NULL, NULL, NULL) == IRCC_BAD_INPUT && lib.context_run(NULL, NULL, NULL) == IRCC_BAD_INPUT);
+    lib.context_sizes(NULL, NULL);
+    MUST(strstr(lib.context_error(NULL), "NULL"));
     MUST(lib.context_create(engine, &context) == IRCC_OK);
+    MUST(lib.context_resize(context, NULL, NULL) == IRCC_BAD_INPUT && strstr(lib.context_error(context), "NULL"));
+    MUST(lib.context_run(context, (const void *[]){x}, NULL) == IRCC_BAD_INPUT);
     for (int row = 0; row < MOST; row++) positive[row] = run(context, 1, row, rows + row * OUT);
     lib.context_destroy(context);
     long before = 0;

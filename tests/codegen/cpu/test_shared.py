@@ -91,8 +91,8 @@ def test_it_needs_no_other_library(file: Path) -> None:
     wanted = {line.split()[1] for line in symbols if line.split()[:1] == ["U"]}
     assert all(name.startswith("ircc_") for name in defined)
     assert wanted <= {
-        "aligned_alloc", "clock_gettime", "free", "madvise", "memcpy", "memmove", "memset", "pthread_create", "pthread_join",
-        "sched_getaffinity", "sched_yield", "snprintf", "syscall",
+        "aligned_alloc", "clock_gettime", "free", "madvise", "memcpy", "memmove", "memset", "pthread_create",
+        "pthread_join", "sched_getaffinity", "sched_yield", "snprintf", "syscall",
         "open", "read", "close", "strtoll", "strstr", "strchr", "strrchr",
     }  # fmt: skip
 
