@@ -23,9 +23,9 @@ from typing import Any, TypeAlias
 from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 
 from . import __version__
-from .codegen.backend import Backend, find_backend
+from .codegen.backend import Backend, RefusedKernels, find_backend
 from .codegen.cpu.jit import unfit
-from .codegen.placement import Place
+from .codegen.placement import Place, refuse
 from .composition import compose, grouped
 from .dialects import reference
 from .dialects.loop import Program
@@ -413,7 +413,12 @@ class Compilation:
     def finish(self, modules: Sequence[ModuleOp], kind: str = "artifact") -> list[Artifact]:
         """Modules at stage loop-ir, of one model, as what an engine file holds."""
         backend = self.backend()
-        made = [a for a in backend.emit_all(modules, kind) if isinstance(a, Artifact)]
+        while True:
+            try:
+                made = [a for a in backend.emit_all(modules, kind) if isinstance(a, Artifact)]
+                break
+            except RefusedKernels as refused:
+                refuse(modules, refused)
         if len(made) != len(modules):
             raise BackendError(f"backend {backend.name} made no {kind}")
         facts = [provenance(module) for module in modules]

@@ -12,7 +12,11 @@ from ..codegen.backend import backend_names
 from ..errors import InputError
 from . import console
 
-TEMPLATE = "ircc.testing.conformance.template"
+TEMPLATE = "ircc.testing.conformance.template"  # and a device beside it
+START = (
+    "A backend to start from: `ircc new-backend NAME` copies this file and `template_device.py` "
+    "into a package of its own."
+)
 PROJECT = """\
 [build-system]
 requires = ["setuptools>=77"]
@@ -29,10 +33,10 @@ dependencies = ["ircc[testing]"]
 {name} = "{module}:{title}Backend"
 
 [project.entry-points."ircc.devices"]
-{name} = "{module}:open_device"
+{name} = "{module}_device:open_device"
 
 [tool.setuptools]
-py-modules = ["{module}"]
+py-modules = ["{module}", "{module}_device"]
 """
 
 
@@ -53,7 +57,7 @@ def run(args: Namespace) -> int:
     console.say(f"{folder}: a backend that interprets its kernels. Next:\n")
     console.say(f"  pip install -e {folder}")
     console.say(f"  ircc conformance --backend {name} --levels L0")
-    console.say(f"  then STEP 1 to STEP 6 in {folder}/ircc_{name}.py; docs/backends.md has the whole interface")
+    console.say(f"  then STEP 1 to STEP 3 in {folder}/ircc_{name}*.py, which docs/bring-your-chip.md takes with a chip")
     return 0
 
 
@@ -61,12 +65,14 @@ def files(name: str) -> dict[str, str]:
     """The package's files."""
     title = "".join(part.capitalize() for part in name.split("_"))
     module = f"ircc_{name}"
-    spec = find_spec(TEMPLATE)
-    if spec is None or spec.origin is None:
-        raise InputError("the template is not installed", hint="pip install ircc[testing]")
-    code = Path(spec.origin).read_text()
-    code = code.replace("from ...", "from ircc.").replace("Template", title)
-    code = code.replace('"template"', f'"{name}"').replace("--backend template", f"--backend {name}")
-    code = code.replace("A backend to start from: `ircc new-backend NAME` copies this file into a package of its own.",
-                        f"The backend {name}, made by `ircc new-backend {name}`.")  # fmt: skip
-    return {f"{module}.py": code, "pyproject.toml": PROJECT.format(name=name, module=module, title=title)}
+    made = {"pyproject.toml": PROJECT.format(name=name, module=module, title=title)}
+    for part in ("", "_device"):
+        spec = find_spec(TEMPLATE + part)
+        if spec is None or spec.origin is None:
+            raise InputError("the template is not installed", hint="pip install ircc[testing]")
+        code = Path(spec.origin).read_text()
+        code = code.replace("from ...", "from ircc.").replace("Template", title)
+        code = code.replace('"template"', f'"{name}"').replace("--backend template", f"--backend {name}")
+        code = code.replace("`template.py`", f"`{module}.py`").replace("a backend to start from", f"the backend {name}")
+        made[f"{module}{part}.py"] = code.replace(START, f"The backend {name}, made by `ircc new-backend {name}`.")
+    return made

@@ -31,6 +31,15 @@ GROUP = "ircc.backends"
 TEXTS = ("llvm-ir", "asm", "ptx")  # kinds of output that are text
 
 
+class RefusedKernels(BackendError):
+    """Raised by `emit` where the chip's own compiler does not take the code of some kernels: by name, and why each. The
+    host runs them, and `emit` is asked again."""
+
+    def __init__(self, kernels: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"kernel {name}: {why}" for name, why in kernels.items()))
+        self.kernels = dict(kernels)
+
+
 class Backend(ABC):
     """Makes code for one family of machines from modules of the loop dialect.
 
@@ -56,7 +65,8 @@ class Backend(ABC):
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         """Code for a module of the loop dialect, of the kind asked for: one of `kinds`, or `artifact`.
 
-        The module carries the description it is scheduled for (`ir/target.py`). Raises BackendError."""
+        The module carries the description it is scheduled for (`ir/target.py`). Raises BackendError; RefusedKernels
+        for kernels that the host is to run instead."""
 
     # ---- everything below has a default
 

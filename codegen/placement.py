@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from ..dialects.loop import ON, WHY, Kernel
 from ..dialects.loop.host import HOST
 from ..ir.pipeline import Instrument, Step
 from ..passes.insert_transfers import InsertTransfers
-from .backend import Backend
+from .backend import Backend, RefusedKernels
+
+log = logging.getLogger(__name__)
 
 
 class Place(Instrument):
@@ -39,3 +44,17 @@ class Place(Instrument):
             kernel.attributes[ON] = StringAttr(self.backend.name if reason is None else HOST)
             if reason is not None:
                 kernel.attributes[WHY] = StringAttr(reason)
+
+
+def refuse(modules: Sequence[ModuleOp], refused: RefusedKernels) -> None:
+    """Place on the host what a chip's compiler did not take. Raises the error again where that changes nothing."""
+    found = False
+    for module in modules:
+        for kernel in [op for op in module.body.ops if isinstance(op, Kernel) and not op.on_host]:
+            if (reason := refused.kernels.get(kernel.sym_name.data)) is not None:
+                log.warning("kernel %s runs on the host: %s", kernel.sym_name.data, reason)
+                kernel.attributes |= {ON: StringAttr(HOST), WHY: StringAttr(reason)}
+                found = True
+        InsertTransfers().run(module)
+    if not found:
+        raise refused

@@ -34,6 +34,9 @@ class Target:
     l3: int = 16 << 20
     group: int = 0  # work items that run together on a device and can share memory; 0: kernels run on the cores
     shared: int = 0  # bytes of memory that a group shares
+    driver: str = (
+        ""  # what compiles a device's kernels where it runs, if that is at hand: another one may refuse others
+    )
 
     def lanes(self, element: Attribute) -> int:
         """Elements of this type in one vector."""
@@ -42,7 +45,7 @@ class Target:
     @property
     def host(self) -> Target:
         """The machine that a device belongs to; itself where it is none."""
-        return replace(self, group=0, shared=0)
+        return replace(self, group=0, shared=0, driver="")
 
     # ---- as the attribute `ircc.target` of a module
 
@@ -82,7 +85,7 @@ class Target:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
 
-_DEVICE = {"group", "shared"}  # what only devices have, written where it is not 0
+_DEVICE = {"group", "shared", "driver"}  # what only devices have, written where it is not 0
 _TRIPLE = "x86_64-unknown-linux-gnu"
 _RISCV = "riscv64-unknown-linux-gnu"
 _LOONGARCH = "loongarch64-unknown-linux-gnu"

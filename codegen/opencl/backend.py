@@ -1,19 +1,25 @@
-"""The OpenCL backend: kernels as OpenCL C, which the device's driver compiles when they first run."""
+"""The OpenCL backend: kernels as OpenCL C, which the driver of a device compiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 from xdsl.dialects.builtin import ModuleOp
 
 from ...dialects.loop import Kernel
 from ...errors import BackendError
+from ...ir.target import Target
 from ...runtime.artifact import Artifact
+from ..backend import RefusedKernels
 from ..simt.backend import WITHOUT_F64, SimtBackend, device_artifact
 from ..simt.grid import Part
 from ..simt.printer import print_kernel, source_of
 from ..simt.words import OPENCL, Words
 
+MOST_REASON = 300  # characters of what the driver's compiler says of a kernel
 MOST_PARAMETERS = 1024  # bytes of a kernel's arguments: what the standard guarantees
 PRESETS = {
     "opencl": "OpenCL 1.2 and later with doubles",
@@ -34,6 +40,10 @@ class OpenClBackend(SimtBackend):
     def presets(self) -> Mapping[str, str]:
         return PRESETS
 
+    def describe(self, spec: str | None = None) -> Target:
+        at_hand = device()
+        return replace(super().describe(spec), driver=at_hand.driver() if at_hand else "")
+
     def supports(self, kernel: Kernel) -> str | None:
         parameters = 16 * len(kernel.args) + 8 * len(kernel.sizes)
         if parameters > MOST_PARAMETERS:
@@ -43,13 +53,46 @@ class OpenClBackend(SimtBackend):
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         if kind != "artifact":
             return super().emit(module, kind)
-        return device_artifact(module, self.name, source_and_parts)
+        driver, refused = Target.of(module).driver, dict[str, str]()
+
+        def code(kernel: Kernel) -> tuple[str, Sequence[Part]]:
+            source, parts = source_and_parts(kernel)
+            if why := refusal(source, driver):
+                refused[kernel.sym_name.data] = why
+            return source, parts
+
+        artifact = device_artifact(module, self.name, code)
+        if refused:
+            raise RefusedKernels(refused)
+        return artifact
 
 
 def source_and_parts(kernel: Kernel) -> tuple[str, Sequence[Part]]:
     """A kernel as a source by itself."""
     printed = print_kernel(kernel, OPENCL)
     return source_of([printed.code], OPENCL), printed.parts
+
+
+def device() -> Any:
+    """The module of the device's half, where a device is at hand; else None."""
+    try:
+        found = import_module(f"{__package__}.device")
+        found.context()
+    except (ImportError, BackendError):
+        return None
+    return found
+
+
+def refusal(source: str, driver: str) -> str:
+    """Why the compiler of a driver does not take a source; empty where it does, or is not the one at hand."""
+    at_hand = device() if driver else None
+    if at_hand is None or at_hand.driver() != driver:
+        return ""
+    try:
+        at_hand.program(source)
+    except BackendError as error:
+        return error.message[:MOST_REASON]
+    return ""
 
 
 def backend() -> OpenClBackend:

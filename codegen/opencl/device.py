@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import threading
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,24 @@ def context() -> Any:
         ) from error
 
 
+def driver() -> str:
+    """The device at hand and its driver. Raises BackendError where there is none."""
+    device = context().devices[0]
+    return f"{device.platform.name} {device.driver_version}, {device.name}"
+
+
+@lru_cache(maxsize=1024)
+def program(source: str) -> Any:
+    """A source, compiled by the driver: once in this process. Raises BackendError with what the compiler says."""
+    device = context().devices[0]
+    exact = device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+    try:
+        return cl.Program(context(), source).build(options=[EXACT_DIVISION] if exact else [])
+    except cl.Error as error:
+        said = re.search(r"error: (?:\S+?:(?=\d+:))?(.*)", str(error))  # without the name of a file
+        raise BackendError(f"the OpenCL compiler refuses it: {said[1] if said else error}") from error
+
+
 class OpenClDevice(Device):
     """One queue, in which things happen in order."""
 
@@ -50,8 +69,6 @@ class OpenClDevice(Device):
         self.context = context()
         self.queue = cl.CommandQueue(self.context)
         self.built: dict[str, list[tuple[Any, ...]]] = {}
-        exact = self.context.devices[0].single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
-        self.options = [EXACT_DIVISION] if exact else []
         self._lock = threading.RLock()
         self._starts: list[int] = []  # sorted
         self._buffers: dict[int, Any] = {}
@@ -120,10 +137,11 @@ class OpenClDevice(Device):
         if name not in self.built:
             described = self.kernels[name]
             try:
-                program = cl.Program(self.context, described["source"]).build(options=self.options)
-            except cl.Error as error:
-                raise BackendError(f"kernel {name}: the OpenCL compiler refuses it:\n{error}") from error
-            self.built[name] = [(cl.Kernel(program, function), *rest) for function, *rest in described["parts"]]
+                made = program(described["source"])
+            except BackendError as error:
+                hint = "compile the model where it runs: kernels that the driver refuses then run on the host"
+                raise BackendError(f"kernel {name}: {error.message}", hint=hint) from error
+            self.built[name] = [(cl.Kernel(made, function), *rest) for function, *rest in described["parts"]]
         return self.built[name]
 
     def wait(self) -> None:

@@ -390,8 +390,8 @@ class ReverseSequence(GraphOp):
 class SuppressOverlaps(GraphOp):
     """Which boxes stay, of `boxes` [lines, n, 4] in the order of their worth, each [y1, x1, y2, x2] with y1 <= y2.
 
-    A box of `candidates` [lines, n] stays unless its overlap with an earlier one that stays is over the threshold:
-    intersection / union, 0 where one of them has no area. What NonMaxSuppression does with one class of one image.
+    A box of `candidates` [lines, n] stays unless it overlaps an earlier one that stays by more than the threshold:
+    intersection / union; one without area overlaps none. What NonMaxSuppression does with one class of one image.
     C1: boxes are float32, 4 numbers each. C2: candidates are bools, one per box. C3: the threshold is one float32.
     """
 
@@ -424,6 +424,6 @@ class SuppressOverlaps(GraphOp):
             shared = np.maximum(np.minimum(*high) - np.maximum(*low), 0).prod(-1)
             union = area[line, :i] + area[line, i] - shared
             real = (shared > 0) & (area[line, :i] > 0) & (area[line, i] > 0) & (union > 0)
-            over = np.divide(shared, union, out=np.zeros_like(shared), where=real) > threshold
+            over = real & (np.divide(shared, union, out=np.zeros_like(shared), where=real) > threshold)
             kept[line, i] &= not (kept[line, :i] & over).any()
         return [kept]

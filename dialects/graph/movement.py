@@ -320,13 +320,15 @@ class Pad(GraphOp):
         assert x is not None
         pads, mode = [sizes(e) for e in self.get("pads")], self.get("mode")
         ends = list(zip(pads[: x.ndim], pads[x.ndim :], strict=True))
-        x = x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, ends, strict=True))]
         if not ends:
             return [np.asarray(x)]
         around = [(max(b, 0), max(a, 0)) for b, a in ends]
-        if mode != "constant":
-            return [np.pad(x, around, mode=mode) if x.size else np.zeros(_sum(x.shape, around), x.dtype)]
-        return [np.pad(x, around, constant_values=0 if fill is None else fill.reshape(()))]
+        if mode == "constant":  # padded first: what is cut off at one end may be what comes to the other
+            x = np.pad(x, around, constant_values=0 if fill is None else fill.reshape(()))
+        x = x[tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, ends, strict=True))]
+        if mode == "constant":
+            return [x]
+        return [np.pad(x, around, mode=mode) if x.size else np.zeros(_sum(x.shape, around), x.dtype)]
 
 
 def _sum(shape: Sequence[int], around: Sequence[tuple[int, int]]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import tempfile
 import threading
@@ -15,9 +16,11 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 
-from ...codegen.backend import find_backend
+from ...codegen.backend import RefusedKernels, find_backend
+from ...codegen.placement import refuse
 from ...compiler import compile
 from ...dialects import context
+from ...dialects.loop import Kernel
 from ...errors import EngineError, Error
 from ...ir.check_each import relative_bound
 from ...runtime.device import Device
@@ -25,7 +28,7 @@ from ...runtime.engine import load
 from ...runtime.examples import example_inputs
 from ..control_programs import with_control
 from ..graph_programs import random_graph, random_inputs
-from .kit import CPU, Check, Subject, Wrong, agree
+from .kit import CPU, HOST, Check, Subject, Wrong, agree
 
 MODEL = """
 builtin.module {
@@ -138,7 +141,7 @@ def failing(subject: Subject, method: str) -> None:
 
 
 def refused(subject: Subject) -> None:
-    """Every other kernel is none of the backend's: it runs on the CPU, and the result is the same."""
+    """Every other kernel is none of the backend's: it runs on the host, and the result is the same."""
     asked: list[object] = []
 
     def supports(self: object, kernel: object) -> str | None:
@@ -149,6 +152,30 @@ def refused(subject: Subject) -> None:
         engine = subject.engine(model())
         for rows in (3, 1, 0):
             agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
+
+
+def compile_error(subject: Subject) -> None:
+    """The chip's compiler does not take the code of a kernel: the host runs it, and the result is the same."""
+    if subject.backend == CPU:
+        return
+    kind: Any = type(find_backend(subject.target))
+    original: Callable[..., Any] = kind.emit
+    planted: list[str] = []
+
+    def emit(self: Any, module: ModuleOp, what: str) -> Any:
+        if not planted:
+            own = [op for op in module.body.ops if isinstance(op, Kernel) and not op.on_host]
+            planted.extend(kernel.sym_name.data for kernel in own[:1])
+            raise RefusedKernels(dict.fromkeys(planted, "planted: its compiler fails"))
+        return original(self, module, what)
+
+    log = logging.getLogger(refuse.__module__)
+    with patch.object(kind, "emit", emit), patch.object(log, "disabled", True):
+        engine = subject.engine(model())
+    if [k.name for k in engine.kernels if k.on == HOST and k.name in planted] != planted:
+        raise Wrong(f"the kernel {planted[0]} cannot be compiled, and does not run on the host")
+    for rows in (3, 0):
+        agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
 
 
 def on_file(path: str) -> Check:
@@ -177,5 +204,6 @@ CHECKS = [
     Check("L4", "memory runs out", partial(failing, method="alloc")),
     Check("L4", "a launch fails", partial(failing, method="launch")),
     Check("L4", "a copy fails", partial(failing, method="copy")),
-    Check("L4", "kernels that are refused run on the CPU", refused),
+    Check("L4", "kernels that are refused run on the host", refused),
+    Check("L4", "a kernel that cannot be compiled runs on the host", compile_error),
 ]

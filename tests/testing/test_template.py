@@ -24,7 +24,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in points.items()]
     (info / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "ircc_fab_1", raising=False)
+    for module in ("ircc_fab_1", "ircc_fab_1_device"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     return importlib.import_module("ircc_fab_1")
 
 
@@ -36,7 +37,8 @@ def test_it_passes_the_kit_at_once(made: Any) -> None:
 
 
 def test_a_step_that_is_half_done_shows(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(made.Fab1Device, "launch", lambda self, kernel, args: None)
+    device = importlib.import_module("ircc_fab_1_device")
+    monkeypatch.setattr(device.Fab1Device, "launch", lambda self, kernel, args: None)
     assert "launches of every size" in {o.name for o in run("fab_1", levels=["L0"]).failures}
     monkeypatch.undo()
 

@@ -243,6 +243,36 @@ def test_a_group_shares_a_tile(group: int) -> None:
     assert np.array_equal(arrays[2], expected)
 
 
+def test_what_the_driver_refuses_runs_on_the_host(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """It is asked when the model is compiled; the engine holds no such kernel."""
+    from ircc.codegen.opencl import backend
+
+    whole = backend.source_of
+    monkeypatch.setattr(
+        backend, "source_of", lambda code, words: whole(code, words) + ("int broken( {" if "MatMul" in code[0] else "")
+    )
+    engine = ircc.compile(model(), target="opencl")
+    assert {k.name: k.on for k in engine.kernels}["MatMul_0"] == "host" and {k.on for k in engine.kernels[1:]} == {
+        "opencl"
+    }
+    assert (
+        "kernel MatMul_0 runs on the host: the OpenCL compiler refuses it: " in caplog.text
+        and "expected" in caplog.text
+    )
+    for rows in 1, 6, 0:
+        agree(engine.run(inputs(rows)), ircc.compile(model(), target="cpu").run(inputs(rows)))
+
+
+def test_a_driver_that_is_not_at_hand_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ircc.codegen.opencl import backend
+
+    broken, here = "int broken( {", opencl.driver()
+    assert "refuses it: " in backend.refusal(broken, here) and not backend.refusal("", here)
+    assert not backend.refusal(broken, "another") and not backend.refusal(broken, "")
+    monkeypatch.setattr(backend, "device", lambda: None)
+    assert not backend.OpenClBackend().describe().driver and not backend.refusal(broken, here)
+
+
 def test_errors_say_what_is_wrong() -> None:
     engine = ircc.compile(model(), target="opencl")
     device: Any = engine.device
