@@ -10,6 +10,7 @@
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
 #   make drivers     PoCL, which makes an OpenCL device of the CPU, from Debian's package, where root may install it
 #   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
+#   make conformance-cuda   ... of the backend cuda, where there is a GPU of NVIDIA's
 #   make ptx-check MODELS="a.onnx b.onnx": whether NVIDIA's assembler takes the PTX of their kernels; needs no GPU
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
@@ -37,7 +38,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check cross-check ptx-check emulators drivers conformance clean
+.PHONY: engine-check cross-check ptx-check emulators drivers conformance conformance-cuda clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -157,6 +158,9 @@ drivers:
 conformance: $(VENV)/dev.stamp
 	@mkdir -p build
 	@$(BIN)/ircc conformance --backend $(BACKEND) --html build/conformance-$(BACKEND).html
+
+conformance-cuda: BACKEND := cuda
+conformance-cuda: conformance
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

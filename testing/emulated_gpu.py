@@ -26,6 +26,8 @@ class Grid:
 
     def __init__(self, text: str) -> None:
         self.parameters = {name: [p.split()[0] for p in p.split(", ") if p] for name, p in _FUNCTION.findall(text)}
+        bodies = re.split(f"(?=define {CONVENTION})", text)
+        self.shared = {match[1] for b in bodies if "@ircc.barrier()" in b and (match := _FUNCTION.match(b))}
         answers = "".join(
             f"@ircc.{name}.now = internal global i64 {int(name == 'width')}\n"
             + _ANSWER.format(name=name, body=f"  %x = load i64, ptr @ircc.{name}.now\n  ret i64 %x\n")
@@ -35,6 +37,10 @@ class Grid:
         runs = "".join(_run(name, kinds) for name, kinds in self.parameters.items())
         code = compile_object(CONVERSIONS + answers + barrier + text.replace(CONVENTION, "") + runs, host(), passes=1)
         self.code = LoadedObject(code, [f"run.{name}" for name in self.parameters])
+
+    def is_shared(self, function: str) -> bool:
+        """Whether a function is for whole groups: its lanes wait for each other."""
+        return function in self.shared
 
     def launch(self, function: str, groups: int, args: Sequence[int]) -> None:
         """Run a function with `groups` groups of one lane; addresses of buffers, then sizes."""

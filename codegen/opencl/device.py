@@ -8,7 +8,6 @@ PYOPENCL_CTX chooses among several devices.
 from __future__ import annotations
 
 import ctypes
-import json
 import re
 import threading
 from bisect import bisect_right, insort
@@ -22,7 +21,7 @@ import pyopencl as cl
 from ...errors import BackendError, EngineError
 from ...runtime.artifact import Artifact
 from ...runtime.device import Code, Device
-from ...runtime.sizes import evaluate
+from ..simt.launches import Launches
 
 FIRST = 1 << 62  # the first address
 GAP = 64  # bytes between two buffers, so that an empty one at the end of one is not the next one's
@@ -62,13 +61,10 @@ class OpenClDevice(Device):
     """One queue, in which things happen in order."""
 
     def __init__(self, artifact: Artifact) -> None:
-        section = json.loads(artifact.sections["opencl"])
-        self.group: int = section["group"]
-        self.launches: list[str] = section["launches"]
-        self.kernels: dict[str, Any] = section["kernels"]
+        self.launches = Launches(artifact)
         self.context = context()
         self.queue = cl.CommandQueue(self.context)
-        self.built: dict[str, list[tuple[Any, ...]]] = {}
+        self.built: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
         self._starts: list[int] = []  # sorted
         self._buffers: dict[int, Any] = {}
@@ -114,34 +110,30 @@ class OpenClDevice(Device):
             cl.enqueue_copy(self.queue, target, buffer, src_offset=here, dst_offset=there, byte_count=size)
 
     def launch(self, kernel: int, args: Sequence[int]) -> None:
-        name = self.launches[kernel]
-        described = self.kernels[name]
-        count: int = described["buffers"]
-        sizes = dict(zip(described["sizes"], args[count:], strict=True))
+        name, launches = self.launches.of(kernel, args)
+        count = self.launches.buffers[name]
         given: list[Any] = []
         for address in args[:count]:
             buffer, offset = self.find(address)
             given += [buffer, np.int64(offset)]
         given += [np.int64(size) for size in args[count:]]
+        width = self.launches.group
         with self._lock:  # a kernel's arguments are set one by one
-            for function, text, groups in self.build(name):
-                if items := evaluate(text, sizes):
-                    function.set_args(*given)
-                    whole = (items if groups else -(-items // self.group)) * self.group
-                    cl.enqueue_nd_range_kernel(self.queue, function, (whole,), (self.group,))
+            functions = self.build(name)
+            for launch in launches:
+                function = functions[launch.function]
+                function.set_args(*given)
+                cl.enqueue_nd_range_kernel(self.queue, function, (launch.groups * width,), (width,))
 
-    def build(self, name: str) -> list[tuple[Any, ...]]:
-        """The functions of a kernel, compiled; how many work items each takes, and whether these are groups.
-
-        Raises BackendError."""
+    def build(self, name: str) -> dict[str, Any]:
+        """The functions of a kernel, compiled. Raises BackendError."""
         if name not in self.built:
-            described = self.kernels[name]
             try:
-                made = program(described["source"])
+                made = program(self.launches.sources[name])
             except BackendError as error:
                 hint = "compile the model where it runs: kernels that the driver refuses then run on the host"
                 raise BackendError(f"kernel {name}: {error.message}", hint=hint) from error
-            self.built[name] = [(cl.Kernel(made, function), *rest) for function, *rest in described["parts"]]
+            self.built[name] = {f: cl.Kernel(made, f) for f in self.launches.functions(name)}
         return self.built[name]
 
     def wait(self) -> None:

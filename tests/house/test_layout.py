@@ -75,6 +75,8 @@ def test_what_is_imported_is_declared() -> None:
             allowed |= declared(*project["optional-dependencies"]["peers"])
         if path == Path("codegen/opencl/device.py"):
             allowed |= declared(*project["optional-dependencies"]["opencl"])
+        if path == Path("codegen/cuda/device.py"):
+            allowed |= declared(*project["optional-dependencies"]["cuda"])
         if path == Path("runtime/trust.py"):
             allowed |= declared(*project["optional-dependencies"]["sign"])
         others = imported(path) - sys.stdlib_module_names - {"ircc"}

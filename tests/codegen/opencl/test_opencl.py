@@ -277,7 +277,7 @@ def test_errors_say_what_is_wrong() -> None:
     engine = ircc.compile(model(), target="opencl")
     device: Any = engine.device
     name = engine.kernels[0].name
-    device.kernels[name]["source"] += "int broken( {"
+    device.launches.sources[name] += "int broken( {"
     with pytest.raises(BackendError, match=f"kernel {name}: the OpenCL compiler refuses it"):
         engine.run(inputs(1))
     with pytest.raises(EngineError, match="no memory for"):
