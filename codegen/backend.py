@@ -80,6 +80,11 @@ class Backend(ABC):
         del kernel
         return None
 
+    def instructions(self) -> str:
+        """Declarations of the machine's instructions (`loop.instruction`), which the compiler puts into a module once
+        it has kernels, and schedules replace nests by."""
+        return ""
+
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         """The passes of each stage (`graph-ir`, `tensor-ir`, `loop-ir`), given what the compiler would run."""
         return stages

@@ -6,9 +6,12 @@ import logging
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.parser import Parser
 
-from ..dialects.loop import ON, WHY, Kernel
+from ..dialects import context
+from ..dialects.loop import ON, WHY, Instruction, Kernel
 from ..dialects.loop.host import HOST
+from ..dialects.loop.instruction import expand
 from ..ir.pipeline import Instrument, Step
 from ..passes.insert_transfers import InsertTransfers
 from .backend import Backend, RefusedKernels
@@ -33,10 +36,13 @@ class Place(Instrument):
 
     def end(self, module: ModuleOp) -> None:
         self.place(module, again=True)  # a schedule may have made of a kernel what the backend does not support
+        for kernel in [op for op in module.body.ops if isinstance(op, Kernel) and op.on_host]:
+            expand(kernel)  # of those that have come to the CPU in this moment
         InsertTransfers().run(module)
 
     def place(self, module: ModuleOp, again: bool = False) -> None:
         """Place the kernels of a module that have no place yet; `again`: those of the backend's too."""
+        declare(module, self.backend)
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
             if kernel.on_host or (kernel.on and not again):
                 continue
@@ -54,7 +60,22 @@ def refuse(modules: Sequence[ModuleOp], refused: RefusedKernels) -> None:
             if (reason := refused.kernels.get(kernel.sym_name.data)) is not None:
                 log.warning("kernel %s runs on the host: %s", kernel.sym_name.data, reason)
                 kernel.attributes |= {ON: StringAttr(HOST), WHY: StringAttr(reason)}
+                expand(kernel)
                 found = True
         InsertTransfers().run(module)
     if not found:
         raise refused
+
+
+def declare(module: ModuleOp, backend: Backend) -> None:
+    """Put the declarations of a backend's instructions in front of the kernels, if there are kernels, and they are not
+    there."""
+    text, first = backend.instructions(), next((op for op in module.body.ops if isinstance(op, Kernel)), None)
+    if not text or first is None:
+        return
+    known = {op.sym_name.data for op in module.body.ops if isinstance(op, Instruction)}
+    declared = [op for op in Parser(context(), text).parse_module().body.ops if isinstance(op, Instruction)]
+    for op in declared:
+        op.detach()
+        if op.sym_name.data not in known:
+            module.body.block.insert_op_before(op, first)

@@ -37,6 +37,7 @@ class Target:
     driver: str = (
         ""  # what compiles a device's kernels where it runs, if that is at hand: another one may refuse others
     )
+    spaces: str = ""  # a device's own memory spaces, and the bytes of each: "scratchpad=65536 accumulator=16384"
 
     def lanes(self, element: Attribute) -> int:
         """Elements of this type in one vector."""
@@ -45,7 +46,13 @@ class Target:
     @property
     def host(self) -> Target:
         """The machine that a device belongs to; itself where it is none."""
-        return replace(self, group=0, shared=0, driver="")
+        return replace(self, group=0, shared=0, driver="", spaces="")
+
+    @property
+    def memories(self) -> dict[str, int]:
+        """Bytes of each of a device's own memory spaces."""
+        pairs = (part.partition("=") for part in self.spaces.split())
+        return {name: int(size) for name, _, size in pairs if size.isdigit()}
 
     # ---- as the attribute `ircc.target` of a module
 
@@ -85,7 +92,7 @@ class Target:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
 
-_DEVICE = {"group", "shared", "driver"}  # what only devices have, written where it is not 0
+_DEVICE = {"group", "shared", "driver", "spaces"}  # what only devices have, written where there is any
 _TRIPLE = "x86_64-unknown-linux-gnu"
 _RISCV = "riscv64-unknown-linux-gnu"
 _LOONGARCH = "loongarch64-unknown-linux-gnu"

@@ -9,6 +9,7 @@ them, one byte per element, and a body reads the byte as `i8`. What it means is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -45,7 +46,7 @@ from .expr import Expr, ExprLike, ceildiv, maximum, product
 from .syntax import parse_expr
 
 ElementType: TypeAlias = Attribute
-SPACES = ("global", "stack", "register")
+SPACE = re.compile(r"[A-Za-z_][\w.]*\Z")
 
 
 @irdl_attr_definition
@@ -199,9 +200,10 @@ class BufferType(ParametrizedAttribute, Shaped, TypeAttribute):
     """Mutable memory: `!loop.buffer<[M, 64], f32>`, with `, "stack"` for another space and
     `, (d1 floordiv 32) * 1024 + d0 * 32 + d1 mod 32` for another layout.
 
-    Spaces: `global` (inputs, outputs, weights, arena), `stack` (private to a chunk), `register`.
+    Spaces: `global` (inputs, outputs, weights, arena), `stack` (private to a chunk), `register`, and those
+    that the target's description names (a scratchpad, say), which are private too.
     A layout gives the element offset of index (d0, d1, ...); without one the buffer is row-major.
-    C1: the element type is one that ircc knows. C2: sizes name no dims. C3: the space is a known one.
+    C1: the element type is one that ircc knows. C2: sizes name no dims. C3: the space's name is an identifier.
     C4: the layout's dims are below the rank."""
 
     name = "loop.buffer"
@@ -220,8 +222,8 @@ class BufferType(ParametrizedAttribute, Shaped, TypeAttribute):
         _verify_element(self.element_type)
         if any(e.dims for e in self.sizes):
             raise VerifyException("C2 a buffer's sizes cannot depend on loop variables")
-        if self.space.data not in SPACES:
-            raise VerifyException(f"C3 unknown memory space {self.space.data!r}")
+        if not SPACE.match(self.space.data):
+            raise VerifyException(f"C3 {self.space.data!r} is no name of a memory space")
         if isinstance(self.layout, ExprAttr) and any(d >= self.rank for d in self.layout.data.dims):
             raise VerifyException("C4 the layout names a dim beyond the rank")
 

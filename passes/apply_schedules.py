@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, Kernel, View
+from ..dialects.loop.instruction import invoked
 from ..errors import PassError, ScheduleError
 from ..ir.expr import Expr, product
 from ..ir.nodes import nodes_of
@@ -175,6 +176,8 @@ def window(kernel: Kernel, arg: SSAValue) -> Window:
     """What a kernel reads of a buffer: per dim the first index and how many; all where that is not known."""
     type_ = arg.type
     assert isinstance(type_, BufferType)
+    if invoked(kernel, arg):
+        return tuple((Expr.const(0), size) for size in type_.sizes)
     return tuple(_span(accesses(kernel, arg), dim, size) for dim, size in enumerate(type_.sizes))
 
 

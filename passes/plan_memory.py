@@ -10,6 +10,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from ..dialects.loop import ARENA, Alloc, Call, For, Kernel, Load, Program, Store, root_of
 from ..dialects.loop.host import host_ops
+from ..dialects.loop.instruction import invoked
 from ..dialects.loop.ops import loops_around
 from ..ir.expr import Expr
 from ..ir.operands import walk
@@ -118,6 +119,8 @@ def update_in_place(program: Program, kernels: dict[str, Kernel]) -> None:
 def unharmed(kernel: Kernel, source: SSAValue, target: SSAValue) -> bool:
     """Whether no element of `source` is read after the same element of `target` may have been written; False where that
     cannot be shown."""
+    if invoked(kernel, source) or invoked(kernel, target):
+        return False
     accesses = [op for op in walk(kernel) if isinstance(op, Load | Store)]
     loads = [op for op in accesses if isinstance(op, Load) and op.buf is source]
     stores = [op for op in accesses if isinstance(op, Store) and op.buf is target]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
-from ..dialects.loop import Call, Constant, Kernel
+from ..dialects.loop import Call, Constant, Instruction, Kernel
 from ..ir.operands import walk
 from ..ir.passes import Pass
 from ..ir.target import Target
@@ -28,6 +28,7 @@ class SelectSchedules(Pass):
     def run(self, module: ModuleOp) -> bool:
         target = Target.of(module)
         constants = constant_arguments(module)
+        instructions = frozenset(op.sym_name.data for op in module.body.ops if isinstance(op, Instruction))
         changed = False
         for kernel in [op for op in module.body.ops if isinstance(op, Kernel)]:
             if kernel.strategy is not None or kernel.schedule is not None or kernel.applied is not None:
@@ -39,7 +40,7 @@ class SelectSchedules(Pass):
                 name, text = "serial", ""
             else:
                 runs_on = target.host if kernel.on_host else target
-                case = Case(nest, runs_on, constants.get(kernel.sym_name.data, frozenset()))
+                case = Case(nest, runs_on, constants.get(kernel.sym_name.data, frozenset()), instructions)
                 if self.only:
                     strategy = find_strategy(self.only)
                     found = strategy.schedule(case)

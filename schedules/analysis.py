@@ -11,6 +11,7 @@ from typing import TypeAlias
 from xdsl.ir import Block, Operation, SSAValue
 
 from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.instruction import invoked
 from ..dialects.loop.ops import For, Load, Store, loops_around
 from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
@@ -51,7 +52,10 @@ def buffer_of(kernel: Kernel, name: str) -> SSAValue:
 
 
 def accesses(root: Operation, buffer: SSAValue | None = None) -> list[Access]:
-    """Loads and stores below `root`, of all buffers or of one, in order."""
+    """Loads and stores below `root`, of all buffers or of one, in order. Raises ScheduleError where instructions work
+    on it."""
+    for op in invoked(root, buffer):
+        raise ScheduleError(f"{op.instruction} works on it already: instructions come last")
     return [o for o in walk(root) if isinstance(o, Load | Store) and (buffer is None or o.buf is buffer)]
 
 
@@ -103,6 +107,8 @@ def interval(e: Expr, dims: Callable[[int], Interval]) -> Interval:
                 return (max(known_low, default=None), high)
 
     def times(a: Interval, b: Interval) -> Interval:
+        if a == (1, 1):
+            return b
         if None not in (*a, *b):
             ends = [x * y for x in a for y in b]  # pyright: ignore[reportOperatorIssue]
             return (min(ends), max(ends))

@@ -9,19 +9,22 @@ from functools import lru_cache
 from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from .collapse import Collapse
+from .commute import Commute
+from .double import Double
 from .layout import Layout
 from .loops import Block, Fuse, Inline, Lanes, Parallel, Peel, Sink, Split, Unroll
 from .prefetch import Prefetch
 from .primitive import Primitive
 from .reassociate import Reassociate
+from .replace import Replace
 from .stage import Stage
 from .vectorize import Vectorize
 
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
     for cls in (
-        Block, Collapse, Fuse, Inline, Lanes, Layout, Parallel, Peel, Prefetch, Reassociate, Sink, Split, Stage,
-        Unroll, Vectorize,
+        Block, Collapse, Commute, Double, Fuse, Inline, Lanes, Layout, Parallel, Peel, Prefetch, Reassociate, Replace,
+        Sink, Split, Stage, Unroll, Vectorize,
     )
 }  # fmt: skip
 

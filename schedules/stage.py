@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from xdsl.dialects import arith, vector
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, VectorType
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, VectorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from ..dialects.loop.alloc import Alloc
+from ..dialects.loop.instruction import Instruction
 from ..dialects.loop.ops import For, Load, Store, loops_around, scalar_of
 from ..dialects.loop.prefetch import Prefetch
 from ..dialects.loop.program import Kernel
 from ..ir.expr import Expr
 from ..ir.operands import copied, walk
+from ..ir.target import Target
 from ..ir.types import BufferType, is_float
 from .analysis import Access, Form, Numbering, accesses, buffer_of, form_of, loops_of, range_of, require, spread
 from .primitive import Primitive
@@ -46,7 +48,8 @@ class Stage(Primitive):
     form: ClassVar[str] = "stage <buffer> at <at> in <space> as <name> [combine]"
 
     def apply(self, kernel: Kernel) -> None:
-        require(self.space in ("register", "stack"), f"stage: there is no space {self.space} (register, stack)")
+        known = spaces_of(kernel)
+        require(self.space in known, f"stage: there is no space {self.space} ({', '.join(known)})")
         buffer = buffer_of(kernel, self.buffer)
         require(self.name not in kernel.buffers(), f"stage: a buffer is named {self.name} already")
         type_ = buffer.type
@@ -58,6 +61,17 @@ class Stage(Primitive):
                 _Window(self, loop, buffer, ops).stage()
                 found = True
         require(found, f"stage: {self.buffer} is not accessed in a loop {self.at}")
+
+
+def spaces_of(kernel: Kernel) -> list[str]:
+    """The memory spaces of private buffers: those of every machine, and those of the kernel's target or of instructions
+    that its module declares."""
+    found = ["register", "stack"]
+    if isinstance(module := kernel.parent_op(), ModuleOp):
+        found += Target.of(module).memories
+        windows = [w for op in module.body.ops if isinstance(op, Instruction) for w in op.windows]
+        found += [w.space.data for w in windows if w.space.data != "global"]
+    return list(dict.fromkeys(found))
 
 
 def move_inside(loop: For, buffer: SSAValue, name: str, limit: int) -> int:

@@ -31,6 +31,7 @@ class Case:
     nest: Nest
     target: Target
     constants: frozenset[str] = frozenset()  # arguments that are constants wherever the kernel is called
+    instructions: frozenset[str] = frozenset()  # of the machine, that the module declares
 
     @property
     def lanes(self) -> int:

@@ -7,7 +7,7 @@ are the same."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import FunctionType, ModuleOp, f32, i32, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, SSAValue
+from xdsl.parser import Parser
 
-from ..dialects.loop import Call, Copy, For, Kernel, Program
+from ..dialects import context
+from ..dialects.loop import Call, Copy, For, Instruction, Kernel, Program
 from ..dialects.loop.evaluate import buffer_type, evaluate_kernel
 from ..dialects.tensor import WithBody
 from ..dialects.tensor.builder import Body, Place, Scalar, compute, update
@@ -216,7 +218,7 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
     if rng.random() < 0.8:  # loops for which the line makes sense
         pairs = [(a.tag, b.tag) for a in loops for b in a.body.block.ops if isinstance(b, For)]
         inner = [a.tag for a in loops if all(not isinstance(b, For) for b in a.body.block.ops)]
-        if word in ("sink", "collapse") and pairs:
+        if word in ("sink", "collapse", "commute") and pairs:
             x, y = rng.choice(pairs)
         elif word == "vectorize" and inner:
             x = rng.choice([a.tag for a in loops if a.tag in inner and (a.trip or 99) <= 16] or inner)
@@ -249,16 +251,51 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
             return f"prefetch {rng.choice(buffers)} {first} at {' '.join(dict.fromkeys((x, y)))}"
         case "peel":
             return f"peel {x} as {n}"
+        case "replace":
+            copies = [label for label in labels if label.startswith("n") and "." in label]
+            return f"replace {rng.choice(copies or labels)} by {rng.choice(INSTRUCTIONS)}"
+        case "double":
+            return f"double {x} {rng.choice([b for b in buffers if b.startswith('n')] or buffers)}"
+        case "commute":
+            return f"commute {x} past {y}"
         case "collapse":
             return f"collapse {x} {y}"
         case _:
             return f"{word} {x}"
 
 
+FETCH = """
+  loop.instruction @fetch.{type}(%x "x" : !loop.buffer<[A, B, C], {type}>,
+      %t "t" : !loop.buffer<[A, B, C], {type}, "stack">)
+      outputs 1 sizes ["A", "B", "C"] most [9, 9, 9] text "" queue "in" {{
+    loop.for "a" %a = 0 to A parallel {{
+      loop.for "b" %b = 0 to B parallel {{
+        loop.for "c" %c = 0 to C parallel {{
+          %one = arith.constant {one} : {type}
+          %v = loop.load %x[%a, %b, %c] else %one
+          loop.store %v, %t[%a, %b, %c]
+        }}
+      }}
+    }}
+  }}
+"""
+INSTRUCTIONS = ("fetch.f32", "fetch.i32")
+
+
+def declare(module: ModuleOp) -> None:
+    """Give a module the declarations of instructions that copy into space `stack`, later if they are started."""
+    text = FETCH.format(type="f32", one="1.0") + FETCH.format(type="i32", one="1")
+    for op in list(Parser(context(), f"builtin.module {{ {text} }}").parse_module().body.ops):
+        op.detach()
+        first = module.body.block.first_op
+        assert first is not None
+        module.body.block.insert_op_before(op, first)
+
+
 WEIGHTS = {
     "split": 5, "sink": 6, "fuse": 4, "vectorize": 4, "stage": 4, "unroll": 3, "block": 2, "reassociate": 2,
     "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1, "collapse": 2,
-    "lanes": 1,
+    "lanes": 1, "replace": 2, "commute": 2, "double": 2,
 }  # fmt: skip
 assert set(WEIGHTS) == set(PRIMITIVES)
 
@@ -285,23 +322,30 @@ def _random_layout(rng: random.Random, kernel: Kernel) -> str:
     return f"layout {kernel.arg_names[at]} ({head}) -> {offset}"
 
 
-def random_schedule(rng: random.Random, drawn: Drawn, lines: int) -> tuple[Drawn, list[str], list[str]]:
-    """Apply random lines to (copies of) a module's kernel: what came out, the lines that were taken, those refused.
+def random_schedule(
+    rng: random.Random, drawn: Drawn, lines: int, begin: Sequence[str] = ()
+) -> tuple[Drawn, list[str], list[str]]:
+    """Apply lines, those of `begin` and then random ones, to (copies of) a module's kernel: what came out, the lines
+    that were taken, those refused.
 
     Layouts change what callers must hand over, so no program calls the kernel then."""
     taken: list[str] = []
     refused: list[str] = []
     kernel = drawn.kernel.clone()
-    for number in range(lines):
+    home = ModuleOp([op.clone() for op in drawn.module.body.ops if isinstance(op, Instruction)])
+    for number in range(-len(begin), lines):
         if not kernel.loops():
             break
-        line = random_line(rng, kernel, number)
+        line = begin[number] if number < 0 else random_line(rng, kernel, number)
         copy = kernel.clone()
+        home.body.block.add_op(copy)
         try:
             Schedule.parse(line).apply(copy)
         except ScheduleError:
             refused.append(line)
+            copy.detach()
             continue
+        copy.detach()
         kernel = copy
         taken.append(line)
     found = Drawn(drawn.module.clone(), drawn.symbols)
@@ -312,7 +356,7 @@ def random_schedule(rng: random.Random, drawn: Drawn, lines: int) -> tuple[Drawn
     return found, taken, refused
 
 
-def evaluated(drawn: Drawn, inputs: Mapping[str, Array]) -> Array:
+def evaluated(drawn: Drawn, inputs: Mapping[str, Array], *, late: bool = False) -> Array:
     """The result of the module's kernel on the program's inputs, whatever layouts the kernel asks for."""
     call = next(op for op in drawn.program.body.block.ops if isinstance(op, Call))
     out = buffer_type(call.buffers[-1])
@@ -327,5 +371,5 @@ def evaluated(drawn: Drawn, inputs: Mapping[str, Array]) -> Array:
     for i, arg in enumerate(drawn.kernel.args):  # loops that were collapsed see them with fewer dimensions
         arrays[i] = arrays[i].reshape([int(s.evaluate(symbols=drawn.symbols)) for s in buffer_type(arg).sizes])
     sizes = {n: int(e.evaluate(symbols=drawn.symbols)) for n, e in call.bound(drawn.kernel).items()}
-    evaluate_kernel(drawn.kernel, arrays, sizes)
+    evaluate_kernel(drawn.kernel, arrays, sizes, late=late)
     return result

@@ -136,6 +136,11 @@ class FunctionEmitter(Writer):
         if (own := self.kinds.get(type(op))) is not None:
             own(op)
             return
+        if not op.results:
+            raise BackendError(
+                f"kernel {self.kernel.sym_name.data}: there is no code for {op.name}",
+                hint="the pass expand-instructions writes a machine's instructions out as loops",
+            )
         if (ends := self.ends.get(op)) is None:  # an unrolled loop visits an op many times
             ends = self.ends[op] = (tuple(op.operands), op.results[0])
         self.bind(ends[1], self.scalars.emit(op, [str(self.env[o]) for o in ends[0]], self.put))

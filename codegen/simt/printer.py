@@ -207,6 +207,8 @@ class _FunctionPrinter:
         if (own := self.kinds.get(type(op))) is not None:
             own(op)
             return
+        if not op.results:
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: there are no words for {op.name}")
         type_ = op.results[0].type
         scalar = op.scalar if isinstance(op, Lanewise) else op
         sources = [scalar_of(o.type) for o in op.operands]

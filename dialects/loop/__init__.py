@@ -5,6 +5,7 @@ from xdsl.ir import Dialect
 from ...ir.types import BufferType
 from .alloc import Alloc
 from .host import Copy, If, Transfer, View, While, defined_symbols, root_of
+from .instruction import Instruction, Invoke, Wait
 from .lanes import Lanewise
 from .ops import For, Index, Load, Store
 from .prefetch import Prefetch
@@ -21,6 +22,8 @@ Loop = Dialect(
             For,
             If,
             Index,
+            Instruction,
+            Invoke,
             Kernel,
             Lanewise,
             Load,
@@ -29,6 +32,7 @@ Loop = Dialect(
             Store,
             Transfer,
             View,
+            Wait,
         ),
         While,
     ],
@@ -47,6 +51,8 @@ __all__ = [
     "For",
     "If",
     "Index",
+    "Instruction",
+    "Invoke",
     "Kernel",
     "Lanewise",
     "Load",
@@ -56,6 +62,7 @@ __all__ = [
     "Store",
     "Transfer",
     "View",
+    "Wait",
     "While",
     "defined_symbols",
     "root_of",

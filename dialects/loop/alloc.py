@@ -21,9 +21,9 @@ from ...ir.types import BufferType, ExprAttr
 class Alloc(IRDLOperation):
     """A buffer: `loop.alloc "acc" : !loop.buffer<[8, 32], f32, "register">`.
 
-    In a kernel it is private to a chunk (space `stack` or `register`, constant sizes) and undefined at first; in the
-    program it is global, a place in the arena, whose byte offset memory planning fills in: `at 4096`. One whose size
-    becomes known only while the program runs has a piece of memory that grows: `slot 0`.
+    In a kernel it is private to a chunk (space `stack`, `register` or one of the target's own, constant sizes) and
+    undefined at first; in the program it is global, a place in the arena, whose byte offset memory planning fills in:
+    `at 4096`. One whose size becomes known only while the program runs has a piece of memory that grows: `slot 0`.
     C1: private buffers have constant sizes. C2: an offset or a slot belongs to a global buffer, which has one of them.
     """
 

@@ -19,11 +19,13 @@ from xdsl.ir import Block, Operation, SSAValue
 from ...errors import InputError, IRError
 from ...ir.evaluator import run_checks
 from ...ir.expr import Atom, Expr
+from ...ir.operands import walk
 from ...ir.scalars import SIMPLE, evaluate_scalar
 from ...ir.types import BufferType, Check, held, is_small
 from ..control import ReadSizes, SetSizes
 from .alloc import Alloc
 from .host import HOST, Copy, If, Transfer, View, While, root_of
+from .instruction import Invoke, Wait, inlined
 from .lanes import Lanewise
 from .ops import For, Index, Load, Store, lanes_of
 from .prefetch import Prefetch
@@ -166,11 +168,19 @@ def buffer_type(value: SSAValue) -> BufferType:
 def unwritten(type_: BufferType, symbols: Mapping[str, int]) -> Array:
     """An array for a buffer that nobody wrote yet."""
     shape = [int(s.evaluate(symbols=symbols)) for s in type_.sizes]
-    if type_.dtype.kind == "b":
-        return np.ones(shape, type_.dtype)
-    if type_.dtype.kind in "iu" or is_small(type_.element_type):
+    if is_small(type_.element_type):
         return np.full(shape, PATTERN, np.uint8).astype(type_.dtype)
-    return np.full(shape, np.nan, type_.dtype)
+    return np.full(shape, nothing(type_.dtype), type_.dtype)
+
+
+def nothing(dtype: np.dtype[Any]) -> Any:
+    """What an element holds that was never written."""
+    return np.array({"b": True, "i": PATTERN, "u": PATTERN}.get(dtype.kind, np.nan)).astype(dtype)[()]
+
+
+def _all(steps: Sequence[Step]) -> None:
+    for step in steps:
+        step()
 
 
 def _placed(op: Alloc, arena: Array, symbols: Mapping[str, int], env: dict[SSAValue, Array]) -> tuple[Array, Array]:
@@ -191,11 +201,15 @@ def _placed(op: Alloc, arena: Array, symbols: Mapping[str, int], env: dict[SSAVa
     return arena, arena[start : start + size].view(op.type.dtype).reshape(shape)
 
 
-def evaluate_kernel(kernel: Kernel, buffers: Sequence[Array], symbols: Mapping[str, int]) -> None:
+def evaluate_kernel(
+    kernel: Kernel, buffers: Sequence[Array], symbols: Mapping[str, int], *, late: bool = False
+) -> None:
     """Run a kernel on arrays, one per argument, which it writes in place, and values of its sizes.
 
-    Raises IndexError for an access outside of a buffer, IRError for an operation without a meaning."""
-    run = _Run(symbols)
+    `late`: what is started happens when it is waited for, and until then what it writes holds nothing; a kernel that
+    waits for all that it uses has the same results. Raises IndexError for an access outside of a buffer, IRError for an
+    operation without a meaning, or where a kernel ends while something is under way."""
+    run = _Run(symbols, late)
     for arg, name, array in zip(kernel.args, kernel.arg_names, buffers, strict=True):
         expected = tuple(int(s.evaluate(symbols=symbols)) for s in buffer_type(arg).sizes)
         if array.shape != expected:
@@ -204,14 +218,18 @@ def evaluate_kernel(kernel: Kernel, buffers: Sequence[Array], symbols: Mapping[s
     with np.errstate(all="ignore"):
         for step in run.steps(kernel.body.block):
             step()
+    if left := [queue for queue, started in run.queues.items() if started]:
+        raise IRError(f"kernel {kernel.sym_name.data} ends before what it started in {', '.join(left)} has happened")
 
 
 class _Run:
     """A kernel's operations as Python closures over one table of values, so that a loop's body is prepared once."""
 
-    def __init__(self, symbols: Mapping[str, int]) -> None:
-        self.symbols = symbols
+    def __init__(self, symbols: Mapping[str, int], late: bool = False) -> None:
+        self.symbols, self.late = symbols, late
         self.values: dict[SSAValue, Any] = {}
+        self.spoiling: set[Operation] = set()  # stores of what holds nothing
+        self.queues: dict[str, list[Step]] = {}  # what was started and not waited for, the oldest first
 
     def steps(self, block: Block) -> list[Step]:
         return [self.step(op) for op in block.ops]
@@ -230,6 +248,10 @@ class _Run:
                 return self.index(op)
             case Prefetch():
                 return lambda: None
+            case Invoke():
+                return self.invoke(op)
+            case Wait():
+                return self.wait(op)
             case _:
                 return self.scalar(op)
 
@@ -261,6 +283,55 @@ class _Run:
         assert op.lane_step is not None
         lanes = np.arange(op.lanes) * op.lane_step.data
         return lambda: values.__setitem__(result, at()[0] + lanes)
+
+    def invoke(self, op: Invoke) -> Step:
+        steps = self.meaning(op)
+        if op.start is None:
+            return lambda: _all(steps)
+        queue = op.find().queue
+        assert queue is not None
+        started = self.queues.setdefault(queue.data, [])
+        if not self.late:
+
+            def now() -> None:
+                _all(steps)
+                started.append(lambda: None)
+
+            return now
+        spoils, values, indices = self.meaning(op, op.written()), self.values, list(op.indices)
+
+        def later() -> None:
+            _all(spoils)
+            at = {v: values[v] for v in indices}
+
+            def happen() -> None:
+                kept = {v: values[v] for v in at}
+                values.update(at)
+                _all(steps)
+                values.update(kept)
+
+            started.append(happen)
+
+        return later
+
+    def meaning(self, op: Invoke, spoiled: Sequence[SSAValue] = ()) -> list[Step]:
+        """What an invocation stands for; `spoiled` buffers are given nothing."""
+        ops = inlined(op)
+        self.spoiling |= {o for top in ops for o in walk(top) if isinstance(o, Store) and o.buf in spoiled}
+        steps = [self.step(o) for o in ops]
+        for o in reversed(ops):  # so that the kernel's values are used by what is in it, and nobody else
+            o.erase(safe_erase=False)
+        return steps
+
+    def wait(self, op: Wait) -> Step:
+        started = self.queues.setdefault(op.queue.data, [])
+        pending = self.exprs(op.exprs, list(op.indices))
+
+        def run() -> None:
+            while len(started) > max(pending()[0], 0):
+                started.pop(0)()
+
+        return run
 
     def place(self, op: Load | Store) -> Callable[[], tuple[Any, Any]]:
         """What gives an access's index, and which lanes of it lie inside (None: all); outside is an error unless
@@ -312,9 +383,13 @@ class _Run:
     def store(self, op: Store) -> Step:
         place, values, buffer, value, live, lanes = self.place(op), self.values, op.buf, op.value, op.live, op.lanes
 
+        spoils = op in self.spoiling
+
         def run() -> None:
             stored = values[value]
             at, inside = place()
+            if spoils:
+                stored = nothing(values[buffer].dtype)
             stored = stored[:live] if lanes > 1 and np.ndim(stored) else stored
             if inside is not None:  # what is skipped
                 at = tuple(np.broadcast_to(i, inside.shape)[inside] for i in at)

@@ -8,6 +8,8 @@ from xdsl.ir import Operation, SSAValue
 
 from ...ir.expr import Expr, minimum, product
 from ...ir.operands import walk
+from ...ir.types import BufferType
+from .instruction import invoked
 from .ops import For, Load, Store
 from .program import Kernel
 
@@ -22,7 +24,11 @@ def traffic(kernel: Kernel) -> Expr:
             accesses[op.buf].append(op)
     trips: dict[For, Expr] = {}
     total = Expr.const(0)
-    for uses in accesses.values():
+    for arg, uses in accesses.items():
+        if invoked(kernel, arg):  # windows may overlap, and lie partly outside
+            assert isinstance(arg.type, BufferType)
+            total = total + arg.type.bytes
+            continue
         found = [points(op, trips) for op in [op for op in uses if isinstance(op, Store)] or uses]
         if found:
             size, element = uses[0].type.bytes, uses[0].type.dtype.itemsize

@@ -74,7 +74,7 @@ def test_text_comes_back(text: str) -> None:
         ("!graph.tensor<[min(N, d3)], f32>", "C2"),
         ("!loop.buffer<[2], index>", "C1"),
         ("!loop.buffer<[d0 + 1], f32>", "C2"),
-        ('!loop.buffer<[2], f32, "shared">', "C3"),
+        ('!loop.buffer<[2], f32, "not a name">', "C3"),
         ("!loop.buffer<[2], f32, d0 + d1>", "C4"),
     ],
 )

@@ -20,7 +20,7 @@ from ircc.schedules.analysis import is_parallel
 from ircc.schedules.nest import nest_of
 from ircc.schedules.script import Schedule
 from ircc.schedules.strategy import Case, strategies
-from ircc.testing.loop_programs import Drawn, evaluated, nests, random_schedule
+from ircc.testing.loop_programs import INSTRUCTIONS, Drawn, declare, evaluated, nests, random_schedule
 
 SHARE = settings().max_examples  # 200 in CI, 30 at a desk
 
@@ -33,6 +33,19 @@ def test_what_is_accepted_keeps_the_meaning(drawn: Drawn, rng: random.Random, li
     scheduled, taken, _ = random_schedule(rng, drawn, lines)
     scheduled.kernel.verify()
     np.testing.assert_array_equal(evaluated(scheduled, inputs), expected, "\n".join(taken))
+
+
+@given(nests(), st.randoms(use_true_random=False), st.integers(3, 12))
+def test_what_instructions_do_later_is_waited_for(drawn: Drawn, rng: random.Random, lines: int) -> None:
+    """Whether what is started happens at once, or when it is waited for."""
+    declare(drawn.module)
+    inputs = drawn.inputs(0)
+    expected = evaluated(drawn, inputs)
+    begin = ["stage in0 at i0 in stack as n0", f"replace n0.{rng.choice(('i1', 'k0'))} by {rng.choice(INSTRUCTIONS)}"]
+    scheduled, taken, _ = random_schedule(rng, drawn, lines, [*begin, "double i0 n0"])
+    scheduled.kernel.verify()
+    for late in (False, True):
+        np.testing.assert_array_equal(evaluated(scheduled, inputs, late=late), expected, "\n".join(taken))
 
 
 @given(nests(), st.randoms(use_true_random=False), st.integers(3, 10))

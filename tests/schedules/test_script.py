@@ -23,7 +23,10 @@ stage c at k in stack as sum combine
 parallel j
 lanes i j
 prefetch b 1 at j i k
-collapse i j"""
+collapse i j
+commute k past l m
+replace jl by mma.f32
+double k a b"""
 
 
 def test_text_goes_round() -> None:
