@@ -13,6 +13,10 @@ from ..codegen.backend import find_backend
 from ..errors import InputError
 from . import console, page
 
+NOTE = (
+    "A check that falls back is right, and ran on the host. A device that compiles kernels when they run says how many "
+    "it made."
+)
 SHOWN = 20  # failures in the table
 
 
@@ -40,7 +44,7 @@ def run(args: Namespace) -> int:
     return int(not report.passed)
 
 
-COLUMNS = ("level", ">checks", ">right", ">of these on the CPU", ">kernels on the device")
+COLUMNS = ("level", ">checks", ">right", ">of these on the host", ">kernels on the device", ">made by its compiler")
 
 
 def _kit() -> Any:
@@ -65,7 +69,7 @@ def html(report: Any) -> str:
     rows = [(o.level, o.status, o.name, o.fault) for o in report.outcomes]
     return page.page(
         f"{report.target}: {_verdict(report)}",
-        page.paragraphs([f"ircc {made['ircc']}. A check that falls back is right, and ran on the CPU."], "faint"),
+        page.paragraphs([f"ircc {made['ircc']}. {NOTE}"], "faint"),
         page.table(COLUMNS, _rows(report), "level"),
         "<h2>Checks</h2>",
         page.table(("level", "status", "check", "fault"), sorted(rows, key=lambda row: (row[1] != "FAIL", row[0]))),

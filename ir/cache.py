@@ -114,7 +114,9 @@ class Store:
                 if not self.checked:
                     with open(partial, "rb") as file:
                         os.fsync(file.fileno())  # else a crash may leave a file of the right length that is empty
+                size = partial.stat().st_size
                 os.replace(partial, target)
+                _grown[self.folder] = _grown.get(self.folder, 0) + size
             finally:
                 partial.unlink(missing_ok=True)
         except (OSError, EngineError) as error:
@@ -130,8 +132,19 @@ ENGINES = Store("engines", ".engine", checked=False)
 KERNELS = Store("kernels", ".o", checked=True)
 
 
+_grown: dict[Path, int] = {}  # bytes that this process has put into a folder since it was looked through for `_most`
+_most = -1
+
+
 def shrink(most: int) -> None:
-    """Remove the files that were not used for the longest time until the others take at most `most` bytes."""
+    """Remove the files that were not used for the longest time until the others take at most `most` bytes; and a
+    hundredth more, because they are counted only where this process has put that much since it did so last."""
+    global _most
+    folders = [store.folder for store in (ENGINES, KERNELS)]
+    if most == _most and sum(_grown.get(folder, most) for folder in folders) <= most // 100:
+        return
+    _most = most
+    _grown.update(dict.fromkeys(folders, 0))
     found: list[tuple[float, int, Path]] = []
     for store in (ENGINES, KERNELS):
         with suppress(OSError), os.scandir(store.folder) as entries:

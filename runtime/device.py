@@ -122,6 +122,9 @@ class Device(ABC):
 
     # ---- everything below has a default
 
+    #: the kernels whose code the device's own compiler has made here, by name; who has one has a dict of his own
+    built: dict[str, Any] = {}
+
     @cached_property
     def table(self) -> DeviceTable:
         """The C table. Exceptions become error codes; `failure` gives them back in the thread that raised them."""

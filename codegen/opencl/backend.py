@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,8 @@ from ...runtime.artifact import Artifact
 from ..backend import RefusedKernels
 from ..simt.backend import WITHOUT_F64, SimtBackend, device_artifact
 from ..simt.grid import Part
-from ..simt.printer import print_kernel, source_of
+from ..simt.launches import Launches
+from ..simt.printer import head_of, print_kernel
 from ..simt.words import OPENCL, Words
 
 MOST_REASON = 300  # characters of what the driver's compiler says of a kernel
@@ -53,24 +55,16 @@ class OpenClBackend(SimtBackend):
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         if kind != "artifact":
             return super().emit(module, kind)
-        driver, refused = Target.of(module).driver, dict[str, str]()
-
-        def code(kernel: Kernel) -> tuple[str, Sequence[Part]]:
-            source, parts = source_and_parts(kernel)
-            if why := refusal(source, driver):
-                refused[kernel.sym_name.data] = why
-            return source, parts
-
-        artifact = device_artifact(module, self.name, code)
-        if refused:
+        artifact = device_artifact(module, self.name, code_and_parts, partial(head_of, words=OPENCL))
+        if refused := refusals(Launches(artifact), Target.of(module).driver):
             raise RefusedKernels(refused)
         return artifact
 
 
-def source_and_parts(kernel: Kernel) -> tuple[str, Sequence[Part]]:
-    """A kernel as a source by itself."""
+def code_and_parts(kernel: Kernel) -> tuple[str, Sequence[Part]]:
+    """A kernel's functions."""
     printed = print_kernel(kernel, OPENCL)
-    return source_of([printed.code], OPENCL), printed.parts
+    return printed.code, printed.parts
 
 
 def device() -> Any:
@@ -83,16 +77,12 @@ def device() -> Any:
     return found
 
 
-def refusal(source: str, driver: str) -> str:
-    """Why the compiler of a driver does not take a source; empty where it does, or is not the one at hand."""
+def refusals(launches: Launches, driver: str) -> Mapping[str, str]:
+    """The kernels that the compiler of a driver does not take, and why; none where it is not the one at hand."""
     at_hand = device() if driver else None
     if at_hand is None or at_hand.driver() != driver:
-        return ""
-    try:
-        at_hand.program(source)
-    except BackendError as error:
-        return error.message[:MOST_REASON]
-    return ""
+        return {}
+    return {name: why[:MOST_REASON] for name, why in at_hand.compiled(launches)[1].items()}
 
 
 def backend() -> OpenClBackend:

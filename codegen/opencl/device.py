@@ -45,7 +45,7 @@ def driver() -> str:
     return f"{device.platform.name} {device.driver_version}, {device.name}"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def program(source: str) -> Any:
     """A source, compiled by the driver: once in this process. Raises BackendError with what the compiler says."""
     device = context().devices[0]
@@ -57,6 +57,24 @@ def program(source: str) -> Any:
         raise BackendError(f"the OpenCL compiler refuses it: {said[1] if said else error}") from error
 
 
+def compiled(launches: Launches) -> tuple[dict[str, Any], dict[str, str]]:
+    """The programs that kernels are in, by kernel: one for all of them, which is made in a fraction of the time; where
+    the driver refuses that, one for each. And why it refuses some."""
+    sources = launches.sources
+    if not sources:
+        return {}, {}
+    try:
+        return dict.fromkeys(sources, program(launches.head + "\n".join(sources.values()))), {}
+    except BackendError:
+        made, refused = dict[str, Any](), dict[str, str]()
+        for name, source in sources.items():
+            try:
+                made[name] = program(launches.head + source)
+            except BackendError as error:
+                refused[name] = error.message
+        return made, refused
+
+
 class OpenClDevice(Device):
     """One queue, in which things happen in order."""
 
@@ -65,6 +83,8 @@ class OpenClDevice(Device):
         self.context = context()
         self.queue = cl.CommandQueue(self.context)
         self.built: dict[str, dict[str, Any]] = {}
+        self.programs: dict[str, Any] = {}  # by kernel; one may be for all
+        self.refused: dict[str, str] = {}  # by kernel: what the driver says
         self._lock = threading.RLock()
         self._starts: list[int] = []  # sorted
         self._buffers: dict[int, Any] = {}
@@ -128,12 +148,12 @@ class OpenClDevice(Device):
     def build(self, name: str) -> dict[str, Any]:
         """The functions of a kernel, compiled. Raises BackendError."""
         if name not in self.built:
-            try:
-                made = program(self.launches.sources[name])
-            except BackendError as error:
+            if not self.programs and not self.refused:
+                self.programs, self.refused = compiled(self.launches)
+            if name in self.refused:
                 hint = "compile the model where it runs: kernels that the driver refuses then run on the host"
-                raise BackendError(f"kernel {name}: {error.message}", hint=hint) from error
-            self.built[name] = {f: cl.Kernel(made, f) for f in self.launches.functions(name)}
+                raise BackendError(f"kernel {name}: {self.refused[name]}", hint=hint)
+            self.built[name] = {f: cl.Kernel(self.programs[name], f) for f in self.launches.functions(name)}
         return self.built[name]
 
     def wait(self) -> None:

@@ -97,12 +97,19 @@ def described(kernels: Iterable[Kernel], code: Code) -> dict[str, Any]:
     return found
 
 
-def device_artifact(module: ModuleOp, name: str, code: Code) -> Artifact:
+def device_artifact(
+    module: ModuleOp, name: str, code: Code, head: Callable[[str], str] = lambda sources: ""
+) -> Artifact:
     """The compiled host program, and in the section `name` the width of a group, the kernels described, and which
-    launch is of which."""
+    launch is of which. `head`: what stands in front of all sources together, and may stand in front of each."""
     launches = [op.callee for op in walk(module) if isinstance(op, Call)]
     kernels = described(own_kernels(module), code)
-    section = {"group": Target.of(module).group, "kernels": kernels, "launches": launches}
+    section = {
+        "group": Target.of(module).group,
+        "head": head("\n".join(kernel["source"] for kernel in kernels.values())),
+        "kernels": kernels,
+        "launches": launches,
+    }
     artifact = CpuBackend().emit(module, "artifact")
     assert isinstance(artifact, Artifact)
     text = json.dumps(section, sort_keys=True, separators=(",", ":"))

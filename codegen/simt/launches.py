@@ -26,6 +26,7 @@ class Launches:
         section = json.loads(artifact.sections[artifact.backend])
         self.group: int = section["group"]  # work items in a group
         self.names: list[str] = section["launches"]  # of kernels, by the number of the launch
+        self.head: str = section["head"]  # in front of sources
         kernels = section["kernels"]
         self.sources: dict[str, str] = {name: kernel["source"] for name, kernel in kernels.items()}
         self.buffers: dict[str, int] = {name: kernel["buffers"] for name, kernel in kernels.items()}

@@ -45,8 +45,12 @@ def print_kernel(kernel: Kernel, words: Words) -> Printed:
 def source_of(code: Iterable[str], words: Words) -> str:
     """Functions as a whole source: behind what they need."""
     text = "\n".join(code)
-    head = words.head + (words.head_f64 if re.search(r"\bf64\b", text) else "")
-    return f"{head}{needed(text, words)}\n{text}"
+    return f"{head_of(text, words)}\n{text}"
+
+
+def head_of(text: str, words: Words) -> str:
+    """What stands in front of functions: names of types, and what they need."""
+    return words.head + (words.head_f64 if re.search(r"\bf64\b", text) else "") + needed(text, words)
 
 
 @dataclass

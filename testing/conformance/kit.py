@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,17 +31,20 @@ class Check:
     level: str
     name: str
     run: Callable[[Subject], None]
+    about: str = ""  # the operator, where it is one's
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a check. `fault` is empty where it passed; `device` and `host` count kernels."""
+    """What became of a check. `fault` is empty where it passed; `device` and `host` count kernels, and `built` those
+    whose code the device's compiler made, where it does that when they run."""
 
     level: str
     name: str
     fault: str
     device: int
     host: int
+    built: int = 0
 
     @property
     def status(self) -> str:
@@ -56,6 +59,7 @@ class Subject:
     target: str
     device: int = 0  # kernels that run there
     host: int = 0  # ... and those that fell back
+    engines: list[Any] = field(default_factory=list[Any])
 
     @property
     def backend(self) -> str:
@@ -67,7 +71,14 @@ class Subject:
         for kernel in made.kernels:
             self.host += kernel.on == HOST
             self.device += kernel.on != HOST
+        self.engines.append(made)
         return made
+
+    @property
+    def built(self) -> int:
+        """Kernels that the device's compiler has made."""
+        devices = [engine.device for engine in self.engines]
+        return sum(len(getattr(device, "device", device).built) for device in devices)
 
 
 def agree(expected: Mapping[str, Any], found: Mapping[str, Any], bound: float) -> None:
@@ -89,14 +100,14 @@ class Report:
     def passed(self) -> bool:
         return not any(o.fault for o in self.outcomes)
 
-    def levels(self) -> Iterator[tuple[str, int, int, int, int]]:
-        """Level, checks, passed, of which fell back, kernels that ran on the device."""
+    def levels(self) -> Iterator[tuple[str, int, int, int, int, int]]:
+        """Level, checks, passed, of which fell back, kernels that ran on the device, and that its compiler made."""
         for level in LEVELS:
             here = [o for o in self.outcomes if o.level == level]
             if here:
                 good = [o for o in here if not o.fault]
                 back = [o for o in good if o.status == "fell back"]
-                yield level, len(here), len(good), len(back), sum(o.device for o in here)
+                yield level, len(here), len(good), len(back), sum(o.device for o in here), sum(o.built for o in here)
 
     @property
     def failures(self) -> Sequence[Outcome]:
@@ -109,12 +120,12 @@ class Report:
             "ircc": __version__,
             "passed": self.passed,
             "levels": {
-                level: {"checks": n, "passed": good, "fell_back": back, "device_kernels": kernels}
-                for level, n, good, back, kernels in self.levels()
+                level: {"checks": n, "passed": good, "fell_back": back, "device_kernels": kernels, "built": built}
+                for level, n, good, back, kernels, built in self.levels()
             },
             "checks": [
                 {"level": o.level, "name": o.name, "status": o.status, "fault": o.fault, "device_kernels": o.device,
-                 "host_kernels": o.host}
+                 "host_kernels": o.host, "built": o.built}
                 for o in self.outcomes
             ],
         }  # fmt: skip

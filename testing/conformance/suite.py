@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -31,20 +32,33 @@ def run(
     each: int | None = None,
     only: str = "",
     models: Iterable[str] = (),
+    seed: int = 0,
 ) -> Report:
-    """Run the checks of some levels on a target; of each level `each` at most, always the same ones; of those whose
-    name matches `only`. What a backend raises is the fault of the check that it was raised in."""
+    """Run the checks of some levels on a target; of those whose name matches `only`; of each level `each` at most, of
+    as many operators as may be, drawn by `seed`. What a backend raises is the fault of the check that it was raised
+    in."""
     every = checks(models)
     chosen: list[Check] = []
     for level in levels:
         here = [c for c in every if c.level == level and re.search(only, c.name)]
-        chosen += here if each is None or len(here) <= each else random.Random(0).sample(here, each)
+        chosen += here if each is None or len(here) <= each else drawn(here, each, random.Random(f"{level} {seed}"))
     outcomes: list[Outcome] = []
     for number, check in enumerate(chosen, 1):
         report(f"{check.level} {check.name} ({number} of {len(chosen)})")
         with suppress(Meaningless):
             outcomes.append(outcome(check, target))
     return Report(target, outcomes)
+
+
+def drawn(checks: Sequence[Check], count: int, rng: random.Random) -> list[Check]:
+    """So many of the checks: one of each operator, then one more of each, and so on."""
+    mixed = rng.sample(checks, len(checks))
+    seen: Counter[str] = Counter()
+    rounds: list[tuple[int, Check]] = []
+    for check in mixed:
+        rounds.append((seen[check.about], check))
+        seen[check.about] += bool(check.about)
+    return [check for _, check in sorted(rounds, key=lambda r: r[0])][:count]
 
 
 def outcome(check: Check, target: str) -> Outcome:
@@ -57,4 +71,4 @@ def outcome(check: Check, target: str) -> Outcome:
         fault = str(wrong)
     except FAULTS as error:
         fault = f"{type(error).__name__}: {error}"
-    return Outcome(check.level, check.name, fault, subject.device, subject.host)
+    return Outcome(check.level, check.name, fault, subject.device, subject.host, subject.built)

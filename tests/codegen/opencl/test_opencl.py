@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.parser import Parser
 
 import ircc
-from ircc.codegen.opencl.backend import source_and_parts
+from ircc.codegen.opencl.backend import code_and_parts
 from ircc.codegen.simt.backend import described
-from ircc.codegen.simt.printer import print_kernel
+from ircc.codegen.simt.printer import head_of, print_kernel
 from ircc.codegen.simt.words import OPENCL
 from ircc.dialects import context
 from ircc.dialects.loop import Kernel, Transfer
@@ -126,8 +127,9 @@ def test_many_threads() -> None:
 
 def opened(kernels: list[Kernel], group: int = 32) -> Any:
     """A device with kernels, each launched by its place in the list."""
-    made = described(kernels, source_and_parts)
-    section = {"group": group, "kernels": made, "launches": [k.sym_name.data for k in kernels]}
+    made = described(kernels, code_and_parts)
+    head = head_of("".join(k["source"] for k in made.values()), OPENCL)
+    section = {"group": group, "head": head, "kernels": made, "launches": [k.sym_name.data for k in kernels]}
     empty = np.zeros(0, np.uint8)
     artifact = Artifact("opencl", {}, (), (), (), (), (), b"", empty, sections={"opencl": json.dumps(section).encode()})
     return opencl.OpenClDevice(artifact)
@@ -247,10 +249,13 @@ def test_what_the_driver_refuses_runs_on_the_host(monkeypatch: pytest.MonkeyPatc
     """It is asked when the model is compiled; the engine holds no such kernel."""
     from ircc.codegen.opencl import backend
 
-    whole = backend.source_of
-    monkeypatch.setattr(
-        backend, "source_of", lambda code, words: whole(code, words) + ("int broken( {" if "MatMul" in code[0] else "")
-    )
+    whole = backend.print_kernel
+
+    def broken(kernel: Kernel, words: Any) -> Any:
+        made = whole(kernel, words)
+        return replace(made, code=made.code + "int broken( {") if kernel.sym_name.data == "MatMul_0" else made
+
+    monkeypatch.setattr(backend, "print_kernel", broken)
     engine = ircc.compile(model(), target="opencl")
     assert {k.name: k.on for k in engine.kernels}["MatMul_0"] == "host" and {k.on for k in engine.kernels[1:]} == {
         "opencl"
@@ -266,11 +271,13 @@ def test_what_the_driver_refuses_runs_on_the_host(monkeypatch: pytest.MonkeyPatc
 def test_a_driver_that_is_not_at_hand_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     from ircc.codegen.opencl import backend
 
-    broken, here = "int broken( {", opencl.driver()
-    assert "refuses it: " in backend.refusal(broken, here) and not backend.refusal("", here)
-    assert not backend.refusal(broken, "another") and not backend.refusal(broken, "")
+    device, here = opened([next(iter(Parser(context(), SUM).parse_module().body.ops))]), opencl.driver()  # type: ignore[list-item]
+    assert not backend.refusals(device.launches, here)
+    device.launches.sources["sum"] = "int broken( {"
+    assert "refuses it: " in backend.refusals(device.launches, here)["sum"]
+    assert not backend.refusals(device.launches, "another") and not backend.refusals(device.launches, "")
     monkeypatch.setattr(backend, "device", lambda: None)
-    assert not backend.OpenClBackend().describe().driver and not backend.refusal(broken, here)
+    assert not backend.OpenClBackend().describe().driver and not backend.refusals(device.launches, here)
 
 
 def test_errors_say_what_is_wrong() -> None:
