@@ -37,8 +37,9 @@ class Reassociate(Primitive):
         for h in 0..n/2 {name.sum[n + h] = name.sum[h] + name.sum[h + n/2]}, and so on: what is halved stands behind
         what it is made of, down to one at 2n - 2; out = out + name.sum[2n - 2]
 
-    What n does not divide is added to `out` one by one before: sizes are `n` or `n|1`. All loops over i are called
-    inner, those over h `name.half`. With `at` another loop, around k and reductions between: the partial results
+    What n does not divide is added to `out` one by one before, or, where sizes are `n|rest` and not `n|1`, to the first
+    of the partial results behind the rest of theirs, by a loop `inner.rest`. All other loops over i are called inner,
+    those over h `name.half`. With `at` another loop, around k and reductions between: the partial results
     live there. This is the one primitive that changes the order of a reduction, so results may differ by rounding;
     the order is fixed. Legal where the loop does nothing but combine into one element, by + * max min, `or` or
     `and`."""
@@ -57,8 +58,9 @@ class Reassociate(Primitive):
 
     def apply(self, kernel: Kernel) -> None:
         first = self.sizes[0]
-        plain = isinstance(first, int) and first & (first - 1) == 0 and first > 1 and self.sizes[1:] in ((), (1,))
-        require(plain, f"reassociate: sizes are a power of two, or that and 1, not {self.spell(self.sizes)}")
+        power = isinstance(first, int) and first & (first - 1) == 0 and first > 1
+        plain = power and self.sizes[1:] in ((), (1,), ("rest",))
+        require(plain, f"reassociate: sizes are a power of two, or that and 1 or rest, not {self.spell(self.sizes)}")
         require(self.name not in kernel.buffers(), f"reassociate: a buffer is named {self.name} already")
         for loop in loops_of(kernel, self.label):
             _Partial(self, loop, int(first)).run()
@@ -116,6 +118,7 @@ class _Partial:
         require(
             whole == length or len(p.sizes) > 1, f"{self.what} is not a multiple of {count}: let the sizes end in 1"
         )
+        spread = whole != length and p.sizes[1:] == ("rest",)
         end = loop.lower + whole
         partial = Alloc(p.name, BufferType.of([count], self.element, "stack"))
         total = Alloc(f"{p.name}.sum", BufferType.of([2 * count - 1], self.element, "stack"))
@@ -123,29 +126,45 @@ class _Partial:
         before(self.top, [partial, total, start])
         neutral = arith.ConstantOp(self.neutral())
         start.body.block.add_ops([neutral, Store(neutral.result, partial.buffer, ([Expr.dim(0)], [start.iv]))])
-        if whole != length:
+        if whole != length and not spread:
             rest = copied(self.top)  # what is left over, one by one
             before(self.top, [rest])
             left = next(x for x in walk(rest) if isinstance(x, For) and x.tag == loop.tag)
             left.set_indices((end, loop.upper), list(loop.indices))
             left.properties["label"] = type(left.label)(f"{p.outer}.rest")
+        indices = ([*self.old.exprs], list(self.old.indices))
         outer = loop.like(bounds=(loop.lower, end), step=count, label=p.outer)
         inner = For((0, count), p.inner, "parallel")
         before(loop, [outer])
         outer.body.block.add_op(inner)
+        last = outer
+        if spread:
+            last = For((0, length - whole), f"{p.inner}.rest", "parallel", operands=list(loop.indices))
+            before(loop, [last])
+            other = copied(loop)
+            before(loop, [other])
+            self.partially(other, partial.buffer, last)
+            move_body(other, last, end + Expr.dim(len(loop.indices)), [*loop.indices, last.iv])
+            erase(other)
+        self.partially(loop, partial.buffer, inner)
         move_body(loop, inner, Expr.dim(0) + Expr.dim(1), [outer.iv, inner.iv])
         erase(loop)
-        top = outer if self.top is loop else self.top
-        lane = ([Expr.dim(0)], [inner.iv])
-        mine = Load(partial.buffer, lane)
-        before(self.old, [mine])
-        indices = ([*self.old.exprs], list(self.old.indices))
-        self.old.value.replace_all_uses_with(mine.value)
-        erase(self.old)
-        before(self.store, [Store(self.store.value, partial.buffer, lane)])
-        erase(self.store)
+        top = last if self.top is loop else self.top
         assert top.parent is not None
         top.parent.insert_ops_after(self.finish(partial.buffer, total.buffer, indices), top)
+
+    def partially(self, loop: For, partial: SSAValue, lanes: For) -> None:
+        """Let the loop's body combine into the partial result of the iteration of `lanes`, which will take it."""
+        ops = [op for op in accesses(loop, self.result) if op.parent_op() is loop]
+        (old,) = [op for op in ops if isinstance(op, Load)]
+        (store,) = [op for op in ops if isinstance(op, Store)]
+        lane = ([Expr.dim(0)], [lanes.iv])
+        mine = Load(partial, lane)
+        before(old, [mine])
+        old.value.replace_all_uses_with(mine.value)
+        erase(old)
+        before(store, [Store(store.value, partial, lane)])
+        erase(store)
 
     def finish(self, partial: SSAValue, total: SSAValue, indices: tuple[list[Expr], list[SSAValue]]) -> list[Operation]:
         """Combine the partial results, half with half, and the last one with the result."""

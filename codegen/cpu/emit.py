@@ -382,6 +382,10 @@ class FunctionEmitter(Writer):
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         self.run(f"call void @llvm.prefetch.p0(ptr {self.address(plan)}, i32 0, i32 {4 - op.level.data}, i32 1)")
 
+    def allowed(self, inside: str) -> str:
+        """Whether a store is made, an i1, of one that is made where `inside` is true."""
+        return inside
+
     def store_where(self, inside: str, value: str, pointer: str, align: int, size: int) -> None:
         """Store `size` bytes where `inside` is true; else into a place on the stack that nobody reads."""
         nowhere = self.entry_value(f"alloca [{size} x i8], align 64", f"nowhere {size}")

@@ -158,7 +158,7 @@ def store_text(emitter: FunctionEmitter, plan: Plan) -> str | None:
 def _store(emitter: FunctionEmitter, plan: Plan, lane: int, kind: str, value: str, size: int) -> str:
     """Stores `size` bytes at the place of a lane, where that is inside; returns the pointer to it."""
     pointer = emitter.address(plan, lane)
-    inside = _inside(emitter, plan.guards, lane)
+    inside = emitter.allowed(_inside(emitter, plan.guards, lane))
     if inside == "true":
         emitter.run(f"store {kind} {value}, ptr {pointer}, align {plan.size}")
     elif inside != "false":

@@ -12,13 +12,13 @@ from typing import Any
 
 from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.loop import Alloc, For, Kernel, Prefetch, Store
+from ...dialects.loop import Alloc, For, Kernel, Load, Prefetch, Store
 from ...errors import BackendError
 from ..cpu.emit import FunctionEmitter
 from ..cpu.memory import memory_type
 from ..cpu.scalars import Put, ScalarEmitter
 from ..cpu.text import DIVISION, Operand, quoted
-from ..simt.grid import Memory, Part, Piece, Printed, check_store, identifier, pieces, shared_nest
+from ..simt.grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
 
 CONVENTION = "ptx_kernel "  # how a function is called that the driver launches
 SHARED = 3  # LLVM's number of the memory that a group shares
@@ -97,10 +97,12 @@ class _Function(FunctionEmitter):
     def __init__(self, kernel: Kernel, scalars: ScalarEmitter, piece: Piece, name: str, registers: bool = True) -> None:
         self.registers_are_values = registers
         self.shared: set[SSAValue] = set()  # buffers of the group
+        self.alone = False  # the first lane stores for all
         super().__init__(kernel, scalars)
         self.piece, self.name = piece, name
         self.inside = not piece.groups  # a lane is alone: no other does the same
         self.memory = Memory(kernel)
+        self.turns = Turns(piece)
         self.globals: list[str] = []
 
     def written_out(self) -> str:
@@ -153,8 +155,13 @@ class _Function(FunctionEmitter):
     # ---- groups
 
     def loop(self, op: For) -> None:
-        if op.run.data != "lanes" or self.inside or op.trip == 0:
+        if self.inside or op.trip == 0:
             super().loop(op)
+            return
+        if op.run.data != "lanes":
+            self.turns.around()
+            super().loop(op)
+            self.turns.around()
             return
         nest = shared_nest(op)
         total: Operand = 1
@@ -168,22 +175,30 @@ class _Function(FunctionEmitter):
             self.number(nest, at)
             self.block(list(nest[-1].body.block.ops))
 
+        if self.turns.must_wait(self.written(op)):
+            self.wait()
         self.inside = True
         self.counted(self.ask("lane"), total, self.ask("width"), True, self.written(op), body)
         self.inside = False
+        self.wait()
+
+    def wait(self) -> None:
+        """All lanes of the group come here."""
         self.run("call void @ircc.barrier()")
+        self.turns.waited()
 
     def alloc(self, op: Alloc) -> None:
-        if not self.inside:
+        is_shared = not self.inside and not self.piece.is_private(op)
+        if is_shared:
             self.shared.add(op.buffer)
         elif self.in_registers(op.buffer):
             self.forget(op.buffer)
             return
         if op.buffer in self.env:  # in an unrolled loop
             return
-        length = self.memory.claim(op.type, not self.inside)
+        length = self.memory.claim(op.type, is_shared)
         array = f"[{length} x {memory_type(op.type)}]"
-        if self.inside:
+        if not is_shared:
             text = f"alloca {array}, align 16"
         else:
             name = f"@{quoted(f'{self.name}.{len(self.globals)}')}"
@@ -201,9 +216,30 @@ class _Function(FunctionEmitter):
         except BackendError:
             raise _NotInRegisters from None
 
+    def load(self, op: Load) -> None:
+        if not self.inside:
+            self.turns.reads(op.buffer)
+        super().load(op)
+
     def store(self, op: Store) -> None:
-        check_store(self.kernel, self.inside)
+        owner = op.buf.owner
+        if self.inside or (isinstance(owner, Alloc) and self.piece.is_private(owner)):
+            super().store(op)
+            return
+        if op.lanes > 1:
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: a group stores a vector that no lane owns")
+        if self.turns.must_wait([op.buf]):
+            self.wait()
+        self.alone = True
         super().store(op)
+        self.alone = False
+        self.wait()
+
+    def allowed(self, inside: str) -> str:
+        if not self.alone:
+            return inside
+        first = self.put(f"icmp eq i64 {self.ask('lane')}, 0", 0)
+        return first if inside == "true" else self.put(f"and i1 {first}, {inside}")
 
     def store_where(self, inside: str, value: str, pointer: str, align: int, size: int) -> None:
         n = self.count = self.count + 1

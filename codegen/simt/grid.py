@@ -5,16 +5,19 @@ grid: each of their iterations is a work item. What stands between such loops is
 is one or more functions that are launched one after the other, `Part`s, each with the number of its work items.
 
 Loops that lanes share make the grid's iterations groups': each of them is one group's, whose work items share those
-loops and wait for each other behind each. Buffers outside of such loops are then in memory that the group shares.
+loops and wait for each other behind each. Buffers outside of such loops are then in memory that the group shares, but
+for registers that no such loop writes: there each work item has its own. What stands between such loops all work items
+do alike, and what is stored there the first one alone stores (`Turns`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
 from ...dialects.loop import Alloc, For, Kernel, Load, Store
 from ...errors import BackendError
@@ -56,11 +59,64 @@ class Piece:
         """How many work items or groups there are."""
         return product([maximum(loop.trip_expr, 0) for loop in self.nest]) if self.nest else ONE
 
+    @cached_property
+    def shared_loops(self) -> tuple[For, ...]:
+        """The loops that lanes share, outermost ones."""
+        found: list[For] = []
+
+        def visit(ops: Iterable[Operation]) -> None:
+            for op in ops:
+                if isinstance(op, For):
+                    if op.run.data == "lanes":
+                        found.append(op)
+                    else:
+                        visit(op.body.block.ops)
+
+        visit(self.ops)
+        return tuple(found)
+
     @property
     def groups(self) -> bool:
         """Whether an iteration of the grid is a whole group's."""
-        inside = (o for op in self.ops for o in (op, *walk(op)))
-        return bool(self.nest) and any(isinstance(o, For) and o.run.data == "lanes" for o in inside)
+        return bool(self.nest) and bool(self.shared_loops)
+
+    def is_private(self, op: Alloc) -> bool:
+        """Whether each work item has a buffer to itself that stands outside of all loops that lanes share."""
+        stores = (o for loop in self.shared_loops for o in walk(loop) if isinstance(o, Store))
+        return op.type.space.data == "register" and all(o.buf is not op.buffer for o in stores)
+
+    @cached_property
+    def reread(self) -> frozenset[SSAValue]:
+        """The buffers that all work items of a group read alike, and that change."""
+        every = [o for op in self.ops for o in (op, *walk(op))]
+        inside = {o for loop in self.shared_loops for o in walk(loop)}
+        private = {o.buffer for o in every if isinstance(o, Alloc) and self.is_private(o)}
+        stored = {o.buf for o in every if isinstance(o, Store)} - private
+        return frozenset(o.buf for o in every if isinstance(o, Load) and o not in inside and o.buf in stored)
+
+
+class Turns:
+    """When the work items of a group have to wait before one of them stores: others may still have to read what is
+    there. Behind a store they wait in any case, unless it is each one's own."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.piece = piece
+        self.read: frozenset[SSAValue] = frozenset()  # since all have waited
+
+    def reads(self, buffer: SSAValue) -> None:
+        """All read a buffer alike."""
+        self.read |= self.piece.reread & {buffer}
+
+    def around(self) -> None:
+        """A loop begins or ends that all do alike: what stands behind it in the text may have happened before."""
+        self.read = self.piece.reread
+
+    def must_wait(self, stored: Iterable[SSAValue]) -> bool:
+        """Whether all have to wait before these buffers are stored to."""
+        return not self.read.isdisjoint(stored)
+
+    def waited(self) -> None:
+        self.read = frozenset()
 
 
 def pieces(kernel: Kernel) -> list[Piece]:
@@ -140,15 +196,6 @@ class Memory:
                 hint="stage smaller windows",
             )
         return length
-
-
-def check_store(kernel: Kernel, owned: bool) -> None:
-    """Raises BackendError for a store that all lanes of a group would make."""
-    if not owned:
-        raise BackendError(
-            f"kernel {kernel.sym_name.data}: a group stores what no lane owns",
-            hint="share all loops with stores among lanes",
-        )
 
 
 def _needed(kernel: Kernel, before: Sequence[Operation], ops: Sequence[Operation]) -> list[Operation]:

@@ -22,7 +22,7 @@ from ...errors import BackendError
 from ...ir.expr import Atom, Expr, maximum
 from ...ir.operands import walk
 from ...ir.types import BufferType, is_bool, signless
-from .grid import Memory, Part, Piece, Printed, check_store, identifier, pieces, shared_nest
+from .grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
 from .helpers import needed
 from .scalars import Scalars, half_of, held_type
 from .words import Words
@@ -35,9 +35,9 @@ def print_kernel(kernel: Kernel, words: Words) -> Printed:
     parts: list[Part] = []
     bodies: list[str] = []
     for piece in pieces(kernel):
-        printer = _FunctionPrinter(kernel, words, piece.groups)
+        printer = _FunctionPrinter(kernel, words, piece)
         function = name if not parts else f"{name}__{len(parts)}"
-        bodies.append(printer.function(function, piece))
+        bodies.append(printer.function(function))
         parts.append(Part(function, piece.items, piece.groups))
     return Printed("\n".join(bodies), tuple(parts))
 
@@ -68,7 +68,7 @@ class _Value:
 class _FunctionPrinter:
     kernel: Kernel
     words: Words
-    groups: bool = False  # an iteration of the grid is a group's
+    piece: Piece
     lines: list[str] = field(default_factory=list[str])
     depth: int = 1
     inside: bool = False  # a loop that lanes share
@@ -76,6 +76,8 @@ class _FunctionPrinter:
     def __post_init__(self) -> None:
         self.scalars = Scalars(self.words)
         self.memory = Memory(self.kernel)
+        self.groups = self.piece.groups  # an iteration of the grid is a group's
+        self.turns = Turns(self.piece)
         self.values: dict[SSAValue, _Value] = {}
         self.names: set[str] = set()
         self.count = 0
@@ -88,7 +90,7 @@ class _FunctionPrinter:
             Prefetch: lambda op: None, arith.ConstantOp: self.constant, vector.BroadcastOp: self.broadcast,
         }  # fmt: skip
 
-    def function(self, name: str, piece: Piece) -> str:
+    def function(self, name: str) -> str:
         """The text of a part."""
         parameters: list[str] = []
         for i, (arg, label) in enumerate(zip(self.kernel.args, self.kernel.arg_names, strict=True)):
@@ -103,11 +105,11 @@ class _FunctionPrinter:
         parameters += [f"i64 {text}" for text in self.sizes.values()]
         start = len(self.lines)
         self.arrays: list[str] = []  # of the group, which OpenCL wants at the top
-        if piece.nest:
-            self.items(piece.nest, piece.items)
+        if self.piece.nest:
+            self.items(self.piece.nest, self.piece.items)
         else:  # a whole group is launched
             self.line(f"if (({self.words.item}) > 0) return;")
-        for op in piece.ops:
+        for op in self.piece.ops:
             self.op(op)
         self.lines[start:start] = self.arrays
         return "\n".join([f"{self.words.kernel} {name}({', '.join(parameters)}) {{", *self.lines, "}", ""])
@@ -271,8 +273,10 @@ class _FunctionPrinter:
         self.line(f"for (i64 {name} = {low}; {name} < {high}; {step}) {{")
         self.bound(op, name)
         self.depth += 1
+        self.turns.around()
         for inner in op.body.block.ops:
             self.op(inner)
+        self.turns.around()
         self.depth -= 1
         self.line("}")
 
@@ -284,6 +288,8 @@ class _FunctionPrinter:
             [self.integer(self.globalised(maximum(x.trip_expr, 0), x.indices), inside=True) for x in nest],
         )
         total = " * ".join(lengths)
+        if self.turns.must_wait(o.buf for o in walk(op) if isinstance(o, Store)):
+            self.line(self.words.barrier)
         self.line(f"for (i64 {at} = {self.words.lane}; {at} < {total}; {at} += {self.words.width}) {{")
         self.depth += 1
         self.inside = True
@@ -300,11 +306,12 @@ class _FunctionPrinter:
         self.depth -= 1
         self.line("}")
         self.line(self.words.barrier)
+        self.turns.waited()
 
     # ---- memory
 
     def alloc(self, op: Alloc) -> None:
-        shared = self.groups and not self.inside
+        shared = self.groups and not self.inside and not self.piece.is_private(op)
         length = self.memory.claim(op.type, shared)
         name = self.unique(op.label.data)
         if shared:
@@ -332,6 +339,8 @@ class _FunctionPrinter:
 
     def load(self, op: Load) -> None:
         buffer, type_ = self.values[op.buffer].text, op.type
+        if self.groups and not self.inside:
+            self.turns.reads(op.buffer)
 
         def text(lane: str) -> str:
             offset, test = self.place(op, lane if op.lanes > 1 else "")
@@ -349,13 +358,23 @@ class _FunctionPrinter:
             raise BackendError(f"kernel {self.kernel.sym_name.data}: an index is loaded")
 
     def store(self, op: Store) -> None:
-        check_store(self.kernel, self.inside or not self.groups)
         value, buffer = self.values[op.value], self.values[op.buffer].text
         lane = "l" if op.lanes > 1 else ""
         offset, test = self.place(op, lane)
         text = f"{buffer}[{offset}] = {to_memory(value.lane('l'), op.type)};"
         text = f"if ({test}) {text}" if test else text
-        self.line(f"for (int l = 0; l < {op.live}; ++l) {text}" if lane else text)
+        text = f"for (int l = 0; l < {op.live}; ++l) {text}" if lane else text
+        if not self.groups or self.inside or self.is_private(op.buf):
+            self.line(text)
+            return
+        if self.turns.must_wait([op.buf]):
+            self.line(self.words.barrier)
+        self.line(f"if (({self.words.lane}) == 0) {{ {text} }}")
+        self.line(self.words.barrier)
+        self.turns.waited()
+
+    def is_private(self, buffer: SSAValue) -> bool:
+        return isinstance(buffer.owner, Alloc) and self.piece.is_private(buffer.owner)
 
 
 def memory_type(type_: BufferType) -> str:

@@ -217,6 +217,18 @@ def test_reassociate_in_lanes(keeps: Keeps) -> None:
     assert any(isinstance(op, Load) and op.lanes == 4 for op in kernel.walk())
 
 
+@pytest.mark.parametrize("k", [19, 16, 3])
+def test_reassociate_with_the_rest_in_the_partial_results(keeps: Keeps, k: int) -> None:
+    """What is left over is parallel too, so that others can do it at the same time."""
+    kernel = keeps(
+        matmul(k=k),
+        "fuse i\nfuse j\nreassociate k 4|rest at k -> k kl as part\n"
+        + ("sink k past kl\nstage part at kl in register as acc\nstage c at j in register as total" if k > 4 else ""),
+    )
+    left = [loop.trip for loop in kernel.loops() if loop.tag == "kl.rest" and loop.is_parallel]
+    assert left == ([k % 4] if k == 19 else [])
+
+
 ROUNDED = """
 loop.kernel @gather(%t "t" : !loop.buffer<[8], i64>, %x "x" : !loop.buffer<[8], f32>,
                     %y "y" : !loop.buffer<[8], f32>) outputs 1 {

@@ -319,6 +319,7 @@ def test_strategies_are_found_by_their_place() -> None:
         "contraction",
         "tiled",
         "columns",
+        "grouped",
         "window",
         "reduction",
         "strided",
@@ -386,3 +387,30 @@ def test_a_groups_buffers_fit_its_memory() -> None:
         buffers = [op.type for op in drawn.kernel.walk() if isinstance(op, Alloc) and op.type.space.data == "stack"]
         assert len(buffers) == 3 and sum(b.bytes.constant or 0 for b in buffers) <= shared
     assert find_strategy("tiled").choices(case_of(matmul(256, 256, 256), replace(DEVICE, shared=64))) is None
+
+
+@pytest.mark.parametrize("partial", [32, 64])
+@pytest.mark.parametrize("combine", ["add", "max"])
+@pytest.mark.parametrize("k", [K, 200, 128])
+def test_groups_reduce_rows(partial: int, combine: str, k: ExprLike) -> None:
+    """A group has partial results and combines them; the core that a CPU is here does the same in turns."""
+    drawn = rows(5, k, combine, K=77)
+    case = case_of(drawn, DEVICE)
+    chosen = select(case)
+    assert chosen is not None and chosen[0].name == "grouped"
+    text = chosen[0].schedule(case, partial=partial)
+    assert text is not None
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    assert {op.run.data for op in drawn.kernel.loops()} >= {"concurrent", "lanes"}
+    (x,) = drawn.inputs(0).values()
+    found = evaluated(drawn, drawn.inputs(0))
+    assert np.array_equal(found, x.sum(axis=1) if combine == "add" else x.max(axis=1))
+
+
+def test_what_groups_do_not_reduce() -> None:
+    """Neighbours of a short row, or of one whose elements lie apart, are different work items'."""
+    for drawn in (rows(5, 31, "add"), columns(5, 200, 40), matmul(60, 90, 7)):
+        chosen = select(case_of(drawn, DEVICE))
+        assert chosen is not None and chosen[0].name == "simt"
+    assert find_strategy("grouped").choices(case_of(rows(5, 200, "add"), AVX512)) is None

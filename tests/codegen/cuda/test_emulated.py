@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
-from onnx import TensorProto, helper
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block
-from xdsl.parser import Parser
 
 import ircc
 from ircc.codegen.cuda.emit import emit_kernel, module_text
-from ircc.dialects import context
 from ircc.dialects.loop import Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.errors import BackendError
 from ircc.ir.scalars import evaluate_scalar, held_dtype
 from ircc.ir.types import BufferType
 from ircc.testing.emulated_gpu import Grid, Lanes
+from ircc.testing.group_kernels import group_kernels
 from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
 from ircc.testing.scalar_cases import CASES, kernel, operands, storage, wrong
 
@@ -64,6 +64,11 @@ def same(a: Array, b: Array) -> bool:
     return bool(((a == b) | (np.isnan(a) & np.isnan(b))).all())
 
 
+def kernels(module: Any) -> list[Kernel]:
+    assert isinstance(module, ModuleOp)
+    return [op for op in module.body.ops if isinstance(op, Kernel)]
+
+
 @pytest.mark.parametrize("width", [1, 3])
 def test_random_kernels(width: int) -> None:
     rng = random.Random(f"cuda {width}")
@@ -100,53 +105,44 @@ def test_operations() -> None:
     assert len(made) > 300 and not failures, f"{len(failures)} results differ\n" + "\n".join(failures)
 
 
-# A group turns a block of a matrix around in memory that it shares, in loops that its lanes share.
-TURN = """
-loop.kernel @turn(%x "x" : !loop.buffer<[M, 48], f32>, %y "y" : !loop.buffer<[48, M], f32>) outputs 1 sizes ["M"] {
-  loop.for "i" %i = 0 to M step 16 parallel concurrent {
-    loop.for "j" %j = 0 to 48 step 16 parallel {
-      %block = loop.alloc "block" : !loop.buffer<[16, 16], f32, "stack">
-      %none = arith.constant 0.0 : f32
-      loop.for "a" %a = 0 to 16 parallel lanes {
-        loop.for "b" %b = 0 to 16 parallel lanes {
-          %v = loop.load %x[%i + %a, %j + %b] else %none
-          loop.store %v, %block[%a, %b]
-        }
-      }
-      loop.for "b" %b = 0 to 16 parallel lanes {
-        loop.for "a" %a = 0 to 16 step 2 parallel lanes {
-          loop.for "c" %c = 0 to 2 parallel unrolled {
-            %v = loop.load %block[%a + %c, %b]
-            loop.store %v, %y[%j + %b, %i + %a + %c] else skip
-          }
-        }
-      }
-    }
-  }
-}
-"""
-
-
 @pytest.mark.parametrize("width", [1, 5])
 def test_groups(width: int) -> None:
     """However wide a group is, its lanes do all of its work and wait for each other; what is outside is left alone."""
-    (turn,) = Parser(context(), TURN).parse_module().body.ops
-    assert isinstance(turn, Kernel)
-    loaded = Emulated([turn], width)
-    assert [part.groups for part in loaded.printed["turn"].parts] == [True]
+    turn, sums = group_kernels()
+    loaded = Emulated([turn, sums], width)
+    assert all(part.groups for printed in loaded.printed.values() for part in printed.parts)
     for m in (64, 19, 1):
-        x = np.random.default_rng(m).standard_normal((m, 48)).astype(np.float32)
+        rng = np.random.default_rng(m)
+        x = rng.standard_normal((m, 48)).astype(np.float32)
         loaded.check(turn, [x, np.zeros((48, m), np.float32)], {"M": m})
+        rows = rng.integers(-9, 10, (m, 8)).astype(np.int32)
+        loaded.check(sums, [rows, np.zeros_like(rows), np.zeros(m, np.int32)], {"M": m})
+
+
+REDUCED = """
+<ir_version: 9, opset_import: ["": 20]>
+m (float[N, {k}] x) => (float[N] y) <int64[1] axis = {{1}}> {{ y = ReduceSum<keepdims = 0>(x, axis) }}
+"""
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_reductions_by_groups(width: int) -> None:
+    for k in ("K", "300"):
+        made = ircc.lower(onnx.parser.parse_model(REDUCED.format(k=k)), to="loop-ir", target="cuda")
+        (reduce,) = kernels(made)
+        assert reduce.strategy is not None and reduce.strategy.data == "grouped"
+        rng = np.random.default_rng(0)
+        for columns in (300, 20, 0) if k == "K" else (300,):
+            arrays = [rng.integers(-4, 5, (3, columns)).astype(np.float32), np.zeros(3, np.float32)]
+            Emulated([reduce], width).check(reduce, arrays, {"N": 3} | ({"K": columns} if k == "K" else {}))
 
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_tiled_product(width: int) -> None:
     """The schedule of matrix products, as the compiler writes it."""
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [64, 64]), ("y", [64, 96])))
-    w = helper.make_tensor_value_info("w", TensorProto.FLOAT, [64, 96])
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x, w], [y])
-    made = ircc.lower(helper.make_model(graph), to="loop-ir", target="cuda")
-    (product,) = [op for op in made.body.ops if isinstance(op, Kernel)]  # pyright: ignore[reportUnknownVariableType]
+    model = "m (float[64, 64] x, float[64, 96] w) => (float[64, 96] y) {y = MatMul(x, w)}"
+    model = f'<ir_version: 9, opset_import: ["": 20]> {model}'
+    (product,) = kernels(ircc.lower(onnx.parser.parse_model(model), to="loop-ir", target="cuda"))
     assert product.strategy is not None and product.strategy.data == "tiled"
     rng = np.random.default_rng(0)
     arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((64, 64), (64, 96), (64, 96))]

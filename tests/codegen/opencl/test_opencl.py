@@ -28,6 +28,7 @@ from ircc.ir.operands import walk
 from ircc.runtime.artifact import Artifact
 from ircc.testing.control_programs import with_control
 from ircc.testing.graph_programs import random_graph, random_inputs
+from ircc.testing.group_kernels import group_kernels
 from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
 
 cl = pytest.importorskip("pyopencl", reason="needs pyopencl: pip install ircc[opencl]")
@@ -243,6 +244,33 @@ def test_a_group_shares_a_tile(group: int) -> None:
     expected = np.maximum(arrays[0] @ arrays[1], 0)
     launched(opened([kernel], group), kernel, arrays, [])
     assert np.array_equal(arrays[2], expected)
+
+
+@pytest.mark.parametrize("group", [1, 33, 64])
+def test_groups(group: int) -> None:
+    """What is stored for all, and what all read alike."""
+    rng = np.random.default_rng(group)
+    for number, kernel in enumerate(group_kernels()):
+        made = opened([kernel], group)
+        for m in (19, 64):
+            x = rng.integers(-9, 10, (m, 8)).astype(np.int32) if number else rng.random((m, 48), np.float32)
+            shapes = [(m, 8), (m,)] if number else [(48, m)]
+            arrays = [x, *(np.zeros(shape, x.dtype) for shape in shapes)]
+            expected = [a.copy() for a in arrays]
+            evaluate_kernel(kernel, expected, {"M": m})
+            launched(made, kernel, arrays, [m])
+            assert all(np.array_equal(a, b) for a, b in zip(arrays, expected, strict=True)), (kernel, m)
+
+
+def test_reductions_by_groups() -> None:
+    text = '<ir_version: 9, opset_import: ["": 20]> m (float[N, K] x) => (float[N, K] y) {y = Softmax(x)}'
+    made = ircc.compile(onnx.parser.parse_model(text), target="opencl")
+    assert [k.strategy for k in made.kernels] == ["grouped", "simt", "grouped", "simt"]
+    for n, k in ((3, 1000), (4, 64), (2, 7), (1, 1), (0, 5)):
+        x = np.random.default_rng(k).standard_normal((n, k), np.float32)
+        e = np.exp(x.astype(np.float64) - x.max(axis=1, keepdims=True))
+        found = made.run({"x": x})["y"]
+        np.testing.assert_allclose(found, e / e.sum(axis=1, keepdims=True), rtol=2e-6, atol=1e-9)
 
 
 def test_what_the_driver_refuses_runs_on_the_host(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

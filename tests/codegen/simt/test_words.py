@@ -1,5 +1,6 @@
 """One kernel in the words of every dialect: `golden/<dialect>.txt`; `pytest --bless` rewrites them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ircc.codegen.simt.words import DIALECTS
 from ircc.dialects import context
 from ircc.dialects.loop import Kernel
 from ircc.errors import BackendError
+from ircc.testing.group_kernels import group_kernels
 
 HERE = Path(__file__).parent / "golden"
 
@@ -97,17 +99,23 @@ def test_lanes(shim: Any) -> None:
     assert np.array_equal(y.reshape(48, 64), x.reshape(64, 48).T)
 
 
-def test_what_no_lane_owns_is_refused() -> None:
-    outside = TURN.replace(
-        "      %block =", "      %z = arith.constant 0.0 : f32\n      loop.store %z, %y[0, 0]\n      %block ="
-    )
-    for text, why in (
-        (outside, "stores what no lane owns"),
-        (TURN.replace("[16, 16]", "[128, 128]"), "more than 32768"),
-    ):
-        kernel = next(op for op in Parser(context(), text).parse_module().body.ops if isinstance(op, Kernel))
-        with pytest.raises(BackendError, match=why):
-            print_kernel(kernel, DIALECTS["opencl"])
+def test_what_no_lane_owns_the_first_one_stores() -> None:
+    """The others wait before it does, where they may still have to read what is there, and behind it."""
+    (sums,) = [k for k in group_kernels() if k.sym_name.data == "sums"]
+    code = print_kernel(sums, DIALECTS["cuda-c"]).code
+    first = [line.strip() for line in code.splitlines() if "(threadIdx.x) == 0" in line]
+    assert [line.split("{")[1].split("[")[0].strip() for line in first] == ["sum", "sum", "z"]
+    assert "i32 most[1];" in code and "__shared__ i32 sum[1];" in code
+    in_turn = re.sub(r"\s+", " ", code)
+    assert "__syncthreads(); if ((threadIdx.x) == 0) { sum[0] = v6; } __syncthreads();" in in_turn
+    assert re.search(r"k\) \{ __syncthreads\(\); for \(i64 lane", in_turn.replace("++k", "k"))
+
+
+def test_too_much_memory_is_refused() -> None:
+    text = TURN.replace("[16, 16]", "[128, 128]")
+    kernel = next(op for op in Parser(context(), text).parse_module().body.ops if isinstance(op, Kernel))
+    with pytest.raises(BackendError, match="more than 32768"):
+        print_kernel(kernel, DIALECTS["opencl"])
 
 
 def test_source_of_a_model() -> None:

@@ -1,0 +1,61 @@
+"""Reductions on devices: a result is a group's, whose work items share the reduction.
+
+Each has partial results of its own, with the neighbours' elements beside its own in memory; they are combined half with
+half in memory that the group shares (Harris, Optimizing parallel reduction in CUDA, 2007)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..strategy import Case, Choice, Choices, Strategy
+from ..tile import begin, singles
+
+LEAST = 32  # partial results from which on a group pays
+
+
+class Grouped(Strategy):
+    """`partial` partial results."""
+
+    name = "grouped"
+    rank = 20
+    device = True
+
+    def choices(self, case: Case) -> Choices | None:
+        nest = case.nest
+        single = singles(nest)
+        reduction = [d for d in nest.reduction if d not in single]
+        if not reduction or not nest.parallel:
+            return None
+        last = reduction[-1]
+        varying = [r for r in nest.reads if last in r.dims]
+        if not varying or not all(r.contiguous(last) for r in varying):
+            return None
+        size = nest.dims[last].size
+        options = [
+            n for n in (1024, 512, 256, 128, 64, LEAST) if n <= case.target.group and (size is None or n <= size)
+        ]
+        if len(reduction) > 1:  # what is left over would be every work item's
+            options = [n for n in options if size is not None and size % n == 0]
+        if not options:
+            return None
+        return {"partial": Choice(options[0], tuple(sorted(options)))}
+
+    def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
+        nest = case.nest
+        single = singles(nest)
+        around = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]  # one loop at least, to stage at
+        parallel = [nest.dims[d].label for d in around]
+        k = [nest.dims[d].label for d in nest.reduction if d not in single]
+        size = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
+        whole = size is not None and size % values["partial"] == 0
+        lines = begin(nest)
+        if around[-1] in single:
+            lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
+        sizes = f"{values['partial']}{'' if whole else '|rest'}"
+        lines.append(f"reassociate {k[-1]} {sizes} at {k[0]} -> {k[-1]} {k[-1]}l as part")
+        lines += [f"sink {label} past {k[-1]}l" for label in reversed(k)]
+        lines.append(f"stage part at {k[-1]}l in register as acc")
+        lines.append(f"stage {nest.store.buffer} at {parallel[-1]} in register as total")
+        lines.append(f"lanes {k[-1]}l{'' if whole else f' {k[-1]}l.rest'} part.half")
+        lines.append(f"parallel {parallel[0]}")
+        return lines
