@@ -12,6 +12,7 @@
 #   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
 #   make conformance-cuda   ... of the backend cuda, where there is a GPU of NVIDIA's
 #   make ptx-check MODELS="a.onnx b.onnx": whether NVIDIA's assembler takes the PTX of their kernels; needs no GPU
+#   make spirv-check   the kit with kernels as SPIR-V, on Intel's OpenCL for CPUs, which it fetches (0.9 GB)
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
 #   make format   what `make lint` asks for, done
 
@@ -38,7 +39,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test fuzz check lint format imports typing docs docs-check examples bench-results startup-results
-.PHONY: engine-check cross-check ptx-check emulators drivers conformance conformance-cuda clean
+.PHONY: engine-check cross-check ptx-check spirv-check emulators drivers conformance conformance-cuda clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -134,6 +135,16 @@ cross-check: $(VENV)/dev.stamp emulators
 ptx-check: $(VENV)/dev.stamp
 	@$(BIN)/python benchmarks/ptx_check.py $(MODELS)
 
+# Its library finds the others by LD_LIBRARY_PATH, and the loader finds it by the folder of files that name drivers.
+spirv-check: $(VENV)/dev.stamp
+	@test -x build/intel/bin/python || $(PYTHON) -m venv build/intel
+	@echo "== installing Intel's OpenCL for CPUs"
+	@build/intel/bin/python -m pip -qq --disable-pip-version-check install intel-opencl-rt intel-cmplr-lib-rt
+	@mkdir -p build/intel/icd && echo "$$PWD/build/intel/lib/libintelocl.so" > build/intel/icd/intel.icd
+	@export OCL_ICD_VENDORS=$$PWD/build/intel/icd LD_LIBRARY_PATH=$$PWD/build/intel/lib && \
+		$(BIN)/python -m pytest -q -n0 tests/codegen/opencl/test_spirv.py && \
+		$(BIN)/ircc conformance --backend opencl:spirv --html build/conformance-opencl-spirv.html
+
 # No error where they cannot be had: tests that need them skip, and say so.
 emulators:
 	@command -v $(TOOLS) >/dev/null && [ $$(command -v $(TOOLS) | wc -l) = $(words $(TOOLS)) ] && exit 0; \
@@ -151,7 +162,7 @@ drivers:
 		echo "== installing PoCL"; \
 		export DEBIAN_FRONTEND=noninteractive; \
 		{ timeout 120 apt-get -qq update && timeout 300 apt-get -qq install --no-install-recommends -y \
-			pocl-opencl-icd; } >/dev/null 2>&1 && exit 0; \
+			pocl-opencl-icd spirv-tools; } >/dev/null 2>&1 && exit 0; \
 	fi; \
 	echo "warning: no PoCL here, tests of OpenCL are skipped unless there is another driver; Debian: pocl-opencl-icd" >&2
 

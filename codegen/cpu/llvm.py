@@ -77,7 +77,8 @@ def _optimised(text: str, machine: Machine, passes: int) -> tuple[binding.Module
     target_machine = target.create_target_machine(
         cpu=machine.cpu,
         features=machine.features,
-        opt=3,
+        # LLVM's loops for SPIR-V have integers of 3 bits, which it then takes for 8; drivers optimise for themselves
+        opt=0 if machine.architecture.startswith("spirv") else 3,
         reloc="pic",
         codemodel="default",
         # RISC-V and LoongArch have several ABIs; Linux runs the one with doubles in registers

@@ -7,6 +7,7 @@ the error's text.
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import struct
@@ -19,6 +20,7 @@ from ...errors import BackendError
 from .llvm import Machine, compile_assembly, compile_object
 
 LENGTH = struct.Struct("<Q")
+ENDED = "LLVM ended its process"
 MAKERS = {"object": compile_object, "assembly": compile_assembly}
 Answer: TypeAlias = "tuple[Literal[True], bytes | str] | tuple[Literal[False], str]"
 
@@ -26,12 +28,14 @@ Answer: TypeAlias = "tuple[Literal[True], bytes | str] | tuple[Literal[False], s
 class Worker:
     """Such a process, seen from outside."""
 
-    def __init__(self, errors: int | IO[bytes] = subprocess.DEVNULL) -> None:
-        """`errors`: where its messages go, LLVM's last words too. Raises OSError where none can be started."""
+    def __init__(self, errors: int | IO[bytes] = subprocess.DEVNULL, *, apart: bool = False) -> None:
+        """`errors`: where its messages go, LLVM's last words too. `apart`: each text is compiled in a process of its
+        own, whose end is an error. Raises OSError where none can be started."""
         if not sys.executable:
             raise OSError("it is not known which Python this is")
         package = Path(__file__).resolve().parents[2]
-        code = f"import sys; sys.path[:] = {[str(package.parent), *sys.path]!r}; from {__name__} import main; main()"
+        paths = [str(package.parent), *sys.path]
+        code = f"import sys; sys.path[:] = {paths!r}; from {__name__} import main; main({apart})"
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
@@ -79,8 +83,8 @@ def _read(stream: IO[bytes], size: int) -> bytes:
     return data
 
 
-def main() -> None:
-    """Answer until nobody asks any more."""
+def main(apart: bool) -> None:
+    """Answer until nobody asks any more; `apart`: each time in a copy of this process, which may end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who ask
     out, sys.stdout = sys.stdout.buffer, sys.stderr
     while True:
@@ -88,8 +92,14 @@ def main() -> None:
             kind, text, machine = cast("tuple[str, str, Machine]", _receive(sys.stdin.buffer))
         except EOFError:
             return
+        if apart and (copy := os.fork()):
+            if os.waitpid(copy, 0)[1] != 0:
+                _send(out, (False, ENDED))
+            continue
         try:
             answer: Answer = (True, MAKERS[kind](text, machine))
         except BackendError as error:
             answer = (False, error.message)
         _send(out, answer)
+        if apart:
+            os._exit(0)

@@ -9,13 +9,11 @@ from xdsl.dialects.builtin import ModuleOp
 
 from ...dialects.loop import Kernel
 from ...errors import BackendError
-from ...ir.operands import walk
 from ...ir.target import Target
-from ...passes.expand_math import ExpandMath
 from ...runtime.artifact import Artifact
 from ..backend import Backend
 from ..cpu.machine import host_target
-from ..simt.backend import device_artifact, for_devices, own_kernels, target_of
+from ..simt.backend import device_artifact, expanded, for_devices, own_kernels, target_of
 from ..simt.grid import MOST_SHARED
 from .emit import WORDS, emit_kernel, module_text
 from .ptx import compiled
@@ -65,17 +63,6 @@ class CudaBackend(Backend):
                 return device_artifact(module, self.name, lambda k: (ptx_of([k], model), emit_kernel(k).parts))
             case _:
                 raise BackendError(f"the {self.name} backend does not make {kind}")
-
-
-def expanded(kernel: Kernel) -> Kernel:
-    """The kernel as the pass expand-math will leave it, which may be still to come."""
-    if not any(op.name.startswith("math.") for op in walk(kernel)):
-        return kernel
-    module = ModuleOp([kernel.clone()])
-    ExpandMath().run(module)
-    (found,) = module.body.ops
-    assert isinstance(found, Kernel)
-    return found
 
 
 def model_of(target: str) -> str:

@@ -15,17 +15,20 @@ from ...errors import BackendError
 from ...ir.target import Target
 from ...runtime.artifact import Artifact
 from ..backend import RefusedKernels
-from ..simt.backend import WITHOUT_F64, SimtBackend, device_artifact
+from ..simt.backend import WITHOUT_F64, SimtBackend, device_artifact, expanded, target_of
 from ..simt.grid import Part
 from ..simt.launches import Launches
 from ..simt.printer import head_of, print_kernel
 from ..simt.words import OPENCL, Words
+from .spirv import spirv_and_parts
 
 MOST_REASON = 300  # characters of what the driver's compiler says of a kernel
 MOST_PARAMETERS = 1024  # bytes of a kernel's arguments: what the standard guarantees
+SPIRV = "opencl:spirv"
 PRESETS = {
     "opencl": "OpenCL 1.2 and later with doubles",
     f"opencl{WITHOUT_F64}": "... without doubles: kernels that need them run on the CPU",
+    SPIRV: "... that take SPIR-V: kernels made by LLVM, not by the driver's C compiler",
 }
 
 
@@ -50,12 +53,19 @@ class OpenClBackend(SimtBackend):
         parameters = 16 * len(kernel.args) + 8 * len(kernel.sizes)
         if parameters > MOST_PARAMETERS:
             return f"it takes {parameters} bytes of arguments, OpenCL {MOST_PARAMETERS}"
-        return super().supports(kernel)
+        if target_of(kernel).name != SPIRV:
+            return super().supports(kernel)
+        try:
+            spirv_and_parts(expanded(kernel))
+        except BackendError as error:
+            return error.message
+        return None
 
     def emit(self, module: ModuleOp, kind: str) -> str | bytes | Artifact:
         if kind != "artifact":
             return super().emit(module, kind)
-        artifact = device_artifact(module, self.name, code_and_parts, partial(head_of, words=OPENCL))
+        code = spirv_and_parts if Target.of(module).name == SPIRV else code_and_parts
+        artifact = device_artifact(module, self.name, code, partial(head_of, words=OPENCL))
         if refused := refusals(Launches(artifact), Target.of(module).driver):
             raise RefusedKernels(refused)
         return artifact

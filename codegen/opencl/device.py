@@ -46,8 +46,8 @@ def driver() -> str:
 
 
 @lru_cache(maxsize=256)
-def program(source: str) -> Any:
-    """A source, compiled by the driver: once in this process. Raises BackendError with what the compiler says."""
+def program(source: str | bytes) -> Any:
+    """A source, or SPIR-V, compiled by the driver: once in this process. Raises BackendError with what it says."""
     device = context().devices[0]
     exact = device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
     try:
@@ -61,18 +61,18 @@ def compiled(launches: Launches) -> tuple[dict[str, Any], dict[str, str]]:
     """The programs that kernels are in, by kernel: one for all of them, which is made in a fraction of the time; where
     the driver refuses that, one for each. And why it refuses some."""
     sources = launches.sources
-    if not sources:
-        return {}, {}
     try:
-        return dict.fromkeys(sources, program(launches.head + "\n".join(sources.values()))), {}
+        together = program(launches.head + "\n".join(sources.values())) if sources else None
+        made, alone = dict.fromkeys(sources, together), dict[str, str]()
     except BackendError:
-        made, refused = dict[str, Any](), dict[str, str]()
-        for name, source in sources.items():
-            try:
-                made[name] = program(launches.head + source)
-            except BackendError as error:
-                refused[name] = error.message
-        return made, refused
+        made, alone = dict[str, Any](), {name: launches.head + source for name, source in sources.items()}
+    refused: dict[str, str] = {}
+    for name, code in {**alone, **launches.binaries}.items():
+        try:
+            made[name] = program(code)
+        except BackendError as error:
+            refused[name] = error.message
+    return made, refused
 
 
 class OpenClDevice(Device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from ...errors import BackendError
 from ...ir.operands import walk
 from ...ir.pipeline import Pipeline, text_of
 from ...ir.target import Target
+from ...passes.expand_math import ExpandMath
 from ...runtime.artifact import Artifact
 from ..backend import Backend
 from ..cpu.backend import CpuBackend
@@ -80,16 +82,16 @@ def for_devices(stages: Mapping[str, str]) -> Mapping[str, str]:
     }
 
 
-Code = Callable[[Kernel], tuple[str, Sequence[Part]]]  # a kernel as its device's driver takes it
+Code = Callable[[Kernel], tuple[str | bytes, Sequence[Part]]]  # a kernel as its device's driver takes it
 
 
 def described(kernels: Iterable[Kernel], code: Code) -> dict[str, Any]:
-    """What a device must know of kernels: their sources and the parts in them, and what they take."""
+    """What a device must know of kernels: their sources, or binaries, and the parts in them, and what they take."""
     found: dict[str, Any] = {}
     for kernel in kernels:
         source, parts = code(kernel)
         found[kernel.sym_name.data] = {
-            "source": source,
+            **({"source": source} if isinstance(source, str) else {"binary": b64encode(source).decode()}),
             "parts": [[part.function, str(part.items), part.groups] for part in parts],
             "buffers": len(kernel.args),
             "sizes": list(kernel.sizes),
@@ -106,7 +108,7 @@ def device_artifact(
     kernels = described(own_kernels(module), code)
     section = {
         "group": Target.of(module).group,
-        "head": head("\n".join(kernel["source"] for kernel in kernels.values())),
+        "head": head("\n".join(kernel.get("source", "") for kernel in kernels.values())),
         "kernels": kernels,
         "launches": launches,
     }
@@ -119,6 +121,17 @@ def device_artifact(
 def own_kernels(module: ModuleOp) -> Sequence[Kernel]:
     """The kernels of a module that do not run on the host."""
     return [op for op in module.body.ops if isinstance(op, Kernel) and not op.on_host]
+
+
+def expanded(kernel: Kernel) -> Kernel:
+    """The kernel as the pass expand-math will leave it, which may be still to come."""
+    if not any(op.name.startswith("math.") for op in walk(kernel)):
+        return kernel
+    module = ModuleOp([kernel.clone()])
+    ExpandMath().run(module)
+    (found,) = module.body.ops
+    assert isinstance(found, Kernel)
+    return found
 
 
 def target_of(kernel: Kernel) -> Target:

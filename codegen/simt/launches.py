@@ -1,10 +1,11 @@
-"""What the device half of a backend for GPUs reads in an artifact: sources, and what a launch is of which.
+"""What the device half of a backend for GPUs reads in an artifact: sources or binaries, and what a launch is of which.
 
 Needs NumPy and ctypes only: an engine loads without the compiler."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ class Launches:
         self.names: list[str] = section["launches"]  # of kernels, by the number of the launch
         self.head: str = section["head"]  # in front of sources
         kernels = section["kernels"]
-        self.sources: dict[str, str] = {name: kernel["source"] for name, kernel in kernels.items()}
+        self.sources: dict[str, str] = {name: k["source"] for name, k in kernels.items() if "source" in k}
+        self.binaries = {name: b64decode(k["binary"]) for name, k in kernels.items() if "binary" in k}
         self.buffers: dict[str, int] = {name: kernel["buffers"] for name, kernel in kernels.items()}
         self._sizes: dict[str, list[str]] = {name: kernel["sizes"] for name, kernel in kernels.items()}
         self._parts: dict[str, list[tuple[str, str, bool]]] = {name: k["parts"] for name, k in kernels.items()}
