@@ -1,24 +1,42 @@
-"""Matrix products on devices: a tile of the result is a group's, parts of it each work item's.
+"""Matrix products and convolutions on devices: a tile of the result is a group's, parts of it each work item's.
 
 After Volkov and Demmel (Benchmarking GPUs to tune dense linear algebra, 2008): panels of both operands come into memory
-that the group shares, a block of the reduction at a time; each work item keeps a small tile in registers."""
+that the group shares, a block of the reduction at a time; each work item keeps a small tile in registers. A convolution
+is a product for each place in its window (implicit GEMM: Chetlur et al., cuDNN: efficient primitives for deep learning,
+2014): channels are the reduction in blocks, places of the window loops around it, and no matrix is made in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
 
-from ..nest import Nest
+from ..nest import Nest, Read
 from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import begin, singles
 
 TILES = (64, 32, 16, 8)  # rows and columns of a group's tile
-ITEM = 4  # rows and columns of a work item's tile
+ITEM = 4  # rows and columns of a work item's tile, at most
+ODD = 7  # ... but where an odd number of rows is no more than this
+LINES = 8  # of rows in a tile, at most
 DEPTHS = (32, 16, 8, 4)  # of a block of the reduction
 LEAST = 64  # rows or columns, and depth, from which on tiles pay
 
 
+class Roles(NamedTuple):
+    """Dims of a product: rows, columns, the reduction that goes by blocks; lines of rows, and reductions around."""
+
+    i: int
+    j: int
+    k: int
+    lines: int | None
+    around: tuple[int, ...]
+    first: Read  # the operand of the rows
+    second: Read  # that of the columns
+
+
 class Tiled(Strategy):
-    """`rows` × `columns` of the result for a group, `depth` of the reduction at a time."""
+    """`lines` × `rows` × `columns` of the result for a group, `depth` of the reduction at a time."""
 
     name = "tiled"
     rank = 10
@@ -28,80 +46,120 @@ class Tiled(Strategy):
         nest = case.nest
         if (roles := roles_of(nest)) is None:
             return None
-        i, j, k = (nest.dims[d].size or 0 for d in roles)
-        if max(i, j) < LEAST or k < LEAST:
+        size = [d.size or 0 for d in nest.dims]
+        lines = [1] if roles.lines is None else [n for n in range(1, LINES + 1) if size[roles.lines] % n == 0]
+        depth = size[roles.k]
+        for d in roles.around:
+            depth *= size[d]
+        if max(size[roles.i] * lines[-1], size[roles.j]) < LEAST or depth < LEAST:
             return None
-        rows, columns = _fitting(i, TILES), _fitting(j, TILES)
-        depths = _fitting(k, DEPTHS)
-        every = [(r, c, d) for r in rows for c in columns for d in depths]
-        found = [t for t in every if _bytes(nest, *t) <= case.target.shared]
+        rows, columns = _fitting(size[roles.i], TILES), _fitting(size[roles.j], TILES)
+        depths = _fitting(size[roles.k], DEPTHS)
+        every = product(lines, rows, columns, depths)
+        found = [t for t in every if _bytes(nest, roles, *t) <= case.target.shared]
         if not found:
             return None
-        enough = [t for t in found if t[0] * t[1] <= ITEM * ITEM * case.target.group] or found[-1:]
-        r, c, d = max(enough, key=lambda t: (t[0] * t[1], min(t[0], t[1]), -abs(t[2] - 16)))
-        return {"rows": Choice(r, tuple(rows)), "columns": Choice(c, tuple(columns)), "depth": Choice(d, tuple(depths))}
+
+        def items(tile: tuple[int, int, int, int]) -> int:
+            n, r, c, _ = tile
+            return n * (r // _item(r)) * (c // _item(c))
+
+        enough = [t for t in found if items(t) <= case.target.group] or found[-1:]
+        n, r, c, d = max(enough, key=lambda t: (t[0] * t[1] * t[2], min(t[0] * t[1], t[2]), -abs(t[3] - 16), t[1]))
+        found_choices = {
+            "rows": Choice(r, tuple(rows)),
+            "columns": Choice(c, tuple(columns)),
+            "depth": Choice(d, tuple(depths)),
+        }
+        return found_choices if roles.lines is None else {"lines": Choice(n, tuple(lines)), **found_choices}
 
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         roles = roles_of(nest)
         assert roles is not None
-        i, j, k = (nest.dims[d].label for d in roles)
-        others = [nest.dims[d].label for d in nest.parallel if d not in (*singles(nest), *roles)]
-        first, second = (next(r for r in nest.reads if roles[d] in r.dims) for d in (0, 1))
-        rows, columns = [f"rows.{i}g", f"rows.{k}g"], [f"columns.{j}g", f"columns.{k}g"]
-        tile = [f"tile.{i}g", f"tile.{j}g"]
-        lines = begin(nest, [*others, i, j])
+        i, j, k = (nest.dims[d].label for d in roles[:3])
+        line = [] if roles.lines is None else [nest.dims[roles.lines].label]
+        taken = {*singles(nest), roles.i, roles.j, roles.lines}
+        others = [nest.dims[d].label for d in nest.parallel if d not in taken]
+        inside = " ".join([*(nest.dims[d].label for d in roles.around), k])
+        rows = [f"rows.{label}g" for label in (*line, i, k)]
+        columns = [f"columns.{j}g", f"columns.{k}g"]
+        tile = [f"tile.{label}g" for label in (*line, i, j)]
+        lines = begin(nest, [*others, *line, i, j])
+        lines += [f"split {label} {values['lines']} -> {label} {label}g" for label in line]
         lines += [
             f"split {i} {values['rows']} -> {i} {i}g",
             f"split {j} {values['columns']} -> {j} {j}g",
             f"sink {i}g past {j}",
+            *(f"sink {label}g past {i} {j}" for label in line),
             f"split {k} {values['depth']} -> {k} {k}g",
-            f"sink {j}g past {k}",
-            f"sink {i}g past {k}",
-            f"stage {first.buffer} at {k} in stack as rows",
-            f"stage {second.buffer} at {k} in stack as columns",
+            *(f"sink {label}g past {inside}" for label in (j, i, *line)),
+            f"stage {roles.first.buffer} at {k} in stack as rows",
+            f"stage {roles.second.buffer} at {k} in stack as columns",
             f"stage {nest.store.buffer} at {j} in stack as tile",
         ]
-        for read, dim, copied in ((first, roles[0], rows), (second, roles[1], columns)):
-            if read.contiguous(dim):  # neighbours are copied by neighbours
-                lines.append(f"sink {copied[0]} past {copied[1]}")
-                copied.reverse()
+        if roles.first.contiguous(roles.i):  # neighbours are copied by neighbours
+            lines.append(f"sink {rows[-2]} past {rows[-1]}")
+            rows[-2:] = reversed(rows[-2:])
+        if roles.second.contiguous(roles.j):
+            lines.append(f"sink {columns[0]} past {columns[1]}")
+            columns.reverse()
+        r, c = _item(values["rows"]), _item(values["columns"])
         lines += [
-            f"split {i}g {ITEM} -> {i}g {i}r",
-            f"split {j}g {ITEM} -> {j}g {j}r",
+            f"split {i}g {r} -> {i}g {i}r",
+            f"split {j}g {c} -> {j}g {j}r",
             f"sink {i}r past {j}g",
             f"sink {j}r past {k}g",
             f"sink {i}r past {k}g",
             f"unroll {i}r {j}r",
             f"stage tile at {j}g in register as part",
         ]
-        lines += [f"lanes {' '.join(labels)}" for labels in ([f"{i}g", f"{j}g"], rows, columns, tile)]
-        lines.append(f"parallel {[*others, i][0]}")
+        shared = [f"{label}g" for label in (*line, i, j)]
+        lines += [f"lanes {' '.join(labels)}" for labels in (shared, rows, columns, tile)]
+        lines.append(f"parallel {[*others, *line, i][0]}")
         return lines
 
 
-def roles_of(nest: Nest) -> tuple[int, int, int] | None:
-    """The dims of rows, columns and the reduction of a matrix product; None for what is none."""
+def roles_of(nest: Nest) -> Roles | None:
+    """The dims of a matrix product, or of a convolution; None for what is none."""
     single = singles(nest)
     parallel = [d for d in nest.parallel if d not in single]
     reduction = [d for d in nest.reduction if d not in single]
-    if len(parallel) < 2 or len(reduction) != 1 or len(nest.reads) != 2 or any(r.guarded or r.data for r in nest.reads):
+    if len(parallel) < 2 or not reduction or len(nest.reads) != 2 or any(r.guarded or r.data for r in nest.reads):
         return None
-    i, j, k = parallel[-2], parallel[-1], reduction[0]
-    if any(nest.dims[d].size is None for d in (i, j, k)) or len({r.buffer for r in nest.reads}) != 2:
+    i, j, k, around = parallel[-2], parallel[-1], reduction[-1], tuple(reduction[:-1])
+    if any(nest.dims[d].size is None for d in (i, j, k, *around)) or len({r.buffer for r in nest.reads}) != 2:
         return None
     uses = {r.dims & {i, j, k} for r in nest.reads}
     if uses != {frozenset((i, k)), frozenset((j, k))} or not {i, j} <= nest.store.dims:
         return None
-    return i, j, k
+    first, second = (next(r for r in nest.reads if d in r.dims) for d in (i, j))
+    line = parallel[-3] if len(parallel) > 2 else None
+    if line is not None and (nest.dims[line].size is None or line not in first.dims or line in second.dims):
+        line = None
+    if any(read.step(d) is None for read in nest.reads for d in (i, j, k, line) if d in read.dims):
+        return None
+    return Roles(i, j, k, line, around, first, second)
 
 
 def _fitting(size: int, options: Sequence[int]) -> list[int]:
-    """The options that a size is a multiple of."""
-    return [n for n in options if size % n == 0]
+    """The options that a size is a multiple of; of a size that is none of any, its divisors up to the largest one."""
+    return [n for n in options if size % n == 0] or [n for n in range(options[0], 0, -1) if size % n == 0]
 
 
-def _bytes(nest: Nest, rows: int, columns: int, depth: int) -> int:
+def _item(size: int) -> int:
+    """Rows or columns of a work item's tile, in a tile of this size."""
+    return next((n for n in (ITEM, 2) if size % n == 0), size if size <= ODD else 1)
+
+
+def _bytes(nest: Nest, roles: Roles, lines: int, rows: int, columns: int, depth: int) -> int:
     """Of shared memory: both panels and the tile."""
+
+    def reach(dim: int | None, count: int) -> int:
+        """How many elements a panel has for so many rows: where steps are longer than one, there are some between."""
+        step = (1,) if dim is None else roles.first.step(dim) or (1,)
+        return (count - 1) * max(1, *map(abs, step)) + 1
+
     widths = [r.type.dtype.itemsize for r in nest.reads]
-    return max(widths) * depth * (rows + columns) + nest.lane_bytes * rows * columns
+    panels = depth * (reach(roles.lines, lines) * reach(roles.i, rows) + columns)
+    return max(widths) * panels + nest.lane_bytes * lines * rows * columns

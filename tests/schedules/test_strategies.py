@@ -357,8 +357,9 @@ def test_devices_have_strategies_of_their_own() -> None:
         for drawn in (matmul(64, 80, 96), matmul(7, 5, 3), matmul(M, 64, 64, M=3), conv(9, 9, 4, 8)):
             chosen = select(case_of(drawn, target))
             assert chosen is not None and chosen[0].device == device
-    names = [select(case_of(d, DEVICE)) for d in (matmul(64, 80, 96), matmul(60, 90, 96), matmul(64, 64, 7))]
-    assert [c[0].name for c in names if c is not None] == ["tiled", "simt", "simt"]
+    products = (matmul(64, 80, 96), matmul(60, 90, 96), matmul(64, 64, 7), conv(16, 16, 8, 32), depthwise(20, 20, 64))
+    names = [select(case_of(d, DEVICE)) for d in products]
+    assert [c[0].name for c in names if c is not None] == ["tiled", "tiled", "simt", "tiled", "simt"]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +377,22 @@ def test_tiles_of_groups_keep_the_meaning(values: dict[str, int]) -> None:
     x, y = drawn.inputs(0).values()
     (found,) = ircc.compile(drawn.module, passes="plan-memory").run(drawn.inputs(0)).values()
     assert np.array_equal(found, np.maximum(x @ y, 0))
+
+
+@pytest.mark.parametrize("values", [{}, {"lines": 1}, {"rows": 7, "columns": 8}, {"lines": 7, "rows": 1, "depth": 4}])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_of_groups_keep_the_meaning(stride: int, values: dict[str, int]) -> None:
+    """A product for each place of the window; several lines of the result in a tile."""
+    drawn = conv(13 * stride + 3, 6 * stride + 3, 8, 64, stride)
+    strategy = find_strategy("tiled")
+    text = strategy.schedule(case_of(drawn, DEVICE), **values)
+    assert text is not None and "split k2" in text and "sink i1g" in text
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    x, w = drawn.inputs(0).values()
+    (found,) = ircc.compile(drawn.module, passes="plan-memory").run(drawn.inputs(0)).values()
+    reach = (slice(0, 13 * stride + 1, stride), slice(0, 6 * stride + 1, stride))
+    assert np.array_equal(found[0], sum(x[0, p:, q:][reach] @ w[p, q] for p in range(3) for q in range(3)))
 
 
 def test_a_groups_buffers_fit_its_memory() -> None:

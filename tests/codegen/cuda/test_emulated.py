@@ -147,3 +147,22 @@ def test_tiled_product(width: int) -> None:
     rng = np.random.default_rng(0)
     arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((64, 64), (64, 96), (64, 96))]
     Emulated([product], width).check(product, arrays, {})
+
+
+CONV = """
+<ir_version: 9, opset_import: ["": 20]>
+m (float[N, 16, 14, 14] x, float[64, 16, 3, 3] w) => (float[N, 64, 7, 7] y)
+{ y = Conv<pads = [1, 1, 1, 1], strides = [2, 2]>(x, w) }
+"""
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_tiled_convolution(width: int) -> None:
+    every = kernels(ircc.lower(onnx.parser.parse_model(CONV), to="loop-ir", target="cuda"))
+    (conv,) = [k for k in every if k.strategy is not None and k.strategy.data == "tiled"]
+    rng = np.random.default_rng(0)
+    shapes = ((2, 16, 16, 16), (64, 16, 3, 3), (2, 7, 7, 64))
+    x, w, y = (rng.integers(-4, 5, shape).astype(np.float32) for shape in shapes)
+    Emulated([conv], width).run(conv, [x, w, y], {"N": 2})
+    places = [(p, q) for p in range(3) for q in range(3)]
+    assert np.array_equal(y, sum(x[:, p : p + 13 : 2, q : q + 13 : 2] @ w[:, :, p, q].T for p, q in places))
