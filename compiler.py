@@ -317,7 +317,8 @@ class Compilation:
         pipeline = self.pipeline(module, to)
         log.info("passes to %s: %s", to, pipeline)
         backend = self.backend()
-        run(pipeline, module, self.instruments if backend.name == DEFAULT else [Place(backend), *self.instruments])
+        placing = [] if backend.name == DEFAULT else [Place(backend, typical_of(module))]
+        run(pipeline, module, [*placing, *self.instruments])
         wanted = LEVELS[list(STAGES).index(to)]
         if above := [level for level in LEVELS[: LEVELS.index(wanted)] if level in levels_of(module)]:
             raise PassError(
@@ -530,6 +531,11 @@ def provenance(module: ModuleOp) -> dict[str, Any]:
         "ranges": ranges_of(module),
         "versions": {"ircc": __version__, **{name: version(name) for name in ("xdsl", "onnx", "numpy")}},
     }
+
+
+def typical_of(module: ModuleOp) -> dict[str, int]:
+    """The sizes for which a model was declared to run most often."""
+    return {name: sizes[1] for name, sizes in ranges_of(module).items()}
 
 
 def layout_of(module: ModuleOp) -> dict[str, int]:

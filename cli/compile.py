@@ -13,7 +13,8 @@ from pathlib import Path
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from .. import Engine
-from ..compiler import Compilation, Model, evaluate
+from ..codegen.costs import copies_of, costs_of, microseconds
+from ..compiler import Compilation, Model, evaluate, typical_of
 from ..dialects.loop import WHY, Call, Kernel
 from ..dialects.reference import inputs_of
 from ..errors import InputError
@@ -23,6 +24,7 @@ from ..ir.nodes import nodes_of
 from ..ir.operands import walk
 from ..ir.passes import find_pass
 from ..ir.pipeline import Instrument, Step
+from ..ir.target import Target
 from ..progress import report
 from . import console
 
@@ -122,19 +124,33 @@ class Times(TimePasses):
 
 
 class ExplainPlacement(Instrument):
-    """Says where each kernel runs, and why, on stderr."""
+    """Says where each kernel runs, and why, on stderr; what that takes by the figures of the target, and the copies."""
 
     def end(self, module: ModuleOp) -> None:
         kernels = {op.sym_name.data: op for op in module.body.ops if isinstance(op, Kernel)}
-        rows: list[tuple[str, str, str, str]] = []
+        figures = Target.of(module).link > 0
+        typical = typical_of(module)
+        works = costs_of(module, typical).works if figures else {}
+        rows: list[tuple[str, ...]] = []
         for call in walk(module):
             if isinstance(call, Call):
                 kernel = kernels[call.callee]
                 why = kernel.attributes.get(WHY)
                 nodes = ", ".join(nodes_of(call)) or "-"
-                rows.append((nodes, call.callee, kernel.on or "host", why.data if isinstance(why, StringAttr) else ""))
-        if kernels:
-            console.table(("nodes", "kernel", "runs on", "because"), rows, stderr=True)
+                reason = why.data if isinstance(why, StringAttr) else ""
+                work = works.get(call.callee)
+                times = (microseconds(work.device), microseconds(work.host)) if work else ()
+                rows.append((nodes, call.callee, kernel.on or "host", *times, reason))
+        if not kernels:
+            return
+        columns = (">on device", ">on host") if figures else ()
+        console.table(("nodes", "kernel", "runs on", *columns, "because"), rows, stderr=True)
+        copies = copies_of(module, typical)
+        for side in ("host", "device"):
+            if here := [(size, time) for to, size, time in copies if to == side]:
+                size, time = (sum(numbers) for numbers in zip(*here, strict=True))
+                text = f"copies to the {side}: {len(here)}, {console.size(size)}"
+                console.say(f"{text}, {microseconds(time)}" if figures else text)
 
 
 def instruments(args: Namespace, *, seed: int = 0) -> list[Instrument]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from xdsl.dialects.builtin import BoolAttr, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Attribute
@@ -34,10 +35,18 @@ class Target:
     l3: int = 16 << 20
     group: int = 0  # work items that run together on a device and can share memory; 0: kernels run on the cores
     shared: int = 0  # bytes of memory that a group shares
-    driver: str = (
-        ""  # what compiles a device's kernels where it runs, if that is at hand: another one may refuse others
-    )
+    driver: str = ""  # what compiles a device's kernels where it runs, if it is at hand: another may refuse others
     spaces: str = ""  # a device's own memory spaces, and the bytes of each: "scratchpad=65536 accumulator=16384"
+    # What placement reckons with. With a link of 0 every kernel runs where it is supported: nothing is known, or the
+    # device works on the host's memory. Whoever knows his chip says better ones than these, of some GPU and some CPU.
+    link: int = 0  # bytes a nanosecond between the host's memory and the device's
+    link_latency: int = 10_000  # nanoseconds of a copy before its first byte
+    gflops: int = 5_000  # operations a nanosecond of the device, on float32
+    bandwidth: int = 400  # bytes a nanosecond of its memory
+    launch_latency: int = 5_000  # nanoseconds of a launch that does nothing
+    host_gflops: int = 100
+    host_bandwidth: int = 20
+    host_latency: int = 500
 
     def lanes(self, element: Attribute) -> int:
         """Elements of this type in one vector."""
@@ -46,7 +55,7 @@ class Target:
     @property
     def host(self) -> Target:
         """The machine that a device belongs to; itself where it is none."""
-        return replace(self, group=0, shared=0, driver="", spaces="")
+        return replace(self, **_DEVICE)
 
     @property
     def memories(self) -> dict[str, int]:
@@ -62,7 +71,7 @@ class Target:
                 return BoolAttr.from_bool(value)
             return IntegerAttr(value, i64) if isinstance(value, int) else StringAttr(str(value))
 
-        return DictionaryAttr({k: encode(v) for k, v in asdict(self).items() if v or k not in _DEVICE})
+        return DictionaryAttr({k: encode(v) for k, v in asdict(self).items() if k not in _DEVICE or v != _DEVICE[k]})
 
     def attach(self, module: ModuleOp) -> None:
         """Say that `module` is for this target."""
@@ -83,7 +92,7 @@ class Target:
                     number = value.value.data
                     values[key] = bool(number) if value.type.bitwidth == 1 else number
         known = asdict(PRESETS["x86-64"])
-        wrong = ({f.name for f in fields(cls)} ^ values.keys()) - _DEVICE
+        wrong = ({f.name for f in fields(cls)} ^ values.keys()) - _DEVICE.keys()
         wrong |= {key for key in known.keys() & values.keys() if type(values[key]) is not type(known[key])}
         if wrong:
             raise IRError(
@@ -92,7 +101,9 @@ class Target:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
 
-_DEVICE = {"group", "shared", "driver", "spaces"}  # what only devices have, written where there is any
+_DEVICE: dict[str, Any] = {  # what only devices have, written where it is another than this
+    f.name: f.default for f in fields(Target)[[f.name for f in fields(Target)].index("group") :]
+}
 _TRIPLE = "x86_64-unknown-linux-gnu"
 _RISCV = "riscv64-unknown-linux-gnu"
 _LOONGARCH = "loongarch64-unknown-linux-gnu"

@@ -435,11 +435,13 @@ def test_placement_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     """Each kernel with where it runs; and the reason where that is not the backend that was asked for."""
     status, _, err = run("small.onnx", "--target=opencl", "--emit=source", "--explain-placement")
     rows = [line.split() for line in err.splitlines()]
-    assert status == 0 and rows[0] == ["nodes", "kernel", "runs", "on", "because"]
-    assert {row[-1] for row in rows[1:]} == {"opencl"}
+    assert status == 0 and rows[0] == ["nodes", "kernel", "runs", "on", "on", "device", "on", "host", "because"]
+    assert {row[-5] for row in rows[1:]} == {"opencl"} and all(row[-4:][1::2] == ["us", "us"] for row in rows[1:])
     monkeypatch.setattr(SimtBackend, "supports", lambda self, kernel: "it is Tuesday")
     err = run("small.onnx", "--target=opencl", "--emit=source", "--explain-placement")[2]
-    assert all(line.endswith("host     it is Tuesday") for line in err.splitlines()[1:])
+    lines = err.splitlines()[1:]
+    assert all(" host " in line and line.endswith(" it is Tuesday") for line in lines[:-2])
+    assert [line.partition(":")[0] for line in lines[-2:]] == ["copies to the host", "copies to the device"]
     assert "host" in run("small.onnx", "--explain-placement")[2]
 
 

@@ -13,7 +13,7 @@ from ...ir.target import Target
 from ...runtime.artifact import Artifact
 from ..backend import Backend
 from ..cpu.machine import host_target
-from ..simt.backend import device_artifact, expanded, for_devices, own_kernels, target_of
+from ..simt.backend import LINK, device_artifact, expanded, for_devices, own_kernels, target_of
 from ..simt.grid import MOST_SHARED
 from .emit import WORDS, emit_kernel, module_text
 from .ptx import compiled
@@ -37,7 +37,7 @@ class CudaBackend(Backend):
     def describe(self, spec: str | None = None) -> Target:
         name = spec or self.name
         model_of(name)
-        return replace(host_target(), name=name, group=GROUP, shared=MOST_SHARED)
+        return replace(host_target(), name=name, group=GROUP, shared=MOST_SHARED, link=LINK)
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return for_devices(stages)

@@ -25,6 +25,7 @@ from .printer import print_kernel, source_of, types_in
 from .words import DIALECTS, Words
 
 FOR_CORES = ("propagate-layouts", "winograd", "fuse-rows")  # passes that reckon with caches and vectors of a CPU
+LINK = 12  # bytes a nanosecond between the memories of a GPU and its host, as PCI Express has them
 WITHOUT_F64 = ":fp32"  # ends the names of targets that have no doubles
 
 
@@ -49,7 +50,7 @@ class SimtBackend(Backend):
 
     def describe(self, spec: str | None = None) -> Target:
         name = spec or self.name
-        return replace(host_target(), name=name, group=self.words(name).group, shared=MOST_SHARED)
+        return replace(host_target(), name=name, group=self.words(name).group, shared=MOST_SHARED, link=LINK)
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return for_devices(stages)

@@ -69,9 +69,10 @@ def compute(subject: Subject, case: Case, symbols: Mapping[str, int]) -> None:
 
 
 def other_sizes(subject: Subject, case: Case) -> None:
-    """One engine for all sizes, where each size that a property names is one of an input; else one for each."""
+    """One engine for all sizes, where each name in them is a size of an input by itself; else one for each."""
     engine, asked = None, False
-    if sizes_of_properties(case) <= {name for t in case.operands if t is not None for name in plain(t)}:
+    types = [t for t in case.operands if t is not None]
+    if names_in([*case.properties.values(), *types]) <= {name for t in types for name in plain(t)}:
         engine = subject.engine(program_of_case(case, list(case.operands), None))
     for what, symbols in (("odd", ODD), ("single", ONE), ("empty", EMPTY)):
         with suppress(Meaningless):
@@ -96,15 +97,11 @@ def meaning(case: Case, symbols: Mapping[str, int]) -> tuple[ModuleOp, dict[str,
         raise Meaningless(str(error)) from error
 
 
-def sizes_of_properties(case: Case) -> set[str]:
-    """Names of sizes that the case's properties ask for."""
-
-    def names(value: Any) -> set[str]:
-        if isinstance(value, Expr | TensorType):
-            return set(value.symbols)
-        return {name for v in value for name in names(v)} if isinstance(value, list) else set()
-
-    return names(list(case.properties.values()))
+def names_in(value: Any) -> set[str]:
+    """Names of sizes in types and properties."""
+    if isinstance(value, Expr | TensorType):
+        return set(value.symbols)
+    return {name for v in value for name in names_in(v)} if isinstance(value, list) else set()
 
 
 def plain(type_: TensorType) -> set[str]:
