@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, ClassVar
 
 from xdsl.dialects import arith
@@ -16,6 +17,7 @@ from ..dialects.loop.ops import For, Load, Store
 from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from ..ir.expr import Expr
+from ..ir.operands import walk
 from ..ir.types import BufferType
 from .analysis import Numbering, form_of, interval, loops_of, name_of, require, value_range
 from .primitive import Primitive
@@ -30,7 +32,7 @@ class Replace(Primitive):
 
     The nest is compared with the declared meaning, operation by operation: loops of the same kind (their bounds give
     the sizes), scalar operations that are the same but for the order of a sum's or product's operands, and accesses
-    whose indices step evenly with the loops. Where the instruction has more loops around, those have one iteration.
+    whose indices step evenly with the loops. Where the instruction has more loops, those have one iteration.
     Legal where all of that is so, every size is known to be at most the largest one, and the buffers are of the memory
     spaces and element types of the instruction, and are distinct where one is written. An instruction whose loads have
     an `else` does for loads that have none."""
@@ -43,9 +45,24 @@ class Replace(Primitive):
         instruction = instruction_of(kernel, self.instruction)
         for loop in loops_of(kernel, self.label):
             require(loop.run.data != "concurrent", f"replace: loop {self.label} is concurrent")
-            match = _Match(kernel, instruction, loop)
-            before(loop, [match.invocation()])
+            before(loop, [invocation(kernel, instruction, loop)])
             erase(loop)
+
+
+def invocation(kernel: Kernel, instruction: Instruction, loop: For) -> Invoke:
+    """The instruction that a nest is. Raises ScheduleError where it is not.
+
+    Where the nest has fewer loops, those that are missing have one iteration: the outer ones, if that fits."""
+    loops = [op for op in walk(instruction) if isinstance(op, For)]
+    spare = _depth(list(instruction.body.block.ops)) - _depth([loop])
+    first: ScheduleError | None = None
+    for missing in combinations(loops, max(spare, 0)):
+        try:
+            return _Match(kernel, instruction, loop, missing).invocation()
+        except ScheduleError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def instruction_of(kernel: Kernel, name: str) -> Instruction:
@@ -66,6 +83,7 @@ class _Match:
     kernel: Kernel
     instruction: Instruction
     nest: For
+    missing: Sequence[For]  # loops of the instruction that have one iteration
     loops: dict[SSAValue, For] = field(default_factory=dict[SSAValue, For])  # of the instruction's variables
     values: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
     windows: dict[SSAValue, Window] = field(default_factory=dict[SSAValue, Window])
@@ -75,19 +93,21 @@ class _Match:
     def __post_init__(self) -> None:
         self.what = f"replace: loop {self.nest.tag} is not {self.instruction.sym_name.data}:"
         self.numbering = Numbering()
-        meaning = list(self.instruction.body.block.ops)
-        spare = _depth(meaning) - _depth([self.nest])
-        require(spare >= 0, self.what, "it has more loops")
-        while spare:  # outer loops of one iteration
-            (around,) = [op for op in meaning if isinstance(op, For)]
-            self.size(around, Expr.const(1))
-            meaning = [op for op in meaning if op is not around] + list(around.body.block.ops)
-            spare -= 1
-        self.block(meaning, [self.nest])
+        for loop in self.missing:
+            self.size(loop, Expr.const(1))
+        self.block(list(self.instruction.body.block.ops), [self.nest])
+
+    def there(self, ops: Iterable[Operation]) -> Iterator[Operation]:
+        """The operations, with the bodies of the loops that are missing in their place."""
+        for op in ops:
+            if op in self.missing and isinstance(op, For):
+                yield from self.there(op.body.block.ops)
+            elif isinstance(op, For | Store | Alloc | Invoke):
+                yield op
 
     def block(self, meaning: Sequence[Operation], ops: Sequence[Operation]) -> None:
         """Loops and stores in order; what stores store is compared from there."""
-        mine, its = ([op for op in block if isinstance(op, For | Store | Alloc | Invoke)] for block in (meaning, ops))
+        mine, its = list(self.there(meaning)), [op for op in ops if isinstance(op, For | Store | Alloc | Invoke)]
         require([type(op) for op in mine] == [type(op) for op in its], self.what, "it does other things")
         require(len(its) < 2 or not any(isinstance(op, Store) for op in its), self.what, "it stores more than once")
         last = its[-1].next_op if its and isinstance(its[-1], Store) else None

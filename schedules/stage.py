@@ -35,7 +35,8 @@ class Stage(Primitive):
     all) + offset (inner loops with constant bounds, lanes). Nothing is copied in where the first access stores the
     whole window, nothing out where nothing is stored or the buffer ends with the iteration (it moves then). In
     space `register`, the loops that move within the window must be unrolled already. Copy loops are named
-    `name.label`, after the loops whose window they copy.
+    `name.label`, after the loops whose window they copy; where several loops move through one dim of what is only read,
+    `name.d0`, after the dim.
 
     `combine`: start from 0 and add to the buffer at the end. Legal where the window is only added to; it reassociates
     one addition."""
@@ -276,8 +277,38 @@ class _Window:
             exprs.append(total)
         return exprs, operands
 
+    def is_box(self, group: _Group) -> bool:
+        """Whether a window is copied as a box, element by element of it: where several loops move through one dim, each
+        of them would copy what others copy too. All of a box is inside of the buffer where its corners are."""
+        together = any(sum(1 for d in group.used if f.coefficients.get(d)) > 1 for f in group.forms)
+        return together and not group.stored and group.ops[0].lanes == 1 and self.primitive.space != "register"
+
+    def box(self, group: _Group, alloc: Alloc, otherwise: SSAValue | None) -> list[Operation]:
+        """A loop for each dim of a window that has more than one element, named `name.d0` after the dim."""
+        loops: list[For] = []
+        here, there = list[Expr](), list[Expr]()
+        operands = list(self.numbering.values)
+        for dim, (form, low, high) in enumerate(zip(group.forms, group.low, group.high, strict=True)):
+            at = Expr.const(0)
+            if high > low:
+                loops.append(For((0, high - low + 1), f"{self.primitive.name}.d{dim}", "parallel"))
+                at = Expr.dim(len(operands) + len(loops) - 1)
+            here.append(at + (low - self.low[dim]))
+            there.append(at + form.base + low)
+        variables = [*operands, *(x.iv for x in loops)]
+        ops: list[Operation] = [] if otherwise is None else list(constant_chain(otherwise))
+        other = ops[-1].results[0] if ops else None
+        value = Load(self.buffer, (there, variables), otherwise=other)
+        ops += [value, Store(value.value, alloc.buffer, (here, variables))]
+        for x in reversed(loops):
+            x.body.block.add_ops(ops)
+            ops = [x]
+        return ops
+
     def copy(self, group: _Group, alloc: Alloc, otherwise: SSAValue | None, *, out: bool) -> list[Operation]:
         """The window's own loops around one load and one store."""
+        if not out and not self.primitive.combine and self.is_box(group):
+            return self.box(group, alloc, otherwise)
         rep = group.ops[0]
         nest = {
             d: group.inner[d].like(kind="parallel", label=f"{self.primitive.name}.{group.inner[d].tag}")
