@@ -6,6 +6,8 @@ matrix unit; and faults that are planted in its schedules, found at the level th
 import importlib
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,12 +20,17 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
+from xdsl.ir import SSAValue
 
 import ircc
-from ircc.dialects.loop import Wait
+from ircc.codegen.placement import declare
+from ircc.dialects.loop import Call, Wait
+from ircc.passes.select_schedules import SelectSchedules
 from ircc.schedules import double
+from ircc.schedules.script import Schedule
 from ircc.schedules.strategy import strategies
 from ircc.testing.conformance import run
+from ircc.testing.loop_programs import evaluated, random_nest
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "npu-sim"
 LEVELS = ["L0", "L1", "L2"]
@@ -85,7 +92,8 @@ def test_it_passes_the_kit_in_a_clean_environment(tmp_path: Path) -> None:
     paths = [p for p in sys.path if p.endswith("site-packages")]
     (packages / "ircc.pth").write_text("".join(f"import site; site.addsitedir({p!r})\n" for p in paths))
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--no-index", "--disable-pip-version-check", str(EXAMPLE)], check=True, cwd=tmp_path)
+    source = shutil.copytree(EXAMPLE, tmp_path / "source")  # building leaves files there
+    subprocess.run([*pip, "--no-index", "--disable-pip-version-check", str(source)], check=True, cwd=tmp_path)
     assert (packages / "npu_sim" / "machine.py").exists()
     command = [str(python), "-m", "ircc", "conformance", "--backend", "npu-sim", "--each", "8", "--json"]
     done = subprocess.run(
@@ -169,6 +177,46 @@ def test_what_it_cannot_do_runs_on_the_host(npu: Callable[[str], Any]) -> None:
     text = "m (float[9, 8] x, int64[5] i, double[4] z) => (float[5, 8] y, double[4] w) {y = Gather(x, i) w = Exp(z)}"
     engine = ircc.compile(parsed(text), target="npu-sim")
     assert {k.on for k in engine.kernels} == {"host"}
+
+
+def test_random_kernels_have_the_same_results(npu: Callable[[str], Any]) -> None:
+    """By the schedules that are chosen for them, whenever their copies happen, and on the machine."""
+    backend, chip, device, program = (npu(name) for name in ("backend", "machine", "device", "program"))
+    ran = 0
+    for seed in range(40):
+        drawn = random_nest(random.Random(seed))
+        inputs, kernel = drawn.inputs(0), drawn.kernel
+        expected = evaluated(drawn, inputs)
+        made = backend.NpuBackend()
+        made.describe().attach(drawn.module)
+        declare(drawn.module, made)
+        if made.supports(kernel) is not None:
+            continue
+        SelectSchedules().run(drawn.module)
+        assert kernel.schedule is not None
+        Schedule.parse(kernel.schedule.data).apply(kernel)
+        kernel.verify()
+        for late in (False, True):
+            np.testing.assert_array_equal(evaluated(drawn, inputs, late=late), expected, f"seed {seed}")
+        try:
+            text = program.program_of(kernel, backend.SPACES)
+        except ircc.Error:
+            continue
+        ran += 1
+        found = dict(device.NAMES)
+        exec(text, found)
+        call = next(op for op in drawn.program.body.block.ops if isinstance(op, Call))
+        given: dict[SSAValue, Any] = dict(zip(drawn.program.inputs, inputs.values(), strict=True))
+        result = np.zeros_like(expected)
+        sizes = [int(e.data.evaluate(symbols=drawn.symbols)) for e in call.sizes]
+        m = chip.Machine(backend.SPACES)
+        m.begin("random")
+        found["program"](
+            m, [*(given.get(b, result) for b in call.buffers), *sizes], lambda a, _, shape: a.reshape(shape)
+        )
+        m.end()
+        np.testing.assert_array_equal(result, expected, f"seed {seed}")
+    assert ran >= 5
 
 
 # ---- what the machine does not survive

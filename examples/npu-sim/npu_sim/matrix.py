@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf, nan
 from typing import NamedTuple
 
-from xdsl.dialects.builtin import f32
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, f32
 
+from ircc.dialects.loop import Load
+from ircc.ir.operands import walk
 from ircc.schedules.nest import Nest, Read
 from ircc.schedules.strategy import Case, Choice, Choices, Strategy
 from ircc.schedules.tile import begin, singles
 
-from .instructions import LANES, UNIT
+from .instructions import LANES, TYPES, UNIT
 
 LEAST = 2  # columns or rows, and depth, from which on the unit pays
 DEEP = 16  # ... and depth, where there is but one row
@@ -37,7 +41,7 @@ def roles_of(nest: Nest) -> Roles | None:
         return None
     if any(r.data or r.through or not r.constant or r.type.element_type != f32 for r in every):
         return None
-    if len({r.buffer for r in nest.reads}) != 2:
+    if len({r.buffer for r in nest.reads}) != 2 or any(copy_of(nest, r.buffer) != "f32" for r in every):
         return None
 
     def size(d: int) -> int:
@@ -68,6 +72,21 @@ def roles_of(nest: Nest) -> Roles | None:
     rows = 1 if roles.rows is None else size(roles.rows)
     few = min(size(roles.depth), max(rows, size(roles.columns))) < LEAST
     return None if known and few else roles
+
+
+def copy_of(nest: Nest, buffer: str) -> str | None:
+    """The kind of copy that brings a buffer in, by its type and what is outside of it; None where there is none."""
+    names = dict(zip(nest.kernel.arg_names, nest.kernel.args, strict=True))
+    element = str(names[buffer].type.element_type)  # pyright: ignore
+    found: set[float] = set()
+    for op in walk(nest.kernel):
+        if isinstance(op, Load) and op.buf is names[buffer] and op.otherwise is not None:
+            constant = op.otherwise.owner
+            value = constant.value if isinstance(constant, arith.ConstantOp) else None
+            found.add(value.value.data if isinstance(value, FloatAttr | IntegerAttr) else nan)
+    if element not in TYPES or (not found <= {0} and (element != "f32" or found != {-inf})):
+        return None
+    return f"low.{element}" if found == {-inf} else element
 
 
 def crossed(read: Read, dims: Sequence[int | None]) -> bool:

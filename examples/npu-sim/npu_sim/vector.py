@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 
-from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr
-
-from ircc.dialects.loop import Load
-from ircc.ir.operands import walk
 from ircc.schedules.nest import Nest, Read, collapsed
 from ircc.schedules.strategy import Case, Choice, Choices, Strategy
 from ircc.schedules.tile import begin, singles
 
-from .instructions import LANES, LONGEST, SCRATCHPAD, TYPES
-from .matrix import cover
+from .instructions import LANES, LONGEST, SCRATCHPAD
+from .matrix import copy_of, cover
 
 MOST = 2048  # elements of a tile of the result
 BUDGET = SCRATCHPAD // 2  # bytes of tiles, of which some come twice
@@ -44,7 +39,7 @@ def plan_of(case: Case) -> Plan | None:
     reduction = [d for d in nest.reduction if d not in single]
     if nest.ordered or nest.more_stores or not parallel or any(r.data or r.through or not r.constant for r in every):
         return None
-    if any(str(r.type.element_type) not in TYPES for r in every):
+    if None in [copy_of(case.nest, r.buffer) for r in every]:
         return None
     inner = parallel[-1]
     size = nest.dims[inner].size
@@ -144,7 +139,7 @@ class NpuVector(Strategy):
         for name, buffer in staged:
             reads = [r for r in (*nest.reads, *nest.finish_reads) if r.buffer == buffer]
             if (first := _first(moving, label, reads)) is not None:
-                lines.append(f"replace {name}.{first} by npu.load.{self.kind(case, reads)}")
+                lines.append(f"replace {name}.{first} by npu.load.{copy_of(nest, buffer)}")
                 if at == v or buffer in main:
                     doubled.append(name)
         if (first := _first(moving, label, [nest.store])) is not None:
@@ -154,18 +149,6 @@ class NpuVector(Strategy):
         if values["ahead"] and doubled:
             lines.append(f"double {at} {' '.join(doubled)}")
         return lines
-
-    def kind(self, case: Case, reads: Sequence[Read]) -> str:
-        """The copy for a buffer: by its type, and by what is outside of it."""
-        element = str(reads[0].type.element_type)
-        if not any(r.guarded for r in reads):
-            return element
-        for op in walk(case.nest.kernel):
-            if isinstance(op, Load) and op.otherwise is not None and isinstance(op.otherwise.owner, arith.ConstantOp):
-                value = op.otherwise.owner.value
-                if isinstance(value, FloatAttr) and value.value.data == -inf:
-                    return f"low.{element}"
-        return element
 
 
 def _first(moving: Sequence[str], label: Sequence[str], reads: Sequence[Read]) -> str | None:
