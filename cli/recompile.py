@@ -7,13 +7,16 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..compiler import recompile, reproduce
 from ..engines import is_signed
 from ..errors import InputError
-from ..runtime.artifact import Artifact
 from . import console
 from .compile import Progress
+
+if TYPE_CHECKING:
+    from ..runtime.artifact import Artifact
 
 
 def run(args: Namespace) -> int:

@@ -4,7 +4,8 @@
 
 docs/dialects/*.md come from the docstrings of the operations, docs/passes.md from those of the passes and
 their fields, docs/operators.md from ONNX's schemas and the importer's rules, docs/cli.md from the command's own
-parser. The other pages are written by hand, but for the code blocks in them that stand under a comment like these:
+parser, docs/interface.md from what docs/interface.py sees of a backend at work. The other pages are written by hand,
+but for the code blocks in them that stand under a comment like these:
 
     <!-- shown: conv.graph -->                      what the compiler prints, from docs/story.py
     <!-- shown: passes/fold_constants.py fold -->   a class or function, or the lines that hold a text
@@ -168,6 +169,19 @@ def older_onnx(file: Path) -> bool:
     return written is not None and installed < tuple(map(int, written.groups()))
 
 
+# --- backends -----------------------------------------------------------------------------------------------
+
+
+def interface_page() -> str:
+    found = runpy.run_path(str(DOCS / "interface.py"))
+    lines = ["# The interface of a backend, by examples", NOTE, found["INTRODUCTION"], f"```\n{found['MODEL']}\n```"]
+    for name, documented, asked, examples in found["sections"]():
+        lines += [f"## {name}{' (asked for)' if asked else ''}", text_of(documented) if documented else ""]
+        for title, text in examples:
+            lines += [f"{title}:", f"```\n{text.strip()}\n```"]
+    return page(lines)
+
+
 # --- the command ------------------------------------------------------------------------------------------
 
 
@@ -227,6 +241,7 @@ def pages() -> dict[Path, str]:
     """Every generated page: its file and its text."""
     found = {DOCS / "dialects" / f"{level}.md": dialect_page(level) for level in inventory.LEVELS}
     found[DOCS / "passes.md"] = passes_page()
+    found[DOCS / "interface.md"] = interface_page()
     if not older_onnx(DOCS / "operators.md"):
         found[DOCS / "operators.md"] = operators_page()
     sections = [part for parser in parsers() for part in command_section(parser)]

@@ -107,7 +107,8 @@ class Device(ABC):
         """The address of `size` fresh bytes, a multiple of 64, never 0; raises where there are none."""
 
     @abstractmethod
-    def free(self, address: int) -> None: ...
+    def free(self, address: int) -> None:
+        """Takes back what `alloc` gave, behind all that was launched and copied before."""
 
     @abstractmethod
     def copy(self, to: int, source: int, size: int) -> None:
@@ -118,7 +119,8 @@ class Device(ABC):
         """Runs kernel number `kernel` of the artifact. args: addresses of buffers, then sizes."""
 
     @abstractmethod
-    def wait(self) -> None: ...
+    def wait(self) -> None:
+        """Returns when all that was launched and copied is done."""
 
     # ---- everything below has a default
 

@@ -17,7 +17,7 @@ from ircc.schedules.strategy import strategies
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page.name if page.parent == ROOT else f"docs/{page.name}": page.read_text() for page in PAGES}
-GENERATED = {"docs/cli.md", "docs/operators.md", "docs/passes.md"}
+GENERATED = {"docs/cli.md", "docs/interface.md", "docs/operators.md", "docs/passes.md"}
 BY_HAND = {name: text for name, text in TEXTS.items() if name not in GENERATED}
 ELSEWHERE = {"drop-relu", "relu-after-pool"}  # passes of packages that a page imagines
 
