@@ -147,7 +147,7 @@ def _plan(program: Program) -> str:
     in_arena = [_buffer_type(op.buffer) for op in program.ops if isinstance(op, Alloc) and op.slot is None]
     for type_ in dict.fromkeys(t for t in in_arena if t.symbols):  # or else the sum of their bytes may overflow
         _refuse_too_large(writer, type_)
-    found: list[Operand] = [writer.sizes[s] for s in program.symbols]
+    found: list[Operand] = [writer.integer(Expr.symbol(s)) for s in program.symbols]
     found.append(writer.integer(arena_bytes(program)))
     sizes = [s for arg in program.written for s in _buffer_type(arg).sizes]
     found += [0 if s.symbols & late else writer.integer(s) for s in sizes]

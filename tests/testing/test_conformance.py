@@ -53,15 +53,14 @@ def test_what_is_right_passes(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert f"cpu: all {len(found['checks'])} checks pass" in page.read_text()
 
 
-def test_opencl_passes(tmp_path: Path) -> None:
-    """All of L0 and L4, and at the other levels other checks for each change of the code generators, of as many
-    operators as may be: `make conformance` runs them all. Nothing falls back, and the driver makes what it runs."""
+def test_opencl_passes(magika_model: Path) -> None:
+    """All of L0 and L4 with a real model, and at the other levels other checks for each change of the code generators,
+    of as many operators as may be: `make conformance` runs them all. Nothing falls back, and the driver makes what it
+    runs."""
     opencl_or_skip()
-    model = tmp_path / "m.onnx"
-    onnx.save(onnx.parser.parse_model(MODEL), model)
     sources = b"".join(path.read_bytes() for path in sorted((ROOT / "codegen").rglob("*.py")))
     seed = int(hashlib.sha256(sources).hexdigest()[:8], 16)
-    report = run("opencl", each=40, seed=seed, models=[str(model)])
+    report = run("opencl", each=40, seed=seed, models=[str(magika_model)])
     assert not report.failures, seed
     found = {level: (checks, back, built) for level, checks, _, back, _, built in report.levels()}
     assert found.keys() == set(LEVELS) and found["L0"][0] == 7 and found["L4"][0] == 16

@@ -13,7 +13,7 @@ import ircc
 from ircc import compiler
 from ircc.dialects import context
 from ircc.dialects.loop.evaluate import evaluate_program
-from ircc.errors import EngineError
+from ircc.errors import BackendError, EngineError
 from ircc.runtime.program import Plan
 
 KERNELS = """
@@ -186,3 +186,12 @@ m (float[N, 1, 1] a, float[1, K, 1] b, float[1, 1, M] c, float[M, 2] v) => (floa
     for m in (1 << 42, 1 << 60):
         with pytest.raises(EngineError, match="more memory than any machine has"):
             Plan(program, ((2, 1, 1), (1, 2, 1), (1, 1, m), (m, 2)))
+
+
+def test_a_size_that_no_input_has_by_itself_is_named() -> None:
+    text = """func.func @main(%x: !graph.tensor<[2 * H], f32> {ircc.name = "x"}) -> (!graph.tensor<[2 * H], f32>) {
+      %y = graph.relu %x : (!graph.tensor<[2 * H], f32>) -> !graph.tensor<[2 * H], f32>
+      func.return %y : !graph.tensor<[2 * H], f32>
+    }"""
+    with pytest.raises(BackendError, match="the size H has no value where it is used"):
+        ircc.compile(Parser(context(), text).parse_module())
