@@ -15,10 +15,55 @@ from collections.abc import Sequence
 from ..codegen.cpu.jit import LoadedObject
 from ..codegen.cpu.llvm import compile_object, host
 from ..codegen.cpu.text import CONVERSIONS
+from ..codegen.cuda import matrix
 from ..codegen.cuda.emit import CONVENTION, QUESTIONS
 
 _FUNCTION = re.compile(rf'define {CONVENTION}void @"([^"]+)"\(([^)]*)\)')
 _ANSWER = "define internal i64 @ircc.{name}() alwaysinline nounwind {{\n{body}}}\n"
+
+
+_TEAM = "define internal i64 @ircc.team() alwaysinline nounwind { ret i64 1 }\n"
+_MATRIX = """
+define internal void @ircc.{name}.{layout}(ptr %a, i64 %la, ptr %b, i64 %lb, ptr %c, i64 %lc) nounwind {{
+entry:
+  br label %next
+next:
+  %n = phi i64 [ 0, %entry ], [ %after, %next ]
+  %k = lshr i64 %n, 8
+  %rest = lshr i64 %n, 4
+  %i = and i64 %rest, 15
+  %j = and i64 %n, 15
+  %a.row = mul i64 %{a[0]}, %la
+  %a.at = add i64 %a.row, %{a[1]}
+  %b.row = mul i64 %{b[0]}, %lb
+  %b.at = add i64 %b.row, %{b[1]}
+  %c.row = mul i64 %i, %lc
+  %c.at = add i64 %c.row, %j
+  %pa = getelementptr i16, ptr %a, i64 %a.at
+  %pb = getelementptr i16, ptr %b, i64 %b.at
+  %pc = getelementptr float, ptr %c, i64 %c.at
+  %x = load {type}, ptr %pa
+  %y = load {type}, ptr %pb
+  %u = fpext {type} %x to float
+  %v = fpext {type} %y to float
+  %old = load float, ptr %pc
+  %p = fmul float %u, %v
+  %s = fadd float %old, %p
+  store float %s, ptr %pc
+  %after = add i64 %n, 1
+  %more = icmp ult i64 %after, 4096
+  br i1 %more, label %next, label %done
+done:
+  ret void
+}}
+"""
+# a team is one lane, which multiplies tiles element by element
+_TILES = _TEAM + "".join(
+    _MATRIX.format(name=name, type=kind, layout=x + y, a="ik" if x == "r" else "ki", b="kj" if y == "r" else "jk")
+    for name, kind in matrix.LLVM.items()
+    for x in "rc"
+    for y in "rc"
+)
 
 
 class Grid:
@@ -35,7 +80,9 @@ class Grid:
         )
         barrier = "define internal void @ircc.barrier() alwaysinline nounwind { ret void }\n"
         runs = "".join(_run(name, kinds) for name, kinds in self.parameters.items())
-        code = compile_object(CONVERSIONS + answers + barrier + text.replace(CONVENTION, "") + runs, host(), passes=1)
+        code = compile_object(
+            CONVERSIONS + _TILES + answers + barrier + text.replace(CONVENTION, "") + runs, host(), passes=1
+        )
         self.code = LoadedObject(code, [f"run.{name}" for name in self.parameters])
 
     def is_shared(self, function: str) -> bool:
@@ -97,7 +144,7 @@ class Lanes:
             "define internal void @ircc.barrier() alwaysinline nounwind "
             f"{{\n  call void {pointer(self.meeting)}()\n  ret void\n}}\n"
         )
-        code = compile_object(CONVERSIONS + answers + barrier + text.replace(CONVENTION, ""), host())
+        code = compile_object(CONVERSIONS + _TILES + answers + barrier + text.replace(CONVENTION, ""), host())
         self.code = LoadedObject(code, list(self.parameters))
 
     def launch(self, function: str, groups: int, args: Sequence[int]) -> None:

@@ -15,7 +15,8 @@ from ..backend import Backend
 from ..cpu.machine import host_target
 from ..simt.backend import LINK, device_artifact, expanded, for_devices, own_kernels, target_of
 from ..simt.grid import MOST_SHARED
-from .emit import WORDS, emit_kernel, module_text
+from .emit import WORDS, emit_kernel, matrix_words, module_text
+from .matrix import INSTRUCTIONS
 from .ptx import compiled
 
 DEFAULT = "sm_80"
@@ -39,6 +40,9 @@ class CudaBackend(Backend):
         model_of(name)
         return replace(host_target(), name=name, group=GROUP, shared=MOST_SHARED, link=LINK)
 
+    def instructions(self) -> str:
+        return INSTRUCTIONS
+
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return for_devices(stages)
 
@@ -56,7 +60,8 @@ class CudaBackend(Backend):
         model = model_of(Target.of(module).name)
         match kind:
             case "llvm-ir":
-                return WORDS + module_text(emit_kernel(kernel).code for kernel in own_kernels(module))
+                text = module_text(emit_kernel(kernel).code for kernel in own_kernels(module))
+                return WORDS + matrix_words(text) + text
             case "ptx":
                 return ptx_of(own_kernels(module), model)
             case "artifact":

@@ -7,18 +7,22 @@ special registers, elsewhere they may be anything, so that the same text runs on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.loop import Alloc, For, Kernel, Load, Prefetch, Store
+from ...dialects.loop import Alloc, For, Invoke, Kernel, Load, Prefetch, Store
+from ...dialects.loop.instruction import invoked
 from ...errors import BackendError
+from ...ir.expr import ONE, ZERO, Expr
 from ..cpu.emit import FunctionEmitter
 from ..cpu.memory import memory_type
 from ..cpu.scalars import Put, ScalarEmitter
 from ..cpu.text import DIVISION, Operand, quoted
 from ..simt.grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
+from . import matrix
 
 CONVENTION = "ptx_kernel "  # how a function is called that the driver launches
 SHARED = 3  # LLVM's number of the memory that a group shares
@@ -80,6 +84,17 @@ def emit_kernel(kernel: Kernel) -> Printed:
     return Printed("\n".join([*texts, *sorted(scalars.declarations), ""]), tuple(parts))
 
 
+_TILES = re.compile(r"@ircc\.(mma_\w+)\.([rc])([rc])\(")
+
+
+def matrix_words(text: str) -> str:
+    """What WORDS lacks for kernels with instructions for tiles."""
+    found = [matrix.words(*used) for used in sorted(set(_TILES.findall(text)))]
+    lines = "".join([matrix.TEAM, *found]).splitlines() if found else []
+    declared = sorted({line for line in lines if line.startswith("declare ")})
+    return "\n".join([*declared, *(line for line in lines if line not in declared), ""])
+
+
 class _NotInRegisters(Exception):
     """A buffer in space `register` is indexed by numbers that are known at run time only."""
 
@@ -100,6 +115,7 @@ class _Function(FunctionEmitter):
         self.alone = False  # the first lane stores for all
         super().__init__(kernel, scalars)
         self.piece, self.name = piece, name
+        self.kinds[Invoke] = self.invoke
         self.inside = not piece.groups  # a lane is alone: no other does the same
         self.memory = Memory(kernel)
         self.turns = Turns(piece)
@@ -177,8 +193,12 @@ class _Function(FunctionEmitter):
 
         if self.turns.must_wait(self.written(op)):
             self.wait()
+        first, step = self.ask("lane"), self.ask("width")
+        if invoked(op):  # an iteration is a team's
+            team = self.ask("team")
+            first, step = (str(self.arithmetic("udiv", x, team, 0)) for x in (first, step))
         self.inside = True
-        self.counted(self.ask("lane"), total, self.ask("width"), True, self.written(op), body)
+        self.counted(first, total, step, True, self.written(op), body)
         self.inside = False
         self.wait()
 
@@ -186,6 +206,36 @@ class _Function(FunctionEmitter):
         """All lanes of the group come here."""
         self.run("call void @ircc.barrier()")
         self.turns.waited()
+
+    def invoke(self, op: Invoke) -> None:
+        """A team carries out an instruction on windows of what its group shares."""
+        if op.instruction not in matrix.LLVM or not self.piece.groups or not self.inside:
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: a GPU cannot carry out {op.instruction} there")
+        given, layouts = list[str](), ""
+        for window in op.windows:
+            type_ = window.type
+            places = [Expr.const(0)] * len(window.steps)
+            first, across, down = (
+                type_.offset.substitute(
+                    dict(enumerate(self.globalised(e, op.indices) for e in window.at([*places[:-2], *at])))
+                )
+                for at in ((ZERO, ZERO), (ZERO, ONE), (ONE, ZERO))
+            )
+            down, across = ((e - first).constant for e in (down, across))
+            layouts += "r" if across == 1 else "c"
+            if None in (down, across) or 1 not in (down, across):
+                raise BackendError(f"kernel {self.kernel.sym_name.data}: neighbours in a tile lie apart")
+            amount = self.integer(first.simplify(self.ranges) * type_.dtype.itemsize)
+            pointer = self.put(f"getelementptr i8, ptr {self.env[window.buffer]}, i64 {amount}")
+            given += [f"ptr {pointer}", f"i64 {down if across == 1 else across}"]
+        if layouts[-1] != "r":
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: rows of a tile's result lie apart")
+        self.run(f"call void @ircc.{op.instruction}.{layouts[:-1]}({', '.join(given)})")
+        for buffer in op.buffers:
+            self.version[buffer] = self.version.get(buffer, 0) + 1
+
+    def written(self, op: For) -> frozenset[SSAValue]:
+        return super().written(op).union(*(o.buffers for o in invoked(op)))
 
     def alloc(self, op: Alloc) -> None:
         is_shared = not self.inside and not self.piece.is_private(op)
@@ -202,7 +252,7 @@ class _Function(FunctionEmitter):
             text = f"alloca {array}, align 16"
         else:
             name = f"@{quoted(f'{self.name}.{len(self.globals)}')}"
-            self.globals.append(f"{name} = internal addrspace({SHARED}) global {array} undef, align 16\n")
+            self.globals.append(f"{name} = internal addrspace({SHARED}) global {array} undef, align 128\n")
             text = f"addrspacecast ptr addrspace({SHARED}) {name} to ptr"
         self.env[op.buffer] = self.entry_value(text, f"buffer {len(self.env)}")
         self.depth[op.buffer] = 0

@@ -56,7 +56,7 @@ class Tiled(Strategy):
         rows, columns = _fitting(size[roles.i], TILES), _fitting(size[roles.j], TILES)
         depths = _fitting(size[roles.k], DEPTHS)
         every = product(lines, rows, columns, depths)
-        found = [t for t in every if _bytes(nest, roles, *t) <= case.target.shared]
+        found = [t for t in every if shared_bytes(nest, roles, *t) <= case.target.shared]
         if not found:
             return None
 
@@ -82,8 +82,6 @@ class Tiled(Strategy):
         taken = {*singles(nest), roles.i, roles.j, roles.lines}
         others = [nest.dims[d].label for d in nest.parallel if d not in taken]
         inside = " ".join([*(nest.dims[d].label for d in roles.around), k])
-        rows = [f"rows.{label}g" for label in (*line, i, k)]
-        columns = [f"columns.{j}g", f"columns.{k}g"]
         tile = [f"tile.{label}g" for label in (*line, i, j)]
         lines = begin(nest, [*others, *line, i, j])
         lines += [f"split {label} {values['lines']} -> {label} {label}g" for label in line]
@@ -98,12 +96,7 @@ class Tiled(Strategy):
             f"stage {roles.second.buffer} at {k} in stack as columns",
             f"stage {nest.store.buffer} at {j} in stack as tile",
         ]
-        if roles.first.contiguous(roles.i):  # neighbours are copied by neighbours
-            lines.append(f"sink {rows[-2]} past {rows[-1]}")
-            rows[-2:] = reversed(rows[-2:])
-        if roles.second.contiguous(roles.j):
-            lines.append(f"sink {columns[0]} past {columns[1]}")
-            columns.reverse()
+        rows, columns = panels_first(lines, roles, (i, j, k), line)
         r, c = _item(values["rows"]), _item(values["columns"])
         lines += [
             f"split {i}g {r} -> {i}g {i}r",
@@ -118,6 +111,19 @@ class Tiled(Strategy):
         lines += [f"lanes {' '.join(labels)}" for labels in (shared, rows, columns, tile)]
         lines.append(f"parallel {[*others, *line, i][0]}")
         return lines
+
+
+def panels_first(
+    lines: list[str], roles: Roles, labels: tuple[str, str, str], line: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The loops that copy the panels `rows` and `columns`, and lines added: neighbours are copied by neighbours."""
+    i, j, k = labels
+    rows, columns = [f"rows.{label}g" for label in (*line, i, k)], [f"columns.{j}g", f"columns.{k}g"]
+    for read, dim, copied in ((roles.first, roles.i, rows), (roles.second, roles.j, columns)):
+        if read.contiguous(dim):
+            lines.append(f"sink {copied[-2]} past {copied[-1]}")
+            copied[-2:] = copied[:-3:-1]
+    return rows, columns
 
 
 def roles_of(nest: Nest) -> Roles | None:
@@ -152,7 +158,7 @@ def _item(size: int) -> int:
     return next((n for n in (ITEM, 2) if size % n == 0), size if size <= ODD else 1)
 
 
-def _bytes(nest: Nest, roles: Roles, lines: int, rows: int, columns: int, depth: int) -> int:
+def shared_bytes(nest: Nest, roles: Roles, lines: int, rows: int, columns: int, depth: int) -> int:
     """Of shared memory: both panels and the tile."""
 
     def reach(dim: int | None, count: int) -> int:

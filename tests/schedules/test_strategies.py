@@ -316,6 +316,7 @@ def test_strategies_are_found_by_their_place() -> None:
     order = [
         "patch",
         "update",
+        "matrix",
         "contraction",
         "tiled",
         "columns",

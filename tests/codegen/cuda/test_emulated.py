@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx.parser
 import pytest
@@ -14,6 +15,7 @@ import ircc
 from ircc.codegen.cuda.emit import emit_kernel, module_text
 from ircc.dialects.loop import Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
+from ircc.dialects.loop.instruction import invoked
 from ircc.errors import BackendError
 from ircc.ir.scalars import evaluate_scalar, held_dtype
 from ircc.ir.types import BufferType
@@ -140,12 +142,12 @@ def test_reductions_by_groups(width: int) -> None:
 @pytest.mark.parametrize("width", [1, 4])
 def test_tiled_product(width: int) -> None:
     """The schedule of matrix products, as the compiler writes it."""
-    model = "m (float[64, 64] x, float[64, 96] w) => (float[64, 96] y) {y = MatMul(x, w)}"
+    model = "m (float[64, 64] x, float[64, 16] w) => (float[64, 16] y) {y = MatMul(x, w)}"
     model = f'<ir_version: 9, opset_import: ["": 20]> {model}'
     (product,) = kernels(ircc.lower(onnx.parser.parse_model(model), to="loop-ir", target="cuda"))
     assert product.strategy is not None and product.strategy.data == "tiled"
     rng = np.random.default_rng(0)
-    arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((64, 64), (64, 96), (64, 96))]
+    arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((64, 64), (64, 16), (64, 16))]
     Emulated([product], width).check(product, arrays, {})
 
 
@@ -166,3 +168,23 @@ def test_tiled_convolution(width: int) -> None:
     Emulated([conv], width).run(conv, [x, w, y], {"N": 2})
     places = [(p, q) for p in range(3) for q in range(3)]
     assert np.array_equal(y, sum(x[:, p : p + 13 : 2, q : q + 13 : 2] @ w[:, :, p, q].T for p, q in places))
+
+
+HALVES = """
+<ir_version: 9, opset_import: ["": 20]>
+m ({t}[{x}] x, {t}[{w}] w) => ({t}[32, 16] y) {{ y = Gemm<transA = {a}, transB = {b}>(x, w) }}
+"""
+
+
+@pytest.mark.parametrize("element, a, b, width", [("float16", 0, 0, 4), ("bfloat16", 1, 1, 1), ("float16", 0, 1, 1)])
+def test_tensor_cores(element: str, a: int, b: int, width: int) -> None:
+    """Tiles by an instruction, whose meaning the interpreter knows from its declaration; by rows and by columns."""
+    shapes = (32, 48)[:: 1 - 2 * a], (48, 16)[:: 1 - 2 * b]
+    x, w = (", ".join(map(str, shape)) for shape in shapes)
+    model = onnx.parser.parse_model(HALVES.format(t=element, x=x, w=w, a=a, b=b))
+    product = kernels(ircc.lower(model, to="loop-ir", target="cuda"))[0]
+    assert product.strategy is not None and product.strategy.data == "matrix" and invoked(product)
+    dtype = np.dtype(np.float16) if element == "float16" else np.dtype(ml_dtypes.bfloat16)
+    rng = np.random.default_rng(0)
+    given = [rng.integers(-4, 5, shape).astype(dtype) for shape in shapes]
+    Emulated([product], width).check(product, [*given, np.zeros((32, 16), np.float32)], {})

@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.utils.exceptions import VerifyException
 
 import ircc
+from ircc.codegen.cuda import matrix
 from ircc.codegen.cuda.backend import MODELS, ptx_of
 from ircc.codegen.cuda.emit import emit_kernel, module_text
 from ircc.codegen.cuda.ptx import compiled
@@ -63,6 +64,42 @@ def test_what_is_in_it() -> None:
             assert word in text, word
         assert not re.search(r"\b(ld|st)\.b32|\.(req|max)ntid|\.f64", text)
     assert "define ptx_kernel void" in str(ircc.emit(model, "llvm-ir", target="cuda"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("element", ["f16", "bf16"])
+def test_tensor_cores(element: str, model: str) -> None:
+    """Products of halves are tiles by the instruction; those of other sizes and types are not."""
+    name = {"f16": "float16", "bf16": "bfloat16"}[element]
+    text = '<ir_version: 9, opset_import: ["": 20]> '
+    text += "m ({0}[{1}, 64] x, {0}[64, 48] w) => ({0}[{1}, 48] y) {{y = MatMul(x, w)}}"
+    product = onnx.parser.parse_model(text.format(name, 32))
+    ptx = str(ircc.emit(product, "ptx", target=f"cuda:{model}"))
+    for word in ("load.a", "load.b", "load.c", "mma", "store.d"):
+        assert len(re.findall(rf"wmma.{word}.sync.aligned.row\S*", ptx)) == 1, word
+    assert f".shared.{element}" in ptx
+    if ptxas.find() is not None:
+        assert ptxas.refused(ptx, model) is None
+    for other, rows in ((name, 30), ("float", 32)):
+        small = onnx.parser.parse_model(text.format(other, rows))
+        assert "wmma" not in str(ircc.emit(small, "ptx", target=f"cuda:{model}"))
+
+
+@assembled
+@pytest.mark.parametrize("model", MODELS)
+def test_assembler_takes_tiles(model: str) -> None:
+    """By rows and by columns."""
+    calls = [
+        f"  call void @ircc.{name}.{a}{b}(ptr %p, i64 16, ptr %p, i64 16, ptr %p, i64 16)"
+        for name in matrix.LLVM
+        for a in matrix.LAYOUTS
+        for b in matrix.LAYOUTS
+    ]
+    tile = "@tile = internal addrspace(3) global [1024 x i8] undef, align 128\n"
+    start = "define ptx_kernel void @tiles() {\n  %p = addrspacecast ptr addrspace(3) @tile to ptr"
+    ptx = compiled("\n".join([tile + start, *calls, "  ret void\n}\n"]), model)
+    assert not isinstance(ptx, BackendError) and ptx.count("wmma.mma.") == len(calls) == 8
+    assert ptxas.refused(ptx, model) is None
 
 
 def test_an_unknown_gpu() -> None:
