@@ -43,6 +43,7 @@ from .ir.operands import walk
 from .ir.passes import find_pass
 from .ir.pipeline import Instrument, Pipeline, Step, text_of
 from .ir.target import ATTRIBUTE, Target
+from .passes.expand_instructions import ExpandInstructions
 from .passes.expand_math import ExpandMath
 from .passes.plan_memory import is_placed, place
 from .runtime.artifact import Artifact
@@ -191,6 +192,7 @@ def evaluate(module: ModuleOp, inputs: Mapping[str, Any]) -> dict[str, Any]:
         if level_of(module) != "loop":
             raise
     copy = module.clone()
+    ExpandInstructions().run(copy)
     ExpandMath().run(copy)
     for program in [op for op in copy.body.ops if isinstance(op, Program) and not is_placed(op)]:
         place(program, reuse=False)

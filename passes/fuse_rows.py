@@ -17,6 +17,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 
 from ..dialects.loop import Alloc, Call, Constant, For, Kernel, Program, root_of
 from ..dialects.loop.host import defined_symbols
+from ..dialects.loop.instruction import invoked
 from ..dialects.loop.ops import loops_around
 from ..dialects.loop.program import kernel_block
 from ..dialects.loop.sharing import is_shared
@@ -139,7 +140,7 @@ class _Fusion:
         a, b = top_loop(one), top_loop(two)
         if a is None or b is None or not alike(a, b, top=True) or not self.may_meet(first, second):
             return None
-        if self.length(one) + self.length(two) > LONGEST:
+        if self.length(one) + self.length(two) > LONGEST or invoked(one) or invoked(two):
             return None
         values = list(dict.fromkeys((*first.buffers, *second.buffers)))
         key = (first.callee, second.callee, self.binding(first, second, values))

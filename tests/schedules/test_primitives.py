@@ -203,6 +203,67 @@ def test_stage_copies_in_what_is_read_and_out_what_is_written(keeps: Keeps) -> N
     assert "row.k" in {loop.tag for loop in kernel.loops()}
 
 
+WINDOWS = """
+loop.kernel @windows(%x "x" : !loop.buffer<[3, 12], f32>, %y "y" : !loop.buffer<[3, 5], f32>) outputs 1 {
+  loop.for "i" %i = 0 to 3 parallel {
+    loop.for "j" %j = 0 to 5 parallel {
+      %z = arith.constant 0.0 : f32
+      loop.store %z, %y[%i, %j]
+      loop.for "k" %k = 0 to 4 reduction {
+        %p = arith.constant 1.0 : f32
+        %0 = loop.load %x[%i, 2 * %j + %k - 1] else %p
+        %1 = loop.load %y[%i, %j]
+        %2 = arith.addf %1, %0 : f32
+        loop.store %2, %y[%i, %j]
+      }
+    }
+  }
+}
+"""
+
+
+def test_stage_copies_windows_that_overlap_once(keeps: Keeps) -> None:
+    """Two loops move through one dim: its copy is a box, each element of it once."""
+    kernel = keeps(read_kernel(WINDOWS), "stage x at i in stack as row")
+    assert [h for h in headers(kernel) if "row" in h] == [".row.d1 0..12 by 1"]
+
+
+SUMS = """
+loop.kernel @sums(%x "x" : !loop.buffer<[3, 4, 5], f32>, %y "y" : !loop.buffer<[3], f32>) outputs 1 {
+  loop.for "i" %i = 0 to 3 parallel {
+    loop.for "j" %j = 0 to 4 reduction {
+      loop.for "k" %k = 0 to 5 reduction {
+        %0 = loop.load %x[%i, %j, %k]
+        %1 = loop.load %y[%i]
+        %2 = arith.addf %1, %0 : f32
+        loop.store %2, %y[%i]
+      }
+    }
+  }
+}
+"""
+
+
+def test_commute_turns_reductions_around(keeps: Keeps) -> None:
+    kernel = keeps(read_kernel(SUMS), "commute j past k\nsplit j 2 -> j jj\ncommute k past j jj")
+    assert headers(kernel) == ["i 0..3 by 1", ".j 0..4 by 2", "..jj 0..2 by 1", "...k 0..5 by 1"]
+
+
+@pytest.mark.parametrize(
+    "text, line, why",
+    [
+        (SUMS, "commute i past j", "i is no reduction"),
+        (SUMS, "commute k past j", "a loop j is not all that is in a loop k"),
+        (SUMS.replace("arith.addf %1", "arith.subf %1"), "commute j past k", "does not combine"),
+        (SUMS.replace("%y[%i]", "%y[%k - %k + %j floordiv 2]"), "commute j past k", "several elements"),
+        (SUMS.replace("0 to 5", "0 to 5 - %j"), "commute j past k", "the bounds of k depend on j"),
+    ],
+)
+def test_commute_refuses(text: str, line: str, why: str) -> None:
+    with pytest.raises(ScheduleError, match=why):
+        Schedule.parse(line).apply(read_kernel(text))
+
+
 def test_stage_combine_adds_to_what_was_there(keeps: Keeps) -> None:
     kernel = keeps(matmul(), "split k 4|rest -> k kk\nstage c at k in stack as acc combine")
     assert "acc" in kernel.buffers()
