@@ -177,6 +177,8 @@ def misrun(node: NodeProto, inputs: Mapping[str, Any]) -> str:
             return "it takes the greatest of weighted corners, as its own warning says"
         case "Scan" if empty and any("axes" in a.name for a in node.attribute):
             return "it divides by the number of elements when it transposes, which ends the process"
+        case "LayerNormalization" if len(node.output) > 1 and not np.isfinite(x.astype(np.float64)).all():
+            return "its mean of infinity and numbers is NaN"
         case "HammingWindow":
             return "its first weight is 0.54, and not 25 / 46"
         case _:
