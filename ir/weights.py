@@ -57,7 +57,8 @@ class Content:
         return self._sha
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        """The data as an array of this type. Raises IRError when it is not known."""
+        """The data as an array of this type. It is the same data in any shape of as many elements: a pass may see two
+        dimensions as one. Raises IRError when it is not known."""
         if self.held is None:
             if self.values is not None:
                 decoded = _decode(self.values, dtype)
@@ -66,12 +67,12 @@ class Content:
                 self.held = decoded.reshape(shape)
             else:
                 self.held = _find(self.sha256, dtype, shape)
-        if self.held.dtype != dtype or self.held.shape != shape:
+        if self.held.dtype != dtype or self.held.size != prod(shape):
             raise IRError(
                 f"constant {self.name or self.sha256[:12]}: data is {self.held.dtype}{list(self.held.shape)}, "
                 f"the type says {dtype}{list(shape)}"
             )
-        return self.held
+        return self.held.reshape(shape)
 
     @property
     def key(self) -> Any:
