@@ -104,10 +104,8 @@ class _Packing:
             if given.type == wanted:
                 continue
             if same_memory(given.type, wanted):
-                view = View(given, 0, wanted)
-                assert call.parent is not None
-                call.parent.insert_op_before(view, call)
-                call.operands = [view.buffer if i == position else v for i, v in enumerate(call.operands)]
+                view = self.seen(call, given, wanted)
+                call.operands = [view if i == position else v for i, v in enumerate(call.operands)]
                 continue
             if arg in written:
                 raise PassError(
@@ -116,9 +114,22 @@ class _Packing:
             new = (
                 self.constant(given.owner, wanted)
                 if isinstance(given.owner, Constant)
-                else self.packed(call, given, wanted, window(kernel, arg))
+                else self.packed(call, self.shaped(call, given, wanted), wanted, window(kernel, arg))
             )
             call.operands = [new if i == position else v for i, v in enumerate(call.operands)]
+
+    def seen(self, call: Call, given: SSAValue, type_: BufferType) -> SSAValue:
+        """A buffer as one of another type, for a call."""
+        view = View(given, 0, type_)
+        assert call.parent is not None
+        call.parent.insert_op_before(view, call)
+        return view.buffer
+
+    def shaped(self, call: Call, given: SSAValue, wanted: BufferType) -> SSAValue:
+        """A buffer with the dimensions that a call wants, of which a schedule may have made one of two: a copy from
+        two would divide indices."""
+        plain = BufferType.of(wanted.sizes, wanted.element_type, wanted.space.data)
+        return self.seen(call, given, plain) if same_memory(given.type, plain) and given.type != plain else given
 
     def constant(self, op: Constant, wanted: BufferType) -> SSAValue:
         """The constant in another layout: a new one, shared by all who want it so."""

@@ -140,7 +140,8 @@ def test_equality_is_by_content() -> None:
 
 def test_the_type_must_fit() -> None:
     weight = Weight.of(np.zeros(20, np.float32), name="w")
-    for dtype, shape in ((np.float32, (4, 5)), (np.int32, (20,))):
+    assert array_of(weight, np.dtype(np.float32), (4, 5)).shape == (4, 5)
+    for dtype, shape in ((np.float32, (4, 4)), (np.int32, (20,))):
         with pytest.raises(IRError, match="constant w: data is float32"):
             array_of(weight, np.dtype(dtype), shape)
 
