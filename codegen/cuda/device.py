@@ -1,14 +1,16 @@
 """NVIDIA GPUs, through the driver's API as the package cuda-bindings has it. Needs NumPy, ctypes and that only.
 
 Everything happens in one stream, in order. Memory comes from the driver's pool, which keeps what was freed. PTX becomes
-code for the GPU at hand when a kernel is launched first. CUDA_VISIBLE_DEVICES chooses among several GPUs.
+code for the GPU at hand when a kernel is launched first. A run that comes again is captured as a graph of launches,
+which the driver begins as one. CUDA_VISIBLE_DEVICES chooses among several GPUs.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -46,8 +48,16 @@ def context() -> Any:
     return found
 
 
+@dataclass
+class Capture:
+    """What a thread captures."""
+
+    stream: Any
+    is_over: bool = False
+
+
 class CudaDevice(Device):
-    """One stream."""
+    """One stream; a thread that captures has another one meanwhile."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.driver: Any = driver
@@ -57,8 +67,10 @@ class CudaDevice(Device):
         self.built: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.enter()
-        flags = self.driver.CUstream_flags.CU_STREAM_NON_BLOCKING
-        self.stream = check("make a stream", self.driver.cuStreamCreate(flags))
+        self.stream = self.new_stream()
+
+    def new_stream(self) -> Any:
+        return check("make a stream", self.driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
 
     def enter(self) -> None:
         """Each thread has to say which context it means."""
@@ -77,7 +89,7 @@ class CudaDevice(Device):
 
     def copy(self, to: int, source: int, size: int) -> None:
         self.enter()  # addresses tell the driver whose they are
-        check(f"copy {size} bytes", self.driver.cuMemcpyAsync(to, source, size, self.stream))
+        check(f"copy {size} bytes", self.driver.cuMemcpyAsync(to, source, size, self.here()))
 
     def launch(self, kernel: int, args: Sequence[int]) -> None:
         self.enter()
@@ -85,11 +97,11 @@ class CudaDevice(Device):
         values = (ctypes.c_int64 * len(args))(*args)
         at = ctypes.addressof(values)
         pointers = (ctypes.c_void_p * len(args))(*(at + 8 * i for i in range(len(args))))
-        functions = self.build(name)
+        functions, stream = self.build(name), self.here()
         for function, groups in launches:
             grid, block = (groups, 1, 1), (self.launches.group, 1, 1)
             launched = self.driver.cuLaunchKernel(
-                functions[function], *grid, *block, 0, self.stream, ctypes.addressof(pointers), 0
+                functions[function], *grid, *block, 0, stream, ctypes.addressof(pointers), 0
             )
             check(f"launch {name} for {groups} groups", launched)
 
@@ -107,7 +119,65 @@ class CudaDevice(Device):
 
     def wait(self) -> None:
         self.enter()
-        check("finish", self.driver.cuStreamSynchronize(self.stream))
+        if (capture := self.capture) is not None:
+            capture.is_over = True
+        else:
+            check("finish", self.driver.cuStreamSynchronize(self.stream))
+
+    # ---- graphs
+
+    @property
+    def capture(self) -> Capture | None:
+        """What this thread captures."""
+        return getattr(self.current, "capture", None)
+
+    def here(self) -> Any:
+        """The stream that this thread's launches and copies go to."""
+        if (capture := self.capture) is None:
+            return self.stream
+        if capture.is_over:  # the program has read what was computed, to go on by it
+            raise EngineError("a run that depends on what it computes cannot be captured")
+        return capture.stream
+
+    def record(self, run: Callable[[], int]) -> Callable[[], None] | None:
+        """The run as a graph. Other threads go on meanwhile, in the device's stream."""
+        self.enter()
+        stream = self.new_stream()
+        try:
+            mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+            check("capture", self.driver.cuStreamBeginCapture(stream, mode))
+            self.current.capture = Capture(stream)
+            try:
+                code = run()
+            finally:
+                self.current.capture = None
+                ended = self.driver.cuStreamEndCapture(stream)
+            return Graph(self, check("capture a run", ended)) if code == 0 else None
+        except EngineError:  # it can be run all the same
+            return None
+        finally:
+            self.failure()  # of a call that cannot be captured
+            self.driver.cuStreamDestroy(stream)
+
+
+class Graph:
+    """Launches and copies that the driver begins as one."""
+
+    def __init__(self, device: CudaDevice, graph: Any) -> None:
+        self.device = device
+        self.made: Any = None
+        try:
+            self.made = check("make a graph ready", device.driver.cuGraphInstantiate(graph, 0))
+        finally:
+            device.driver.cuGraphDestroy(graph)
+
+    def __call__(self) -> None:
+        self.device.enter()
+        check("begin a graph", self.device.driver.cuGraphLaunch(self.made, self.device.stream))
+
+    def __del__(self) -> None:
+        if self.made is not None:
+            self.device.driver.cuGraphExecDestroy(self.made)  # when it has run, where it runs
 
 
 def open_device(artifact: Artifact, code: Code, threads: int) -> CudaDevice:

@@ -64,6 +64,61 @@ def test_a_model(gpu: EmulatedDriver, size: int | str) -> None:
     assert len(gpu.memory) <= left + 1, "memory of runs is freed or kept for the next one"
 
 
+def straight(rows: int | str = "N") -> onnx.ModelProto:
+    """A model all of which the GPU runs."""
+    text = MODEL.replace("    wide = Cast<to = 11>(product)\n    z = Exp(wide)\n", "").replace(", double[N, 96] z", "")
+    return onnx.parser.parse_model(text.replace("[N", f"[{rows}"))
+
+
+def test_graphs(gpu: EmulatedDriver) -> None:
+    """A run that comes again is one launch; other sizes, other memory, and what the graph must not keep of old runs."""
+    made, right = ircc.compile(straight(), target="cuda"), ircc.compile(straight(), target="cpu")
+    launched: list[int] = []
+    for i, rows in enumerate([6, 6, 6, 6, 5, 5, 6, 6]):
+        before = gpu.launched, gpu.replayed
+        given = {name: x + i for name, x in inputs(rows).items()}
+        np.testing.assert_allclose(made.run(given)["y"], right.run(given)["y"], rtol=1e-4, atol=1e-6)
+        launched.append(gpu.launched - before[0])
+        assert gpu.replayed - before[1] == (i in (1, 2, 3, 5, 7)), i
+    assert [n > 0 for n in launched] == [True, True, False, False, True, True, True, True]
+    given = inputs(3)
+    bound = made.bind(given)
+    for i in range(3):
+        given["x"] += i
+        bound()
+        np.testing.assert_allclose(bound.outputs["y"], right.run(given)["y"], rtol=1e-4, atol=1e-6)
+    assert gpu.graphs == 2
+    del bound, made
+    assert gpu.graphs == 0, "graphs go with what they were made for"
+
+
+def test_what_is_no_graph(gpu: EmulatedDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels on the host, and a way through the program that follows from what it computes."""
+    made = ircc.compile(model(), target="cuda")
+    for _ in range(3):
+        made.run(inputs(4))
+    loop = """
+    <ir_version: 9, opset_import: ["": 20]>
+    net (float[4] x, int64 n) => (float[4] y)
+    {
+        again = Constant<value = bool {1}>()
+        y = Loop(n, again, x) <body = step (int64 i, bool before, float[4] state) => (bool after, float[4] next)
+            {after = Identity(before)  next = Add(state, state)}>
+    }
+    """
+    made = ircc.compile(onnx.parser.parse_model(loop), target="cuda")
+    x = np.arange(4, dtype=np.float32)
+    for n in (3, 3, 3, 1, 0, 2):
+        np.testing.assert_array_equal(made.run({"x": x, "n": np.array(n)})["y"], x * 2**n)
+    assert gpu.replayed == 0 and gpu.launched > 0
+    monkeypatch.setattr(
+        gpu, "cuGraphInstantiate", lambda *args: (device.driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY, None)
+    )
+    made = ircc.compile(straight(), target="cuda")
+    found = [made.run(inputs(4))["y"] for _ in range(3)]
+    assert gpu.replayed == 0 and all(np.array_equal(y, found[0]) for y in found)
+
+
 def test_many_threads(gpu: EmulatedDriver) -> None:
     made = ircc.compile(model(), target="cuda")
     expected = [made.run(inputs(rows)) for rows in range(1, 4)]
