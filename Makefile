@@ -10,7 +10,7 @@
 #   make emulators   these emulators and compilers, from Debian's packages, where root may install them
 #   make drivers     PoCL, which makes an OpenCL device of the CPU, from Debian's package, where root may install it
 #   make conformance BACKEND=opencl: all that the kit asks of a backend, into build/conformance-opencl.html
-#   make conformance-cuda   ... of the backend cuda, where there is a GPU of NVIDIA's
+#   make conformance-cuda   ... of the backend cuda, where there is a GPU of NVIDIA's; and beside torch, into docs/cuda.md
 #   make ptx-check MODELS="a.onnx b.onnx": whether NVIDIA's assembler takes the PTX of their kernels; needs no GPU
 #   make spirv-check   the kit with kernels as SPIR-V, on Intel's OpenCL for CPUs, which it fetches (0.9 GB)
 #   make check    what CI runs besides the tests: lint, imports, typing, docs
@@ -172,6 +172,9 @@ conformance: $(VENV)/dev.stamp
 
 conformance-cuda: BACKEND := cuda
 conformance-cuda: conformance
+	@echo "== installing torch (3 GB)"
+	@$(PIP) install torch
+	@$(BIN)/python benchmarks/beside_torch.py --page docs/cuda.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
