@@ -6,7 +6,8 @@ import logging
 import random
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -112,34 +113,73 @@ def control_flow(subject: Subject, seed: int) -> None:
     agree(compile(module, target=CPU).run(given), subject.engine(module).run(given), relative_bound(module))
 
 
-def failing(subject: Subject, method: str) -> None:
-    """A method of the device raises, once, in the middle of things: the run says so, and the next one is right."""
+@contextmanager
+def breaking(subject: Subject, *methods: str) -> Generator[list[str] | None]:
+    """In this block methods of the device raise while the list holds their names. None: they are native, and nothing
+    can be planted in them."""
     whole = subject.engine(model()).device
     kind: Any = type(getattr(whole, "device", whole))
-    if kind.table is not Device.table or (method == "copy" and whole.unified):
-        return  # native functions, in which nothing can be planted; or nothing is copied
-    original: Callable[..., Any] = getattr(kind, method)
-    broken: list[bool] = []
+    broken: list[str] = []
 
-    def sometimes(self: Any, *args: Any) -> Any:
-        if broken:
-            raise EngineError(f"planted: {method} fails")
-        return original(self, *args)
+    def sometimes(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *args: Any) -> Any:
+            if method in broken:
+                raise EngineError(f"planted: {method} fails")
+            return original(self, *args)
 
-    with patch.object(kind, method, sometimes):
+        return call
+
+    if kind.table is not Device.table:
+        yield None
+        return
+    with ExitStack() as patches:
+        for method in methods:
+            patches.enter_context(patch.object(kind, method, sometimes(method, getattr(kind, method))))
+        yield broken
+
+
+def fails(engine: Any, rows: int, what: str) -> None:
+    """See that a run says what is planted."""
+    try:
+        engine.run(inputs(rows))
+    except Error as error:
+        if "planted" not in str(error):
+            raise Wrong(f"{what}, and the run says {error}") from error
+    else:
+        raise Wrong(f"{what}, and the run says nothing")
+
+
+def failing(subject: Subject, method: str) -> None:
+    """A method of the device raises, once, in the middle of things: the run says so, and the next one is right."""
+    with breaking(subject, method) as broken:
         engine = subject.engine(model())
+        if broken is None or (method == "copy" and engine.device.unified):
+            return
         agree(expected(inputs(3)), engine.run(inputs(3)), BOUND)
-        broken.append(True)
-        try:
-            engine.run(inputs(1000))
-        except Error as error:
-            if "planted" not in str(error):
-                raise Wrong(f"{method} failed, and the run says {error}") from error
-        else:
-            raise Wrong(f"{method} failed, and the run says nothing")
+        broken.append(method)
+        fails(engine, 1000, f"{method} failed")
         broken.clear()
         for rows in (1000, 3):
             agree(expected(inputs(rows)), engine.run(inputs(rows)), BOUND)
+
+
+def lost(subject: Subject) -> None:
+    """The device is gone, for good as far as its engines are concerned: each run says so, at any size; and when it is
+    back, new engines are right, and so are those who could not begin."""
+    with breaking(subject, "alloc", "copy", "launch", "wait") as broken:
+        if broken is None:
+            return
+        engine, fresh = subject.engine(model()), subject.engine(model())
+        for _ in range(3):
+            agree(expected(inputs(3)), engine.run(inputs(3)), BOUND)
+        broken.extend(["alloc", "copy", "launch", "wait"])
+        for rows in (3, 1000, 3):
+            fails(engine, rows, "the device is lost")
+        fails(fresh, 3, "the device is lost")
+        broken.clear()
+        del engine
+        for found in (fresh, subject.engine(model())):
+            agree(expected(inputs(3)), found.run(inputs(3)), BOUND)
 
 
 def refused(subject: Subject) -> None:
@@ -212,6 +252,7 @@ CHECKS = [
     Check("L4", "memory runs out", partial(failing, method="alloc")),
     Check("L4", "a launch fails", partial(failing, method="launch")),
     Check("L4", "a copy fails", partial(failing, method="copy")),
+    Check("L4", "the device is lost", lost),
     Check("L4", "kernels that are refused run on the host", refused),
     Check("L4", "a kernel that cannot be compiled runs on the host", compile_error),
 ]
