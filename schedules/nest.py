@@ -81,6 +81,11 @@ class Read:
         at = next((i for i, n in enumerate(step) if n), None)
         return at is not None and step[at] == 1 and not any(step[at + 1 :]) and product(self.type.sizes[at + 1 :]) == 1
 
+    def ends_with(self, dim: int, extent: Expr) -> bool:
+        """Whether a dimension of the buffer goes with a dim alone, from its first to its last."""
+        pairs = zip(self.index, self.type.sizes, strict=True)
+        return any(e == Expr.dim(dim) and size == extent for e, size in pairs)
+
     def stride(self, dim: int) -> Expr | None:
         """How far elements are apart in memory, in elements, when a dim goes by one; None where that varies."""
         offset = self.type.offset.substitute(dict(enumerate(self.index)))

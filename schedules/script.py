@@ -10,6 +10,7 @@ from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 from .collapse import Collapse
 from .commute import Commute
+from .cover import Cover
 from .double import Double
 from .layout import Layout
 from .loops import Block, Fuse, Inline, Lanes, Parallel, Peel, Sink, Split, Unroll
@@ -23,8 +24,8 @@ from .vectorize import Vectorize
 PRIMITIVES: dict[str, type[Primitive]] = {
     cls.word(): cls
     for cls in (
-        Block, Collapse, Commute, Double, Fuse, Inline, Lanes, Layout, Parallel, Peel, Prefetch, Reassociate, Replace,
-        Sink, Split, Stage, Unroll, Vectorize,
+        Block, Collapse, Commute, Cover, Double, Fuse, Inline, Lanes, Layout, Parallel, Peel, Prefetch, Reassociate,
+        Replace, Sink, Split, Stage, Unroll, Vectorize,
     )
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, VectorType
 from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.traits import is_side_effect_free
 
 from ..dialects.loop.alloc import Alloc
 from ..dialects.loop.instruction import Instruction
@@ -169,7 +170,6 @@ class _Window:
             owner = value.owner
             computed = isinstance(owner, Operation) and self.loop.is_ancestor(owner)
             require(not computed, self.what, "depends on data")
-        require(isinstance(op, Load) or not op.tolerant, self.what, "is written where it may be outside")
         self.forms[op] = forms
 
     def shift(self, form: Form) -> int:
@@ -227,9 +227,11 @@ class _Window:
     def otherwise(self, group: _Group, stored: bool) -> SSAValue | None:
         """The constant that loads of this group give outside of the buffer, None where they are always inside."""
         values = [op.otherwise for op in group.ops if isinstance(op, Load)]
+        if stored and any(op.tolerant for op in group.ops):
+            require(all(map(self.stays, group.ops)), self.what, "is written, and read outside of the buffer")
         if not any(v is not None for v in values):
             return None
-        require(not stored and None not in values, self.what, "is written, and read outside of the buffer")
+        require(None not in values, self.what, "is read outside of the buffer, and as if it were not")
         texts: set[str] = set()
         for value in values:
             assert value is not None
@@ -240,6 +242,24 @@ class _Window:
             texts.add(str(source.value))
         require(len(texts) == 1, self.what, "reads different values outside of the buffer")
         return values[0]
+
+    def stays(self, op: Access) -> bool:
+        """Whether an access is tolerant, and what it loads comes to nothing but stores to that very element: so nothing
+        is seen of what the private buffer holds for places outside of the buffer."""
+        if not op.tolerant:
+            return False
+        seen = list[Operation]([op])
+        for found in seen:
+            for use in (u.operation for r in found.results for u in r.uses):
+                if isinstance(use, Store):
+                    here = use.buf is op.buf and use.exprs == op.exprs and list(use.indices) == list(op.indices)
+                    if not here or not use.tolerant:
+                        return False
+                elif not is_side_effect_free(use):
+                    return False
+                else:
+                    seen.append(use)
+        return True
 
     def filled_first(self, group: _Group) -> bool:
         """Whether every element is stored before anything reads it."""
@@ -330,7 +350,8 @@ class _Window:
                 old = Load(self.buffer, there, type_=type_, lane_steps=steps, active=active)
                 total = addition(type_)(old.value, value.value)
                 ops += [old, total]
-            ops.append(Store(ops[-1].results[0], self.buffer, there, lane_steps=steps, active=active))
+            skip = any(op.tolerant for op in group.ops)
+            ops.append(Store(ops[-1].results[0], self.buffer, there, skip=skip, lane_steps=steps, active=active))
         else:
             other: SSAValue | None = None
             if otherwise is not None:

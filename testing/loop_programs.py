@@ -229,8 +229,8 @@ def random_line(rng: random.Random, kernel: Kernel, number: int) -> str:
     match word:
         case "split":
             return f"split {x} {first}{rng.choice(('', '|rest', '|rest', '|1', '|2|1', '|3'))} -> {n}a {n}b"
-        case "block":
-            return f"block {x} {first} -> {n}a {n}b"
+        case "block" | "cover":
+            return f"{word} {x} {first} -> {n}a {n}b"
         case "sink":
             return f"sink {x} past {y}"
         case "fuse":
@@ -295,7 +295,7 @@ def declare(module: ModuleOp) -> None:
 WEIGHTS = {
     "split": 5, "sink": 6, "fuse": 4, "vectorize": 4, "stage": 4, "unroll": 3, "block": 2, "reassociate": 2,
     "layout": 1, "peel": 1, "inline": 1, "parallel": 1, "prefetch": 1, "collapse": 2,
-    "lanes": 1, "replace": 2, "commute": 2, "double": 2,
+    "lanes": 1, "replace": 2, "commute": 2, "double": 2, "cover": 3,
 }  # fmt: skip
 assert set(WEIGHTS) == set(PRIMITIVES)
 

@@ -140,7 +140,7 @@ class _FunctionPrinter:
         dim = self.dims[loop.iv] = len(self.texts)
         self.texts.append(name)
         low, high = self.globalised(loop.lower, loop.indices), self.globalised(loop.upper, loop.indices)
-        self.ranges[dim] = (low, high - 1)
+        self.ranges[dim] = (low, high - (loop.stride if (high - low) % loop.stride == 0 else 1))
 
     # ---- text
 

@@ -30,8 +30,8 @@ class Matrix(Strategy):
         roles = roles_of(nest)
         if roles is None or instruction_of(nest, roles) not in case.instructions:
             return None
-        rows, columns = (_fitting(nest.dims[d].size or 0, TILES) for d in (roles.i, roles.j))
-        depths = _fitting(nest.dims[roles.k].size or 0, DEPTHS)
+        rows, columns = (_fitting(nest.dims[d].size, TILES) for d in (roles.i, roles.j))
+        depths = _fitting(nest.dims[roles.k].size, DEPTHS)
         every = [(r, c, d) for r in rows for c in columns for d in depths]
         found = [t for t in every if shared_bytes(nest, roles, 1, *t) <= case.target.shared]
         if not found:
@@ -78,6 +78,6 @@ def instruction_of(nest: Nest, roles: Roles) -> str:
     return f"mma_{first}" if first == second and str(nest.element) == "f32" else ""
 
 
-def _fitting(size: int, options: Sequence[int]) -> list[int]:
-    """The options that a size is a multiple of."""
-    return [n for n in options if size % n == 0]
+def _fitting(size: int | None, options: Sequence[int]) -> list[int]:
+    """The options that a size is a multiple of; none where it is not known."""
+    return [] if size is None else [n for n in options if size % n == 0]

@@ -3,7 +3,10 @@
 After Volkov and Demmel (Benchmarking GPUs to tune dense linear algebra, 2008): panels of both operands come into memory
 that the group shares, a block of the reduction at a time; each work item keeps a small tile in registers. A convolution
 is a product for each place in its window (implicit GEMM: Chetlur et al., cuDNN: efficient primitives for deep learning,
-2014): channels are the reduction in blocks, places of the window loops around it, and no matrix is made in memory."""
+2014): channels are the reduction in blocks, places of the window loops around it, and no matrix is made in memory.
+
+Where no tile fits, or a size is not known, the last tiles go beyond the result (`cover`); what blocks leave of the
+reduction is a block of its own, or goes one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ..nest import Nest, Read
+from ..nest import Dim, Nest, Read
 from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import begin, singles
 
@@ -21,6 +24,8 @@ ODD = 7  # ... but where an odd number of rows is no more than this
 LINES = 8  # of rows in a tile, at most
 DEPTHS = (32, 16, 8, 4)  # of a block of the reduction
 LEAST = 64  # rows or columns, and depth, from which on tiles pay
+SMALL = 8  # rows or columns of a tile, and
+SHALLOW = 4  # ... depth of a block, with less than which tiles that fit are worse than those that do not
 
 
 class Roles(NamedTuple):
@@ -46,15 +51,19 @@ class Tiled(Strategy):
         nest = case.nest
         if (roles := roles_of(nest)) is None:
             return None
-        size = [d.size or 0 for d in nest.dims]
+        size = [LEAST if d.size is None else d.size for d in nest.dims]  # what is not known is worth it
         lines = [1] if roles.lines is None else [n for n in range(1, LINES + 1) if size[roles.lines] % n == 0]
         depth = size[roles.k]
         for d in roles.around:
             depth *= size[d]
         if max(size[roles.i] * lines[-1], size[roles.j]) < LEAST or depth < LEAST:
             return None
-        rows, columns = _fitting(size[roles.i], TILES), _fitting(size[roles.j], TILES)
-        depths = _fitting(size[roles.k], DEPTHS)
+        rows, columns = (_fitting(nest.dims[d].size, TILES, SMALL) for d in (roles.i, roles.j))
+        for d, options in ((roles.i, rows), (roles.j, columns)):
+            known = nest.dims[d].size
+            if (known is None or known % options[0]) and not nest.store.ends_with(d, nest.dims[d].extent):
+                return None
+        depths = _fitting(nest.dims[roles.k].size, DEPTHS, SHALLOW)
         every = product(lines, rows, columns, depths)
         found = [t for t in every if shared_bytes(nest, roles, *t) <= case.target.shared]
         if not found:
@@ -86,11 +95,11 @@ class Tiled(Strategy):
         lines = begin(nest, [*others, *line, i, j])
         lines += [f"split {label} {values['lines']} -> {label} {label}g" for label in line]
         lines += [
-            f"split {i} {values['rows']} -> {i} {i}g",
-            f"split {j} {values['columns']} -> {j} {j}g",
+            _tiles(nest.dims[roles.i], values["rows"]),
+            _tiles(nest.dims[roles.j], values["columns"]),
             f"sink {i}g past {j}",
             *(f"sink {label}g past {i} {j}" for label in line),
-            f"split {k} {values['depth']} -> {k} {k}g",
+            f"split {k} {values['depth']}{_left(nest.dims[roles.k].size, values['depth'])} -> {k} {k}g",
             *(f"sink {label}g past {inside}" for label in (j, i, *line)),
             f"stage {roles.first.buffer} at {k} in stack as rows",
             f"stage {roles.second.buffer} at {k} in stack as columns",
@@ -134,7 +143,7 @@ def roles_of(nest: Nest) -> Roles | None:
     if len(parallel) < 2 or not reduction or len(nest.reads) != 2 or any(r.guarded or r.data for r in nest.reads):
         return None
     i, j, k, around = parallel[-2], parallel[-1], reduction[-1], tuple(reduction[:-1])
-    if any(nest.dims[d].size is None for d in (i, j, k, *around)) or len({r.buffer for r in nest.reads}) != 2:
+    if len({r.buffer for r in nest.reads}) != 2:
         return None
     uses = {r.dims & {i, j, k} for r in nest.reads}
     if uses != {frozenset((i, k)), frozenset((j, k))} or not {i, j} <= nest.store.dims:
@@ -148,9 +157,24 @@ def roles_of(nest: Nest) -> Roles | None:
     return Roles(i, j, k, line, around, first, second)
 
 
-def _fitting(size: int, options: Sequence[int]) -> list[int]:
-    """The options that a size is a multiple of; of a size that is none of any, its divisors up to the largest one."""
-    return [n for n in options if size % n == 0] or [n for n in range(options[0], 0, -1) if size % n == 0]
+def _fitting(size: int | None, options: Sequence[int], least: int) -> list[int]:
+    """The options that a size is a multiple of; of a size that is none of any, its divisors up to the largest one; all
+    options where these are less than `least`, or nothing is known."""
+    if size is None:
+        return list(options)
+    found = [n for n in options if size % n == 0] or [n for n in range(options[0], 0, -1) if size % n == 0]
+    return found if found[0] >= min(size, least) else list(options)
+
+
+def _tiles(dim: Dim, size: int) -> str:
+    """The line that makes tiles of a dim."""
+    word = "split" if dim.size is not None and dim.size % size == 0 else "cover"
+    return f"{word} {dim.label} {size} -> {dim.label} {dim.label}g"
+
+
+def _left(size: int | None, depth: int) -> str:
+    """How blocks of the reduction go on where they leave something over."""
+    return "|1" if size is None else "|rest" if size % depth else ""
 
 
 def _item(size: int) -> int:
@@ -167,5 +191,7 @@ def shared_bytes(nest: Nest, roles: Roles, lines: int, rows: int, columns: int, 
         return (count - 1) * max(1, *map(abs, step)) + 1
 
     widths = [r.type.dtype.itemsize for r in nest.reads]
+    total = nest.dims[roles.k].size
+    depth += 1 if total is None else total % depth  # what is left over has panels of its own
     panels = depth * (reach(roles.lines, lines) * reach(roles.i, rows) + columns)
     return max(widths) * panels + nest.lane_bytes * lines * rows * columns

@@ -699,3 +699,82 @@ builtin.module attributes {ircc.target = {name = "x86-64-v4", triple = "x86_64-u
     loop.call @rows(%output_1) sizes [N] {nodes = ["rows"]}
   }
 }
+// -----
+// passes: select-schedules
+// A product of sizes that are not known, on a device: tiles that may go beyond the result.
+builtin.module attributes {ircc.target = {name = "device", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64, group = 64 : i64, shared = 32768 : i64}} {
+  loop.kernel @product(%in0 "in0" : !loop.buffer<[M, K], f32>, %in1 "in1" : !loop.buffer<[K, 96], f32>, %out "out" : !loop.buffer<[M, 96], f32>) outputs 1 sizes ["K", "M"] {
+    loop.for "i0" %0 = 0 to M parallel {
+      loop.for "i1" %1 = 0 to 96 parallel {
+        %2 = arith.constant 0.000000e+00 : f32
+        loop.store %2, %out[%0, %1]
+      }
+    }
+    loop.for "i0" %0 = 0 to M parallel {
+      loop.for "i1" %1 = 0 to 96 parallel {
+        loop.for "k0" %2 = 0 to K reduction {
+          %3 = loop.load %in0[%0, %2]
+          %4 = loop.load %in1[%2, %1]
+          %5 = arith.mulf %3, %4 : f32
+          %6 = loop.load %out[%0, %1]
+          %7 = arith.addf %6, %5 : f32
+          loop.store %7, %out[%0, %1]
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[M, K], f32>, %w "w" : !loop.buffer<[K, 96], f32>, %y "y" : !loop.buffer<[M, 96], f32>) outputs 1 {
+    loop.call @product(%x, %w, %y) sizes [K, M]
+  }
+}
+// =====
+builtin.module attributes {ircc.target = {name = "device", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64, group = 64 : i64, shared = 32768 : i64}} {
+  loop.kernel @product(%in0 "in0" : !loop.buffer<[M, K], f32>, %in1 "in1" : !loop.buffer<[K, 96], f32>, %out "out" : !loop.buffer<[M, 96], f32>) outputs 1 sizes ["K", "M"] strategy "tiled" schedule [
+    "fuse i0",
+    "fuse i1",
+    "cover i0 32 -> i0 i0g",
+    "split i1 32 -> i1 i1g",
+    "sink i0g past i1",
+    "split k0 16|1 -> k0 k0g",
+    "sink i1g past k0",
+    "sink i0g past k0",
+    "stage in0 at k0 in stack as rows",
+    "stage in1 at k0 in stack as columns",
+    "stage out at i1 in stack as tile",
+    "sink columns.i1g past columns.k0g",
+    "split i0g 4 -> i0g i0r",
+    "split i1g 4 -> i1g i1r",
+    "sink i0r past i1g",
+    "sink i1r past k0g",
+    "sink i0r past k0g",
+    "unroll i0r i1r",
+    "stage tile at i1g in register as part",
+    "lanes i0g i1g",
+    "lanes rows.i0g rows.k0g",
+    "lanes columns.k0g columns.i1g",
+    "lanes tile.i0g tile.i1g",
+    "parallel i0"
+  ] {
+    loop.for "i0" %0 = 0 to M parallel {
+      loop.for "i1" %1 = 0 to 96 parallel {
+        %2 = arith.constant 0.000000e+00 : f32
+        loop.store %2, %out[%0, %1]
+      }
+    }
+    loop.for "i0" %0 = 0 to M parallel {
+      loop.for "i1" %1 = 0 to 96 parallel {
+        loop.for "k0" %2 = 0 to K reduction {
+          %3 = loop.load %in0[%0, %2]
+          %4 = loop.load %in1[%2, %1]
+          %5 = arith.mulf %3, %4 : f32
+          %6 = loop.load %out[%0, %1]
+          %7 = arith.addf %6, %5 : f32
+          loop.store %7, %out[%0, %1]
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[M, K], f32>, %w "w" : !loop.buffer<[K, 96], f32>, %y "y" : !loop.buffer<[M, 96], f32>) outputs 1 {
+    loop.call @product(%x, %w, %y) sizes [K, M]
+  }
+}

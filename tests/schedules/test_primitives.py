@@ -168,6 +168,40 @@ def test_block_cuts_the_last_one_short(keeps: Keeps) -> None:
     assert headers(keeps(matmul(8), "fuse i\nblock i 4 -> io ii"))[:2] == ["io 0..8 by 4", ".ii 0..4 by 1"]
 
 
+COVERED = """
+fuse i
+fuse j
+cover i 4 -> i it
+cover j 8 -> j jt
+sink it past j
+split k 4|1 -> k kt
+sink jt past k
+sink it past k
+stage a at k in stack as rows
+stage b at k in stack as columns
+stage c at j in stack as tile
+split it 2 -> it ir
+split jt 2 -> jt jr
+sink ir past jt
+sink jr past kt
+sink ir past kt
+unroll ir jr
+stage tile at jt in register as part
+parallel i
+"""
+
+
+def test_cover_goes_beyond_the_end(keeps: Keeps) -> None:
+    """Tiles of one size for any number of rows; what they have too much is neither read nor written."""
+    for rows in (0, 1, 4, 6):
+        kernel = keeps(matmul("M"), COVERED, M=rows)
+    assert headers(kernel)[:2] == ["i 0..M by 4", ".j 0..12 by 8"]
+    stores = [op for op in kernel.walk() if isinstance(op, Store) and op.tolerant]
+    assert len(stores) == 1 and stores[0].buf is kernel.args[2]
+    whole = keeps(matmul(8), "fuse i\ncover i 4 -> i it")
+    assert not any(op.tolerant for op in whole.walk() if isinstance(op, Load | Store))
+
+
 def test_sink_distributes(keeps: Keeps) -> None:
     kernel = keeps(matmul(), "fuse i\nfuse j\nsink j past k")
     assert headers(kernel) == ["i 0..5 by 1", ".j 0..12 by 1", ".k 0..7 by 1", "..j 0..12 by 1"]
@@ -381,6 +415,8 @@ REFUSED = [
     (matmul, "split i 3 -> io ii", "do not cover loop i"),
     (lambda: matmul("M"), "split i 4|rest -> io ii", "`rest` needs constant bounds"),
     (matmul, "split i 2|rest -> i ii\nsplit i 2 -> io im", "has a step already"),
+    (matmul, "cover k 4 -> k kk", "beyond k a store to c would be inside of the buffer"),
+    (matmul, "fuse i\nstage a at i in stack as t\ncover i 4 -> i it", "a buffer is private to loop i"),
     (matmul, "sink k past i", "no loop i stands right in a loop k"),
     (matmul, "split k 2|rest -> k kk\nsink k past kk", "k is not parallel and would pass kk"),
     (matmul, "parallel k", "k is not parallel"),

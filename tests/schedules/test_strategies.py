@@ -17,7 +17,7 @@ from ircc.dialects.tensor.builder import compute
 from ircc.errors import ScheduleError
 from ircc.ir.expr import Expr, ExprLike
 from ircc.ir.target import PRESETS
-from ircc.ir.types import TensorType
+from ircc.ir.types import BufferType, TensorType
 from ircc.passes.tensor_to_loop import TensorToLoop
 from ircc.schedules.nest import nest_of
 from ircc.schedules.script import Schedule
@@ -378,6 +378,44 @@ def test_tiles_of_groups_keep_the_meaning(values: dict[str, int]) -> None:
     x, y = drawn.inputs(0).values()
     (found,) = ircc.compile(drawn.module, passes="plan-memory").run(drawn.inputs(0)).values()
     assert np.array_equal(found, np.maximum(x @ y, 0))
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(M, N, K), (M, 64, 96), (67, 131, 101)], ids=["unknown", "rows", "primes"])
+@pytest.mark.parametrize("values", [{}, {"rows": 8, "columns": 16, "depth": 4}], ids=["default", "small"])
+def test_tiles_go_beyond_the_result(m: ExprLike, n: ExprLike, k: ExprLike, values: dict[str, int]) -> None:
+    """Where their sizes do not fit, or are not known."""
+    drawn = matmul(m, n, k)
+    text = find_strategy("tiled").schedule(case_of(drawn, DEVICE), **values)
+    assert text is not None and "cover i0" in text
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    engine = ircc.compile(drawn.module, passes="plan-memory")
+    for symbols in ((0, 5, 7), (1, 1, 1), (9, 33, 21), (64, 16, 0), (65, 0, 4)):
+        inputs = Drawn(drawn.module, dict(zip("MNK", symbols, strict=True))).inputs(0)
+        x, y = inputs.values()
+        (found,) = engine.run(inputs).values()
+        assert np.array_equal(found, np.maximum(x @ y, 0))
+
+
+def test_tiles_of_pictures_that_are_not_known() -> None:
+    drawn = conv(M, N, 8, 64)
+    text = find_strategy("tiled").schedule(case_of(drawn, DEVICE))
+    assert text is not None and "cover i2" in text
+    Schedule.parse(text).apply(drawn.kernel)
+    engine = ircc.compile(drawn.module, passes="plan-memory")
+    for h, w in ((3, 3), (7, 40), (2, 9)):
+        inputs = Drawn(drawn.module, {"M": h, "N": w}).inputs(0)
+        x, y = inputs.values()
+        (found,) = engine.run(inputs).values()
+        right = sum(x[0, p : p + h - 2, q : q + w - 2] @ y[p, q] for p in range(3) for q in range(3))
+        assert np.array_equal(found[0], right)
+
+
+def test_what_ends_elsewhere_is_not_covered() -> None:
+    """Where a tile beyond the result would write into what follows it."""
+    nest = case_of(matmul(M, 64, 64), DEVICE).nest
+    longer = replace(nest.store, type=BufferType.of([M + 1, 64], f32))
+    assert find_strategy("tiled").choices(Case(replace(nest, store=longer), DEVICE)) is None
 
 
 @pytest.mark.parametrize("values", [{}, {"lines": 1}, {"rows": 7, "columns": 8}, {"lines": 7, "rows": 1, "depth": 4}])

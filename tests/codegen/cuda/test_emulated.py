@@ -151,6 +151,19 @@ def test_tiled_product(width: int) -> None:
     Emulated([product], width).check(product, arrays, {})
 
 
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_tiles_beyond_the_result(width: int) -> None:
+    """Of sizes that are not known: every lane comes to each barrier."""
+    model = "m (float[M, K] x, float[K, N] w) => (float[M, N] y) {y = MatMul(x, w)}"
+    model = f'<ir_version: 9, opset_import: ["": 20]> {model}'
+    (product,) = kernels(ircc.lower(onnx.parser.parse_model(model), to="loop-ir", target="cuda"))
+    assert product.strategy is not None and product.strategy.data == "tiled"
+    rng, loaded = np.random.default_rng(0), Emulated([product], width)
+    for m, k, n in ((33, 18, 5), (1, 1, 1), (3, 0, 2), (0, 4, 4)):
+        arrays = [rng.integers(-4, 5, shape).astype(np.float32) for shape in ((m, k), (k, n), (m, n))]
+        loaded.check(product, arrays, {"M": m, "K": k, "N": n})
+
+
 CONV = """
 <ir_version: 9, opset_import: ["": 20]>
 m (float[N, 16, 14, 14] x, float[64, 16, 3, 3] w) => (float[N, 64, 7, 7] y)

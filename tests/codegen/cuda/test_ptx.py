@@ -173,6 +173,8 @@ def test_assembler_takes_operators(model: str) -> None:
         tried += check(module, model)
     assert tried >= CASES_OF_EACH // 2
     assert check(net(), model) >= 6
+    open_sizes = "m (float[B, M, K] x, float[B, K, N] w) => (float[B, M, N] y) {p = MatMul(x, w) y = Softmax(p)}"
+    assert check(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 20]> {open_sizes}'), model) >= 3
 
 
 def check(source: Any, model: str) -> int:

@@ -246,6 +246,18 @@ def test_a_group_shares_a_tile(group: int) -> None:
     assert np.array_equal(arrays[2], expected)
 
 
+def test_tiles_of_sizes_that_are_not_known() -> None:
+    """All work items of a group come to each barrier, those beyond the result too."""
+    text = '<ir_version: 9, opset_import: ["": 20]> '
+    text += "m (float[B, M, K] x, float[B, K, N] w, float[N] b) => (float[B, M, N] y) {p = MatMul(x, w) y = Add(p, b)}"
+    made = ircc.compile(onnx.parser.parse_model(text), target="opencl")
+    assert [k.strategy for k in made.kernels] == ["tiled"]
+    rng = np.random.default_rng(0)
+    for b, m, k, n in ((1, 1, 1, 1), (2, 33, 65, 67), (1, 0, 5, 5), (2, 5, 0, 7), (0, 4, 4, 4), (1, 64, 96, 32)):
+        x, w, bias = (rng.integers(-3, 4, shape).astype(np.float32) for shape in ((b, m, k), (b, k, n), (n,)))
+        assert np.array_equal(made.run({"x": x, "w": w, "b": bias})["y"], x @ w + bias), (b, m, k, n)
+
+
 @pytest.mark.parametrize("group", [1, 33, 64])
 def test_groups(group: int) -> None:
     """What is stored for all, and what all read alike."""
