@@ -11,8 +11,6 @@ from ircc.dialects import context
 from ircc.dialects.loop import Alloc, For, Kernel, Load, Prefetch, Store
 from ircc.dialects.loop.evaluate import buffer_type, evaluate_kernel
 from ircc.errors import ScheduleError
-from ircc.ir.expr import Expr
-from ircc.schedules.layout import expr_of, injective
 from ircc.schedules.script import Schedule
 
 Array = np.ndarray[Any, Any]
@@ -187,7 +185,6 @@ sink jr past kt
 sink ir past kt
 unroll ir jr
 stage tile at jt in register as part
-parallel i
 """
 
 
@@ -603,11 +600,3 @@ def test_layouts_are_taken_where_no_two_elements_share_a_place(offset: str, fits
 def test_layouts_of_unknown_sizes(keeps: Keeps) -> None:
     keeps(matmul("M"), "layout a (d0, d1) -> d1 * M + d0")
     keeps(matmul("M"), "layout a (d0, d1) -> (d0 floordiv 4) * 28 + d1 * 4 + d0 mod 4")
-
-
-def test_panels_of_unknown_sizes() -> None:
-    """Matrices of as many panels as their columns need."""
-    sizes = [Expr.symbol(name) for name in "BNK"]
-    panels = "8 * d0 * K * ((N + 7) floordiv 8) + 8 * K * (d1 floordiv 8) + 8 * d2 + d1 mod 8"
-    assert injective(expr_of(panels), sizes)
-    assert not injective(expr_of(panels.replace("N + 7", "N + 6")), sizes)
