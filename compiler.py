@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -273,6 +274,10 @@ class Compilation:
 
     def backend(self) -> Backend:
         """The backend of the target. Raises BackendError."""
+        return self._backend
+
+    @cached_property
+    def _backend(self) -> Backend:
         return find_backend(self._specs[0] or DEFAULT)
 
     def machines(self) -> list[Target]:
@@ -531,8 +536,13 @@ def provenance(module: ModuleOp) -> dict[str, Any]:
         "model": {key: value.data for key, value in sorted(model.items()) if isinstance(value, StringAttr)},
         "passes": remembered(module),
         "ranges": ranges_of(module),
-        "versions": {"ircc": __version__, **{name: version(name) for name in ("xdsl", "onnx", "numpy")}},
+        "versions": {"ircc": __version__, **_versions()},
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("xdsl", "onnx", "numpy")}
 
 
 def typical_of(module: ModuleOp) -> dict[str, int]:

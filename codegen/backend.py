@@ -15,6 +15,7 @@ import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import ClassVar
@@ -121,6 +122,7 @@ def _made(name: str, make: object) -> Backend:
     return found
 
 
+@cache
 def own_backends() -> set[str]:
     """Names of ircc's own backends, without importing them."""
     package = import_module(PACKAGE)

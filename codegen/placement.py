@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.parser import Parser
@@ -100,8 +101,11 @@ def declare(module: ModuleOp, backend: Backend) -> None:
     if not text or first is None:
         return
     known = {op.sym_name.data for op in module.body.ops if isinstance(op, Instruction)}
-    declared = [op for op in Parser(context(), text).parse_module().body.ops if isinstance(op, Instruction)]
-    for op in declared:
-        op.detach()
-        if op.sym_name.data not in known:
-            module.body.block.insert_op_before(op, first)
+    for op in _declared(text).body.ops:
+        if isinstance(op, Instruction) and op.sym_name.data not in known:
+            module.body.block.insert_op_before(op.clone(), first)
+
+
+@lru_cache(8)
+def _declared(text: str) -> ModuleOp:
+    return Parser(context(), text).parse_module()

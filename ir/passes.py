@@ -43,17 +43,22 @@ def find_pass(name: str) -> type[Pass]:
     """The class of a pass. Raises PassError for an unknown name, with the names that are near to it."""
     stem = name.replace("-", "_")
     if stem in own_passes():
-        module = import_module(f"{PACKAGE}.{stem}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Pass) and getattr(value, "name", None) == name:
-                return value
-        raise PassError(f"{module.__name__} defines no pass called {name}")
+        return _own_pass(stem, name)
     for entry in entry_points(group=GROUP, name=name):
         found = entry.load()
         if not (isinstance(found, type) and issubclass(found, Pass)):
             raise PassError(f"entry point {entry.value}, pass {name}, is not a subclass of {Pass.__module__}.Pass")
         return found
     raise PassError(f"unknown pass {name!r}", hint=_near(name))
+
+
+@cache
+def _own_pass(stem: str, name: str) -> type[Pass]:
+    module = import_module(f"{PACKAGE}.{stem}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Pass) and getattr(value, "name", None) == name:
+            return value
+    raise PassError(f"{module.__name__} defines no pass called {name}")
 
 
 @cache

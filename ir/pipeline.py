@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
@@ -117,10 +118,16 @@ class Pipeline:
 def _made(spec: ArgSpec) -> Pass:
     cls = find_pass(spec.name)
     try:
-        return cls.from_spec(spec)
+        return cls.from_spec(spec) if spec.parameters else _without_options(cls)
     except (ValueError, TypeError) as error:
         options = ", ".join(f.name.replace("_", "-") for f in fields(cls)) or "none"
         raise PassError(f"pass {spec.name}: {error}", hint=f"its options are: {options}") from error
+
+
+@cache
+def _without_options(cls: type[Pass]) -> Pass:
+    """One object is enough, since passes do not change: xDSL evaluates the types of all options when it makes one."""
+    return cls.from_spec(ArgSpec(cls.name, {}))
 
 
 def text_of(pass_: Pass) -> str:
