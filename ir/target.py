@@ -34,6 +34,7 @@ class Target:
     l2: int = 1 << 20
     l3: int = 16 << 20
     group: int = 0  # work items that run together on a device and can share memory; 0: kernels run on the cores
+    team: int = 0  # ... of which so many can hand each other values; 0: only through memory
     shared: int = 0  # bytes of memory that a group shares
     driver: str = ""  # what compiles a device's kernels where it runs, if it is at hand: another may refuse others
     spaces: str = ""  # a device's own memory spaces, and the bytes of each: "scratchpad=65536 accumulator=16384"

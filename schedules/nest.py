@@ -120,6 +120,7 @@ class Nest:
     operations: int  # arithmetic per point
     functions: int  # of which calls such as exp, and divisions, in all phases
     more_stores: tuple[Read, ...] = ()
+    combine: type[Operation] | None = None  # what makes the value that the body stores
 
     @property
     def parallel(self) -> tuple[int, ...]:
@@ -180,7 +181,7 @@ def nest_of(kernel: Kernel) -> Nest | None:
     reads: list[Read] = []
     finish: list[Read] = []
     stores: list[Read] = []
-    functions = 0
+    functions, combine = 0, None
     for other, block in chains:
         main = block is body
         if not main and [x.tag for x in other] != parallel:
@@ -197,11 +198,15 @@ def nest_of(kernel: Kernel) -> Nest | None:
                 (reads if main else finish).append(_read(kernel, op, position, depends))
             elif isinstance(op, Store) and main:
                 stores.append(_read(kernel, op, position, depends))
+                made = op.value.owner
+                combine = type(made) if isinstance(made, Operation) else None
     if len(stores) != 1 and not update:
         return None
     arithmetic = sum(_is_arithmetic(op) for op in body.ops)
     first, *more = stores
-    return Nest(kernel, dims, tuple(reads), tuple(finish), first, len(tops), arithmetic, functions, tuple(more))
+    return Nest(
+        kernel, dims, tuple(reads), tuple(finish), first, len(tops), arithmetic, functions, tuple(more), combine
+    )
 
 
 def collapsed(nest: Nest) -> tuple[Nest, list[str]]:

@@ -11,6 +11,7 @@ from ..dialects.loop.program import Kernel
 from ..errors import ScheduleError
 
 LABEL = re.compile(r"[A-Za-z_][\w.]*\Z")
+_PARTS = re.compile(r"\[[^\]]*\]|\S+")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Primitive(ABC):
     `split` leaves over follows the same schedule, and each application checks that it is legal.
 
     `form` is its text: words as they are, `<field>` for a word, `<field...>` for one or more, `[word]` for a word that
-    may be there (a bool field of that name)."""
+    may be there (a bool field of that name), `[word <field>]` for two that may (a field with a default)."""
 
     form: ClassVar[str]
 
@@ -38,8 +39,14 @@ class Primitive(ABC):
         """The primitive that `line` spells. Raises ScheduleError."""
         words = line.split()
         values: dict[str, str | tuple[str, ...] | bool] = {}
-        for part in cls.form.split():
-            if part.startswith("["):
+        for part in _PARTS.findall(cls.form):
+            if part.endswith(">]"):
+                word, field = part[1:-2].split(" <")
+                if words and words[0] == word:
+                    if len(words) < 2:
+                        raise ScheduleError(f"cannot read {line!r}", hint=f"it is written {cls.form}")
+                    values[field], words = words[1], words[2:]
+            elif part.startswith("["):
                 values[part[1:-1]] = bool(words) and words[0] == part[1:-1]
                 if values[part[1:-1]]:
                     words.pop(0)
@@ -64,8 +71,11 @@ class Primitive(ABC):
 
     def __str__(self) -> str:
         out: list[str] = []
-        for part in self.form.split():
-            if part.startswith("["):
+        for part in _PARTS.findall(self.form):
+            if part.endswith(">]"):
+                word, field = part[1:-2].split(" <")
+                out += [word, self.spell(getattr(self, field))] if getattr(self, field) else []
+            elif part.startswith("["):
                 out += [part[1:-1]] if getattr(self, part[1:-1]) else []
             elif part.endswith("...>"):
                 out += map(str, getattr(self, part[1:-4]))

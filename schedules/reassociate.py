@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,7 +18,7 @@ from ..ir.expr import Expr
 from ..ir.operands import copied, walk
 from ..ir.types import BufferType, is_float
 from .analysis import accesses, loops_of, require
-from .primitive import Primitive, sizes_of
+from .primitive import Primitive, number_of, sizes_of
 from .rewrite import before, erase, move_body
 
 NEUTRAL: dict[type[Operation], Any] = {
@@ -37,6 +38,13 @@ class Reassociate(Primitive):
         for h in 0..n/2 {name.sum[n + h] = name.sum[h] + name.sum[h + n/2]}, and so on: what is halved stands behind
         what it is made of, down to one at 2n - 2; out = out + name.sum[2n - 2]
 
+    or, by t (a power of two), so many at a time, which a machine whose lanes can shuffle does by one instruction:
+
+        for w in 0..n/t {name.sum[w] = 0; for l in 0..t {name.sum[w] = name.sum[w] + name[t * w + l]}}
+
+    and so on with those n/t in name.sum.1, name.sum.2 ... down to one; loops over w are called `name.team`, those over
+    l, reductions, `name.lane`.
+
     What n does not divide is added to `out` one by one before, or, where sizes are `n|rest` and not `n|1`, to the first
     of the partial results behind the rest of theirs, by a loop `inner.rest`. All other loops over i are called inner,
     those over h `name.half`. With `at` another loop, around k and reductions between: the partial results
@@ -50,17 +58,23 @@ class Reassociate(Primitive):
     outer: str
     inner: str
     name: str
-    form: ClassVar[str] = "reassociate <label> <sizes> at <at> -> <outer> <inner> as <name>"
+    team: int = 0
+    form: ClassVar[str] = "reassociate <label> <sizes> at <at> -> <outer> <inner> as <name> [by <team>]"
 
     @classmethod
     def of(cls, values: dict[str, str | tuple[str, ...] | bool]) -> Self:
-        return cls(**(values | {"sizes": sizes_of(str(values["sizes"]), "reassociate")}))  # pyright: ignore
+        numbers = {"sizes": sizes_of(str(values["sizes"]), "reassociate")}
+        if "team" in values:
+            numbers["team"] = number_of(str(values["team"]), "reassociate")  # pyright: ignore
+        return cls(**(values | numbers))  # pyright: ignore
 
     def apply(self, kernel: Kernel) -> None:
         first = self.sizes[0]
         power = isinstance(first, int) and first & (first - 1) == 0 and first > 1
         plain = power and self.sizes[1:] in ((), (1,), ("rest",))
         require(plain, f"reassociate: sizes are a power of two, or that and 1 or rest, not {self.spell(self.sizes)}")
+        alike = self.team == 0 or (self.team > 1 and self.team & (self.team - 1) == 0)
+        require(alike, f"reassociate: what is combined at a time is a power of two, not {self.team}")
         require(self.name not in kernel.buffers(), f"reassociate: a buffer is named {self.name} already")
         for loop in loops_of(kernel, self.label):
             _Partial(self, loop, int(first)).run()
@@ -121,9 +135,12 @@ class _Partial:
         spread = whole != length and p.sizes[1:] == ("rest",)
         end = loop.lower + whole
         partial = Alloc(p.name, BufferType.of([count], self.element, "stack"))
-        total = Alloc(f"{p.name}.sum", BufferType.of([2 * count - 1], self.element, "stack"))
+        totals = [
+            Alloc(f"{p.name}.sum{f'.{i}' if i else ''}", BufferType.of([n], self.element, "stack"))
+            for i, n in enumerate(self.levels() if p.team else [2 * count - 1])
+        ]
         start = For((0, count), p.inner, "parallel")
-        before(self.top, [partial, total, start])
+        before(self.top, [partial, *totals, start])
         neutral = arith.ConstantOp(self.neutral())
         start.body.block.add_ops([neutral, Store(neutral.result, partial.buffer, ([Expr.dim(0)], [start.iv]))])
         if whole != length and not spread:
@@ -151,7 +168,17 @@ class _Partial:
         erase(loop)
         top = last if self.top is loop else self.top
         assert top.parent is not None
-        top.parent.insert_ops_after(self.finish(partial.buffer, total.buffer, indices), top)
+        buffers = [partial.buffer, *(t.buffer for t in totals)]
+        combined, last = self.by_teams(buffers) if p.team else self.by_halves(*buffers)
+        top.parent.insert_ops_after([*combined, *self.finish(last, indices)], top)
+
+    def levels(self) -> list[int]:
+        """How many results there are each time that teams have combined those before."""
+        found, count = list[int](), self.count
+        while count > 1:
+            count = max(1, count // self.primitive.team)
+            found.append(count)
+        return found
 
     def partially(self, loop: For, partial: SSAValue, lanes: For) -> None:
         """Let the loop's body combine into the partial result of the iteration of `lanes`, which will take it."""
@@ -166,8 +193,8 @@ class _Partial:
         before(store, [Store(store.value, partial, lane)])
         erase(store)
 
-    def finish(self, partial: SSAValue, total: SSAValue, indices: tuple[list[Expr], list[SSAValue]]) -> list[Operation]:
-        """Combine the partial results, half with half, and the last one with the result."""
+    def by_halves(self, partial: SSAValue, total: SSAValue) -> tuple[list[Operation], Load]:
+        """Combine the partial results, half with half; the load of the last one."""
         p, count = self.primitive, self.count
         copy = For((0, count), p.inner, "parallel")
         at = ([Expr.dim(0)], [copy.iv])
@@ -183,9 +210,29 @@ class _Partial:
             half.body.block.add_ops([low, high, new, Store(new.results[0], total, to)])
             ops.append(half)
             base += 2 * count
-        old, last = Load(self.result, indices), Load(total, ([Expr.const(base)], []))
+        return ops, Load(total, ([Expr.const(base)], []))
+
+    def by_teams(self, buffers: Sequence[SSAValue]) -> tuple[list[Operation], Load]:
+        """Combine the values of each buffer, a team's at a time, in the next one; the load of the last one."""
+        name, ops, count = self.primitive.name, list[Operation](), self.count
+        for source, total, made in zip(buffers, buffers[1:], self.levels(), strict=False):
+            team, size = For((0, made), f"{name}.team", "parallel"), count // made
+            lane = For((0, size), f"{name}.lane", "reduction")
+            neutral = arith.ConstantOp(self.neutral())
+            to = ([Expr.dim(0)], [team.iv])
+            team.body.block.add_ops([neutral, Store(neutral.result, total, to), lane])
+            old, value = Load(total, to), Load(source, ([Expr.dim(0) * size + Expr.dim(1)], [team.iv, lane.iv]))
+            new = self.combined(old.value, value.value)
+            lane.body.block.add_ops([old, value, new, Store(new.results[0], total, to)])
+            ops.append(team)
+            count = made
+        return ops, Load(buffers[-1], ([Expr.const(0)], []))
+
+    def finish(self, last: Load, indices: tuple[list[Expr], list[SSAValue]]) -> list[Operation]:
+        """Combine the last partial result with the result."""
+        old = Load(self.result, indices)
         new = self.combined(old.value, last.value)
-        return [*ops, old, last, new, Store(new.results[0], self.result, indices)]
+        return [old, last, new, Store(new.results[0], self.result, indices)]
 
     def combined(self, a: SSAValue, b: SSAValue) -> Operation:
         return type(self.combine).create(

@@ -39,8 +39,20 @@ HEAD = """
 #define __syncthreads() pthread_barrier_wait(&all[GROUP])
 struct Place { long long x; };
 static thread_local Place blockIdx, threadIdx;
+static thread_local int slot;  // of its group among those beside each other
 static const Place blockDim = {LANES};
-static pthread_barrier_t all[GROUPS];
+static const int warpSize = TEAM;
+static pthread_barrier_t all[GROUPS], teams[GROUPS][LANES / TEAM];
+#define __syncwarp() pthread_barrier_wait(&teams[slot][threadIdx.x / warpSize])
+template <class T> static T __shfl_xor_sync(unsigned, T x, int bits) {
+  static long long given[GROUPS][LANES];
+  memcpy(&given[slot][threadIdx.x], &x, sizeof x);
+  __syncwarp();
+  T y;
+  memcpy(&y, &given[slot][threadIdx.x ^ bits], sizeof y);
+  __syncwarp();
+  return y;
+}
 static int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
 static float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
 static long long __double_as_longlong(double x) { long long y; memcpy(&y, &x, 8); return y; }
@@ -64,9 +76,11 @@ static void call(void (*f)(A...), const long long *a) { apply(f, a, std::index_s
 template <int GROUP> static void group(const char *name, long long groups, const long long *a) {
   std::vector<std::thread> lanes;
   pthread_barrier_init(&all[GROUP], 0, LANES);
+  for (auto &team : teams[GROUP]) pthread_barrier_init(&team, 0, TEAM);
   for (int lane = 0; lane < LANES; ++lane)
     lanes.emplace_back([=] {
       threadIdx.x = lane;
+      slot = GROUP;
       for (long long g = GROUP; g < groups; g += GROUPS) {
         blockIdx.x = g;
         run<GROUP>(name, a);
@@ -95,9 +109,13 @@ class Raced(Exception):
 
 
 class Threads:
-    """Kernels, compiled in a folder, for groups of `lanes` lanes. Raises OSError where there is no C++ compiler."""
+    """Kernels, compiled in a folder, for groups of `lanes` lanes, in teams of `team`.
 
-    def __init__(self, kernels: Sequence[Kernel], folder: Path, lanes: int = 4, words: Words = CUDA) -> None:
+    Raises OSError where there is no C++ compiler."""
+
+    def __init__(
+        self, kernels: Sequence[Kernel], folder: Path, lanes: int = 4, team: int = 2, words: Words = CUDA
+    ) -> None:
         self.folder, self.lanes = folder, lanes
         self.printed = {k.sym_name.data: print_kernel(k, words) for k in kernels}
         source = source_of([p.code for p in self.printed.values()], words)
@@ -105,7 +123,7 @@ class Threads:
         functions = [part.function for p in self.printed.values() for part in p.parts]
         calls = "".join(f'  if (!strcmp(name, "{f}")) return call({f}<GROUP>, a);\n' for f in functions)
         runs = DISPATCH.format(calls=calls)
-        text = f"#define LANES {lanes}\n#define GROUPS {GROUPS}\n{HEAD}{source}\n{runs}{MAIN}"
+        text = f"#define LANES {lanes}\n#define TEAM {team}\n#define GROUPS {GROUPS}\n{HEAD}{source}\n{runs}{MAIN}"
         (folder / "kernels.cpp").write_text(text)
         command = ["g++", "-std=c++17", "-O1", "-fsanitize=thread", "-ffp-contract=off", "-fno-strict-aliasing", "-w"]
         made = subprocess.run([*command, "-o", "kernels", "kernels.cpp"], cwd=folder, capture_output=True, text=True)

@@ -2,7 +2,8 @@
 
 What a kernel asks of the GPU, which work item it is and that all lanes of a group wait for each other, is answered here
 by other definitions of the same functions. No code assumes how wide a group is, so a group may be one lane: then loops
-run the grid. Groups of more lanes are threads, which meet at barriers as on a GPU.
+run the grid. Groups of more lanes are threads, which meet at barriers as on a GPU, and hand each other values in teams
+of any width. Where some of them are to meet, or hand over, and others do something else, the launch fails.
 """
 
 from __future__ import annotations
@@ -10,23 +11,29 @@ from __future__ import annotations
 import ctypes
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from ..codegen.cpu.jit import LoadedObject
 from ..codegen.cpu.llvm import compile_object, host
 from ..codegen.cpu.text import CONVERSIONS
-from ..codegen.cuda import matrix
+from ..codegen.cuda import matrix, teams
 from ..codegen.cuda.emit import CONVENTION, QUESTIONS
 
 _FUNCTION = re.compile(rf'define {CONVENTION}void @"([^"]+)"\(([^)]*)\)')
 _ANSWER = "define internal i64 @ircc.{name}() alwaysinline nounwind {{\n{body}}}\n"
 
 
-_TEAM = "define internal i64 @ircc.team() alwaysinline nounwind { ret i64 1 }\n"
+# Lanes of a team as the first one of it does what all do together: products of tiles, element by element.
 _MATRIX = """
 define internal void @ircc.{name}.{layout}(ptr %a, i64 %la, ptr %b, i64 %lb, ptr %c, i64 %lc) nounwind {{
 entry:
-  br label %next
+  %lane = call i64 @ircc.lane()
+  %team = call i64 @ircc.team()
+  %mine = urem i64 %lane, %team
+  %is.first = icmp eq i64 %mine, 0
+  br i1 %is.first, label %next, label %done
 next:
   %n = phi i64 [ 0, %entry ], [ %after, %next ]
   %k = lshr i64 %n, 8
@@ -57,13 +64,35 @@ done:
   ret void
 }}
 """
-# a team is one lane, which multiplies tiles element by element
-_TILES = _TEAM + "".join(
+_TILES = "".join(
     _MATRIX.format(name=name, type=kind, layout=x + y, a="ik" if x == "r" else "ki", b="kj" if y == "r" else "jk")
     for name, kind in matrix.LLVM.items()
     for x in "rc"
     for y in "rc"
 )
+# a team of one lane hands nothing over
+_ALONE = """\
+define internal i64 @ircc.team() alwaysinline nounwind { ret i64 1 }
+define internal void @ircc.meet() alwaysinline nounwind { ret void }
+define internal void @ircc.barrier() alwaysinline nounwind { ret void }
+define internal i32 @ircc.shuffle(i32 %x, i32 %bits) alwaysinline nounwind { ret i32 %x }
+"""
+PATIENCE = 10  # seconds that a lane waits for the others
+
+
+def _together(text: str) -> str:
+    """The text with what teams do in it."""
+    own = teams.functions(text)
+    known = {line for line in text.splitlines() if line.startswith("declare ")}
+    lines = [line for line in own.splitlines() if line not in known]
+    return (
+        _TILES
+        + "\n".join(dict.fromkeys(x for x in lines if x.startswith("declare ")))
+        + "\n"
+        + "\n".join(x for x in lines if not x.startswith("declare "))
+        + "\n"
+        + text.replace(CONVENTION, "")
+    )
 
 
 class Grid:
@@ -78,11 +107,8 @@ class Grid:
             + _ANSWER.format(name=name, body=f"  %x = load i64, ptr @ircc.{name}.now\n  ret i64 %x\n")
             for name in QUESTIONS
         )
-        barrier = "define internal void @ircc.barrier() alwaysinline nounwind { ret void }\n"
         runs = "".join(_run(name, kinds) for name, kinds in self.parameters.items())
-        code = compile_object(
-            CONVERSIONS + _TILES + answers + barrier + text.replace(CONVENTION, "") + runs, host(), passes=1
-        )
+        code = compile_object(CONVERSIONS + answers + _ALONE + _together(text) + runs, host(), passes=1)
         self.code = LoadedObject(code, [f"run.{name}" for name in self.parameters])
 
     def is_shared(self, function: str) -> bool:
@@ -121,36 +147,85 @@ done:
 
 
 class Lanes:
-    """Functions, loaded for groups of `width` lanes: threads, which do one group after the other."""
+    """Functions, loaded for groups of `width` lanes: threads, which do one group after the other. So many of them are a
+    `team`, a power of two that divides the width."""
 
-    def __init__(self, text: str, width: int) -> None:
-        self.width = width
+    def __init__(self, text: str, width: int, team: int = 1) -> None:
+        self.width, self.team = width, team
         self.parameters = dict(_FUNCTION.findall(text))
         self.mine = threading.local()
-        self.barrier = threading.Barrier(width)
-        answer, meet = ctypes.CFUNCTYPE(ctypes.c_int64), ctypes.CFUNCTYPE(None)
-        self.callbacks = {name: answer(lambda name=name: getattr(self.mine, name)) for name in QUESTIONS}
-        self.meeting = meet(lambda: self.barrier.wait() and None)
-
-        def pointer(callback: object) -> str:
-            address = ctypes.cast(callback, ctypes.c_void_p).value  # type: ignore[arg-type]
-            return f"inttoptr (i64 {address} to ptr)"
-
-        answers = "".join(
-            _ANSWER.format(name=name, body=f"  %x = call i64 {pointer(c)}()\n  ret i64 %x\n")
-            for name, c in self.callbacks.items()
+        self.barrier = threading.Barrier(width, timeout=PATIENCE)
+        self.meetings = [threading.Barrier(team, timeout=PATIENCE) for _ in range(width // team)]
+        self.given = [0] * width  # by lane: what it hands over
+        self.doing = [""] * width  # ... and what it meets for
+        self.failed: list[BaseException] = []
+        number, integer = ctypes.c_int64, ctypes.c_uint32
+        answers: dict[str, tuple[Any, Callable[..., Any]]] = {
+            name: (ctypes.CFUNCTYPE(number), partial(self.asked, name)) for name in QUESTIONS
+        }
+        answers["team"] = ctypes.CFUNCTYPE(number), lambda: team
+        answers["barrier"] = ctypes.CFUNCTYPE(None), lambda: self.together("barrier", self.barrier)
+        answers["meet"] = ctypes.CFUNCTYPE(None), self.meet
+        answers["shuffle"] = ctypes.CFUNCTYPE(integer, integer, integer), self.shuffle
+        self.callbacks = {name: kind(self.guarded(function)) for name, (kind, function) in answers.items()}
+        defined = "".join(
+            f"define internal {_CALLED[name].format(to=pointer(callback))}" for name, callback in self.callbacks.items()
         )
-        barrier = (
-            "define internal void @ircc.barrier() alwaysinline nounwind "
-            f"{{\n  call void {pointer(self.meeting)}()\n  ret void\n}}\n"
-        )
-        code = compile_object(CONVERSIONS + _TILES + answers + barrier + text.replace(CONVENTION, ""), host())
-        self.code = LoadedObject(code, list(self.parameters))
+        self.code = LoadedObject(compile_object(CONVERSIONS + defined + _together(text), host()), list(self.parameters))
+
+    def asked(self, name: str) -> int:
+        """Of the lane that asks: one of QUESTIONS."""
+        return getattr(self.mine, name)
+
+    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What is wrong in a callback nobody sees: the launch will raise it, and nobody waits for this lane."""
+
+        def call(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except BaseException as error:
+                self.fail(error)
+                return 0
+
+        return call
+
+    def fail(self, error: BaseException) -> None:
+        self.failed.append(error)
+        for barrier in (self.barrier, *self.meetings):
+            barrier.abort()
+
+    def together(self, what: str, barrier: threading.Barrier) -> None:
+        """Wait for the other lanes of a group or team, which have to be about the same. Raises RuntimeError."""
+        lane, several = self.mine.lane, barrier.parties
+        self.doing[lane] = what
+        try:
+            barrier.wait()
+            first = lane // several * several
+            met = set(self.doing[first : first + several])
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            raise RuntimeError(f"lane {lane} is at {what!r}, where others do not come") from None
+        if len(met) > 1:
+            raise RuntimeError(f"lanes of one team or group diverge: {sorted(met)}")
+
+    def meet(self) -> None:
+        self.together("meeting", self.meetings[self.mine.lane // self.team])
+
+    def shuffle(self, value: int, bits: int) -> int:
+        """The value of the lane whose number differs in these bits. Raises RuntimeError."""
+        lane, meeting = self.mine.lane, self.meetings[self.mine.lane // self.team]
+        if not 0 < bits < self.team:
+            raise RuntimeError(f"lane {lane} asks a lane that is {bits} away, in a team of {self.team}")
+        self.given[lane] = value
+        self.together(f"shuffle by {bits}", meeting)
+        found = self.given[lane ^ bits]
+        self.together("end of a shuffle", meeting)
+        return found
 
     def launch(self, function: str, groups: int, args: Sequence[int]) -> None:
-        """Run a function with `groups` groups; addresses of buffers, then sizes."""
+        """Run a function with `groups` groups; addresses of buffers, then sizes. Raises RuntimeError where lanes do not
+        come to what they have to do together."""
         run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(args))(self.code.address(function))
-        failed: list[BaseException] = []
 
         def lane(number: int) -> None:
             self.mine.lane, self.mine.width = number, self.width
@@ -158,15 +233,36 @@ class Lanes:
                 for group in range(groups):
                     self.mine.group = group
                     run(*args)
-                    self.barrier.wait()  # the next group has the same memory
+                    self.together("end", self.barrier)  # the next group has the same memory
             except BaseException as error:
-                failed.append(error)
-                self.barrier.abort()
+                self.fail(error)
 
         threads = [threading.Thread(target=lane, args=(n,)) for n in range(self.width)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if failed:
-            raise failed[0]
+        if self.failed:
+            failed, self.failed = self.failed[0], []
+            for barrier in (self.barrier, *self.meetings):
+                barrier.reset()
+            raise failed
+
+
+_CALLED = {
+    name: f"i64 @ircc.{name}() alwaysinline nounwind {{{{\n  %x = call i64 {{to}}()\n  ret i64 %x\n}}}}\n"
+    for name in (*QUESTIONS, "team")
+} | {
+    name: f"void @ircc.{name}() alwaysinline nounwind {{{{\n  call void {{to}}()\n  ret void\n}}}}\n"
+    for name in ("barrier", "meet")
+}
+_CALLED["shuffle"] = (
+    "i32 @ircc.shuffle(i32 %x, i32 %bits) alwaysinline nounwind {{\n"
+    "  %y = call i32 {to}(i32 %x, i32 %bits)\n  ret i32 %y\n}}\n"
+)
+
+
+def pointer(callback: object) -> str:
+    """A function of Python's as LLVM text."""
+    address = ctypes.cast(callback, ctypes.c_void_p).value  # type: ignore[arg-type]
+    return f"inttoptr (i64 {address} to ptr)"

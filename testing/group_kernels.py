@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from xdsl.parser import Parser
 
+from ..codegen.simt.teams import COMBINATIONS, INSTRUCTIONS
 from ..dialects import context
 from ..dialects.loop import Kernel
+from ..ir.types import BufferType
 
 # A group turns a block of a matrix around in memory that it shares, in loops that its lanes share.
 TURN = """
@@ -70,6 +75,51 @@ loop.kernel @sums(%x "x" : !loop.buffer<[M, 8], i32>, %y "y" : !loop.buffer<[M, 
   }
 }
 """
+
+
+# A team combines the values of a row, and the first one of them once more.
+TEAM = """
+loop.kernel @by_{name}(%x "x" : !loop.buffer<[M, {k}], {element}>, %y "y" : !loop.buffer<[M], {element}>)
+    outputs 1 sizes ["M"] {{
+  loop.for "i" %i = 0 to M parallel concurrent {{
+    %parts = loop.alloc "parts" : !loop.buffer<[{k}], {element}, "stack">
+    %all = loop.alloc "all" : !loop.buffer<[1], {element}, "stack">
+    loop.for "k" %k = 0 to {k} parallel lanes {{
+      %v = loop.load %x[%i, %k]
+      loop.store %v, %parts[%k]
+    }}
+    loop.for "t" %t = 0 to 1 parallel lanes {{
+      %v = loop.load %x[%i, %t]
+      loop.store %v, %all[%t]
+      loop.invoke @{name}(%parts[%t], %all[%t]) sizes [{k}]
+    }}
+    %v = loop.load %all[0]
+    loop.store %v, %y[%i]
+  }}
+}}
+"""
+
+
+def team_kernels(k: int) -> list[Kernel]:
+    """A kernel for each thing that teams do, on rows of `k` values."""
+    texts = [TEAM.format(name=name, element=c.element, k=k) for name, c in COMBINATIONS.items()]
+    module = Parser(context(), INSTRUCTIONS + "".join(texts)).parse_module()
+    return [op for op in module.body.ops if isinstance(op, Kernel)]
+
+
+def team_rows(kernel: Kernel, rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
+    """What such a kernel is given: sums without rounding; among what is compared NaN, infinities and zeros."""
+    x, y = (a.type for a in kernel.args)
+    assert isinstance(x, BufferType) and isinstance(y, BufferType)
+    columns = x.sizes[1].constant or 0
+    rows = rng.integers(-99, 100, (6, columns)).astype(x.dtype)
+    if x.dtype.kind == "f" and "add" not in kernel.sym_name.data:
+        rows[1] = np.inf
+        rows[2] = -np.inf
+        rows[3, columns // 2] = rows[4, 0] = rows[5, -1] = np.nan
+    elif x.dtype.itemsize == 8:
+        rows[1:3] *= 1 << 40  # what is handed over in halves
+    return [rows, np.zeros(6, x.dtype)]
 
 
 def group_kernels() -> list[Kernel]:

@@ -15,13 +15,15 @@ from ..backend import Backend
 from ..cpu.machine import host_target
 from ..simt.backend import LINK, device_artifact, expanded, for_devices, own_kernels, target_of
 from ..simt.grid import MOST_SHARED
-from .emit import WORDS, emit_kernel, matrix_words, module_text
-from .matrix import INSTRUCTIONS
+from ..simt.teams import INSTRUCTIONS
+from . import matrix
+from .emit import WORDS, emit_kernel, module_text, team_words
 from .ptx import compiled
 
 DEFAULT = "sm_80"
 MODELS = {"sm_80": "NVIDIA Ampere and later", "sm_90": "NVIDIA Hopper and later"}
 GROUP = 256  # work items
+TEAM = 32  # ... that shuffle together, as schedules reckon: kernels ask
 MOST_PARAMETERS = 4352  # bytes of a kernel's arguments
 
 
@@ -38,10 +40,10 @@ class CudaBackend(Backend):
     def describe(self, spec: str | None = None) -> Target:
         name = spec or self.name
         model_of(name)
-        return replace(host_target(), name=name, group=GROUP, shared=MOST_SHARED, link=LINK)
+        return replace(host_target(), name=name, group=GROUP, team=TEAM, shared=MOST_SHARED, link=LINK)
 
     def instructions(self) -> str:
-        return INSTRUCTIONS
+        return matrix.INSTRUCTIONS + INSTRUCTIONS
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return for_devices(stages)
@@ -61,7 +63,7 @@ class CudaBackend(Backend):
         match kind:
             case "llvm-ir":
                 text = module_text(emit_kernel(kernel).code for kernel in own_kernels(module))
-                return WORDS + matrix_words(text) + text
+                return WORDS + team_words(text) + text
             case "ptx":
                 return ptx_of(own_kernels(module), model)
             case "artifact":

@@ -14,7 +14,7 @@ from typing import Any
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.loop import Alloc, For, Invoke, Kernel, Load, Prefetch, Store
-from ...dialects.loop.instruction import invoked
+from ...dialects.loop.instruction import Window, invoked
 from ...errors import BackendError
 from ...ir.expr import ONE, ZERO, Expr
 from ..cpu.emit import FunctionEmitter
@@ -22,7 +22,8 @@ from ..cpu.memory import memory_type
 from ..cpu.scalars import Put, ScalarEmitter
 from ..cpu.text import DIVISION, Operand, quoted
 from ..simt.grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
-from . import matrix
+from ..simt.teams import COMBINATIONS
+from . import matrix, teams
 
 CONVENTION = "ptx_kernel "  # how a function is called that the driver launches
 SHARED = 3  # LLVM's number of the memory that a group shares
@@ -87,12 +88,15 @@ def emit_kernel(kernel: Kernel) -> Printed:
 _TILES = re.compile(r"@ircc\.(mma_\w+)\.([rc])([rc])\(")
 
 
-def matrix_words(text: str) -> str:
-    """What WORDS lacks for kernels with instructions for tiles."""
-    found = [matrix.words(*used) for used in sorted(set(_TILES.findall(text)))]
-    lines = "".join([matrix.TEAM, *found]).splitlines() if found else []
-    declared = sorted({line for line in lines if line.startswith("declare ")})
-    return "\n".join([*declared, *(line for line in lines if line not in declared), ""])
+def team_words(text: str) -> str:
+    """What WORDS lacks for kernels with instructions, which teams carry out."""
+    found = [teams.functions(text), *(matrix.words(*used) for used in sorted(set(_TILES.findall(text))))]
+    if not any(found):
+        return ""
+    lines = "".join([teams.WORDS, *found]).splitlines()
+    known = {line for line in text.splitlines() if line.startswith("declare ")}
+    declared = sorted({line for line in lines if line.startswith("declare ")} - known)
+    return "\n".join([*declared, *(line for line in lines if not line.startswith("declare ")), ""])
 
 
 class _NotInRegisters(Exception):
@@ -112,7 +116,8 @@ class _Function(FunctionEmitter):
     def __init__(self, kernel: Kernel, scalars: ScalarEmitter, piece: Piece, name: str, registers: bool = True) -> None:
         self.registers_are_values = registers
         self.shared: set[SSAValue] = set()  # buffers of the group
-        self.alone = False  # the first lane stores for all
+        self.team = False  # in a loop that teams share
+        self.first: str | None = None  # "lane" or "team": the first one of it stores for all
         super().__init__(kernel, scalars)
         self.piece, self.name = piece, name
         self.kinds[Invoke] = self.invoke
@@ -194,12 +199,13 @@ class _Function(FunctionEmitter):
         if self.turns.must_wait(self.written(op)):
             self.wait()
         first, step = self.ask("lane"), self.ask("width")
-        if invoked(op):  # an iteration is a team's
+        self.team = bool(invoked(op))
+        if self.team:  # an iteration is a team's
             team = self.ask("team")
             first, step = (str(self.arithmetic("udiv", x, team, 0)) for x in (first, step))
         self.inside = True
         self.counted(first, total, step, True, self.written(op), body)
-        self.inside = False
+        self.inside = self.team = False
         self.wait()
 
     def wait(self) -> None:
@@ -209,30 +215,48 @@ class _Function(FunctionEmitter):
 
     def invoke(self, op: Invoke) -> None:
         """A team carries out an instruction on windows of what its group shares."""
-        if op.instruction not in matrix.LLVM or not self.piece.groups or not self.inside:
+        if not self.team or op.instruction not in (*matrix.LLVM, *COMBINATIONS):
             raise BackendError(f"kernel {self.kernel.sym_name.data}: a GPU cannot carry out {op.instruction} there")
+        if op.instruction in matrix.LLVM:
+            self.multiply(op)
+        else:
+            self.combine(op)
+        for buffer in op.buffers:
+            self.version[buffer] = self.version.get(buffer, 0) + 1
+
+    def offset(self, op: Invoke, window: Window, *at: Expr) -> Expr:
+        """Where an element of a window is in its buffer; dims in front of `at` are 0."""
+        place = [*[ZERO] * (len(window.steps) - len(at)), *at]
+        index = (self.globalised(e, op.indices) for e in window.at(place))
+        return window.type.offset.substitute(dict(enumerate(index)))
+
+    def pointer(self, window: Window, offset: Expr) -> str:
+        amount = self.integer(offset.simplify(self.ranges) * window.type.dtype.itemsize)
+        return self.put(f"getelementptr i8, ptr {self.env[window.buffer]}, i64 {amount}")
+
+    def combine(self, op: Invoke) -> None:
+        """By teams.functions."""
+        parts, total = op.windows
+        start = self.offset(op, parts, ZERO)
+        step = self.integer((self.offset(op, parts, ONE) - start).simplify(self.ranges))
+        count = self.integer(self.globalised(op.sizes[0], op.indices))
+        self.ask("team")
+        pointers = self.pointer(parts, start), self.pointer(total, self.offset(op, total, ZERO))
+        self.run(f"call void @ircc.{op.instruction}(ptr {pointers[0]}, i64 {step}, i64 {count}, ptr {pointers[1]})")
+
+    def multiply(self, op: Invoke) -> None:
+        """By matrix.words."""
         given, layouts = list[str](), ""
         for window in op.windows:
-            type_ = window.type
-            places = [Expr.const(0)] * len(window.steps)
-            first, across, down = (
-                type_.offset.substitute(
-                    dict(enumerate(self.globalised(e, op.indices) for e in window.at([*places[:-2], *at])))
-                )
-                for at in ((ZERO, ZERO), (ZERO, ONE), (ONE, ZERO))
-            )
+            first, across, down = (self.offset(op, window, *at) for at in ((ZERO, ZERO), (ZERO, ONE), (ONE, ZERO)))
             down, across = ((e - first).constant for e in (down, across))
             layouts += "r" if across == 1 else "c"
             if None in (down, across) or 1 not in (down, across):
                 raise BackendError(f"kernel {self.kernel.sym_name.data}: neighbours in a tile lie apart")
-            amount = self.integer(first.simplify(self.ranges) * type_.dtype.itemsize)
-            pointer = self.put(f"getelementptr i8, ptr {self.env[window.buffer]}, i64 {amount}")
-            given += [f"ptr {pointer}", f"i64 {down if across == 1 else across}"]
+            given += [f"ptr {self.pointer(window, first)}", f"i64 {down if across == 1 else across}"]
         if layouts[-1] != "r":
             raise BackendError(f"kernel {self.kernel.sym_name.data}: rows of a tile's result lie apart")
         self.run(f"call void @ircc.{op.instruction}.{layouts[:-1]}({', '.join(given)})")
-        for buffer in op.buffers:
-            self.version[buffer] = self.version.get(buffer, 0) + 1
 
     def written(self, op: For) -> frozenset[SSAValue]:
         return super().written(op).union(*(o.buffers for o in invoked(op)))
@@ -273,22 +297,31 @@ class _Function(FunctionEmitter):
 
     def store(self, op: Store) -> None:
         owner = op.buf.owner
-        if self.inside or (isinstance(owner, Alloc) and self.piece.is_private(owner)):
+        own = isinstance(owner, Alloc) and (
+            self.piece.is_private(owner) if not self.inside else op.buf not in self.shared
+        )
+        if own or (self.inside and not self.team):
             super().store(op)
             return
         if op.lanes > 1:
             raise BackendError(f"kernel {self.kernel.sym_name.data}: a group stores a vector that no lane owns")
-        if self.turns.must_wait([op.buf]):
+        if not self.team and self.turns.must_wait([op.buf]):
             self.wait()
-        self.alone = True
+        self.first = "team" if self.team else "lane"
         super().store(op)
-        self.alone = False
-        self.wait()
+        self.first = None
+        if self.team:
+            self.run("call void @ircc.meet()")
+        else:
+            self.wait()
 
     def allowed(self, inside: str) -> str:
-        if not self.alone:
+        if self.first is None:
             return inside
-        first = self.put(f"icmp eq i64 {self.ask('lane')}, 0", 0)
+        number: Operand = self.ask("lane")
+        if self.first == "team":
+            number = self.arithmetic("urem", number, self.ask("team"), 0)
+        first = self.put(f"icmp eq i64 {number}, 0", 0)
         return first if inside == "true" else self.put(f"and i1 {first}, {inside}")
 
     def store_where(self, inside: str, value: str, pointer: str, align: int, size: int) -> None:

@@ -32,16 +32,6 @@ loop.instruction @{name}(%a "a" : !loop.buffer<[16, 16], {element}, "stack">,
 """
 INSTRUCTIONS = "".join(_MEANING.format(name=name, element=element) for element, name in NAMES.items())
 
-# lanes that carry out an instruction together, and must all come to it
-TEAM = """\
-declare i32 @llvm.nvvm.read.ptx.sreg.warpsize()
-define internal i64 @ircc.team() alwaysinline nounwind {
-  %x = call i32 @llvm.nvvm.read.ptx.sreg.warpsize()
-  %wide = zext i32 %x to i64
-  ret i64 %wide
-}
-"""
-
 
 def words(name: str, a: str, b: str) -> str:
     """The function @ircc.NAME.AB: pointers to the tiles a, b and c, each with the elements from a row to the next one;
@@ -59,7 +49,6 @@ def words(name: str, a: str, b: str) -> str:
     lines += [
         f"declare {fragments['c']} {multiply}({', '.join(t.split(' %')[0] for t in taken)})",
         f"declare void {store}(ptr addrspace(3), {', '.join(['float'] * 8)}, i32)",
-        "declare void @llvm.nvvm.bar.warp.sync(i32) convergent",
         f"define internal void @ircc.{name}.{a}{b}(ptr %a, i64 %la, ptr %b, i64 %lb, ptr %c, i64 %lc) "
         "alwaysinline convergent nounwind {",
     ]
@@ -74,7 +63,7 @@ def words(name: str, a: str, b: str) -> str:
         f"  %d.all = call {fragments['c']} {multiply}({', '.join(taken)})",
         *(f"  %d.{i} = extractvalue {fragments['c']} %d.all, {i}" for i in range(8)),
         f"  call void {store}(ptr addrspace(3) %c.at, {', '.join(results)}, i32 %c.row)",
-        "  call void @llvm.nvvm.bar.warp.sync(i32 -1)",
+        "  call void @ircc.meet()",
         "  ret void",
         "}",
         "",

@@ -49,6 +49,9 @@ class OpenClBackend(SimtBackend):
         at_hand = device()
         return replace(super().describe(spec), driver=at_hand.driver() if at_hand else "")
 
+    def instructions(self) -> str:
+        return ""  # shuffles are an extension of OpenCL's that PoCL 3.1 lacks
+
     def supports(self, kernel: Kernel) -> str | None:
         parameters = 16 * len(kernel.args) + 8 * len(kernel.sizes)
         if parameters > MOST_PARAMETERS:

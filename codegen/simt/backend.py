@@ -22,6 +22,7 @@ from ..cpu.backend import CpuBackend
 from ..cpu.machine import host_target
 from .grid import MOST_SHARED, Part
 from .printer import print_kernel, source_of, types_in
+from .teams import INSTRUCTIONS
 from .words import DIALECTS, Words
 
 FOR_CORES = ("propagate-layouts", "winograd", "fuse-rows")  # passes that reckon with caches and vectors of a CPU
@@ -50,7 +51,11 @@ class SimtBackend(Backend):
 
     def describe(self, spec: str | None = None) -> Target:
         name = spec or self.name
-        return replace(host_target(), name=name, group=self.words(name).group, shared=MOST_SHARED, link=LINK)
+        words = self.words(name)
+        return replace(host_target(), name=name, group=words.group, team=words.teams, shared=MOST_SHARED, link=LINK)
+
+    def instructions(self) -> str:
+        return INSTRUCTIONS
 
     def pipeline(self, stages: Mapping[str, str]) -> Mapping[str, str]:
         return for_devices(stages)

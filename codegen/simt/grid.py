@@ -19,7 +19,7 @@ from functools import cached_property
 
 from xdsl.ir import Operation, SSAValue
 
-from ...dialects.loop import Alloc, For, Kernel, Load, Store
+from ...dialects.loop import Alloc, For, Invoke, Kernel, Load, Store
 from ...errors import BackendError
 from ...ir.expr import ONE, Expr, maximum, product
 from ...ir.operands import walk
@@ -45,6 +45,11 @@ class Printed:
 
     code: str
     parts: tuple[Part, ...]
+
+
+def stored_by(op: Operation) -> Sequence[SSAValue]:
+    """The buffers that an operation itself may store to."""
+    return [op.buf] if isinstance(op, Store) else op.buffers if isinstance(op, Invoke) else []
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Piece:
         every = [o for op in self.ops for o in (op, *walk(op))]
         inside = {o for loop in self.shared_loops for o in walk(loop)}
         private = {o.buffer for o in every if isinstance(o, Alloc) and self.is_private(o)}
-        stored = {o.buf for o in every if isinstance(o, Store)} - private
+        stored = {b for o in every for b in stored_by(o)} - private
         return frozenset(o.buf for o in every if isinstance(o, Load) and o not in inside and o.buf in stored)
 
 

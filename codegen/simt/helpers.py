@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from .teams import COMBINATIONS, Combination
 from .words import Words
 
 _BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
@@ -74,6 +75,16 @@ _EXTREMES = {  # NaN passes
     "ircc_min": "{f} ircc_min_{f}({f} a, {f} b) { return a < b || a != a ? a : b; }",
 }
 
+# {f}: an element type, {none}: what changes nothing, {a}, {b}, {c}: how two values are combined
+_TEAM = """void ircc_{name}(const {f} *parts, i64 step, i64 count, {f} *all) {{
+  i64 team = {team}, mine = {lane} % team;
+  {f} own = {none};
+  for (i64 k = mine; k < count; k += team) {{ {f} x = parts[k * step]; own = {a}; }}
+  for (int bits = (int)team / 2; bits > 0; bits /= 2) {{ {f} other = {shuffle}; own = {b}; }}
+  if (mine == 0) *all = {c};
+}}"""
+_NEUTRAL = {"max": "-{bits_f32:0x7f800000}", "min": "{bits_f32:0x7f800000}"}
+
 _USED = re.compile(r"\bircc_\w+")
 _WORD = re.compile(r"\{(f32_bits|bits_f32):((?:[^{}]|\{[^{}]*\})*)\}")
 
@@ -98,6 +109,8 @@ def definition(name: str, words: Words) -> str | None:
     """The function of that name without its qualifiers; None: it is none of these."""
     if (text := _PLAIN.get(name)) is not None:
         return _filled(text, words)
+    if (combination := COMBINATIONS.get(name.removeprefix("ircc_"))) is not None and words.team:
+        return _filled(_team(combination, words), words)
     family, _, rest = name.rpartition("_")
     if family in _BY_INTEGER and (bits := _BITS.get(rest)):
         fields = {"t": rest, "u": f"u{bits}", "w": "u64" if bits == 64 else "u32", "bits": str(bits)}
@@ -111,6 +124,22 @@ def definition(name: str, words: Words) -> str | None:
             least=f"({rest})(-{(1 << (bits - 1)) - 1} - 1)", most=(1 << (bits - 1)) - 1,
         )  # fmt: skip
     return None
+
+
+def _team(c: Combination, words: Words) -> str:
+    """What a team does together: with values `step` elements apart, and what is at `all`."""
+
+    def both(a: str, b: str) -> str:
+        if c.word != "add":
+            return f"ircc_{c.word}_{c.element}({a}, {b})"
+        wide = {"i32": "u32", "i64": "u64"}.get(c.element)
+        return f"{a} + {b}" if wide is None else f"({c.element})(({wide}){a} + ({wide}){b})"
+
+    none = _NEUTRAL.get(c.word, "-0.0f" if c.element == "f32" else "-0.0" if c.element == "f64" else "0")
+    return _TEAM.format(
+        f=c.element, name=f"team_{c.word}_{c.element}", team=words.team, lane=words.lane, none=none,
+        shuffle=words.shuffle.format("own", "bits"), a=both("own", "x"), b=both("own", "other"), c=both("*all", "own"),
+    )  # fmt: skip
 
 
 def _filled(text: str, words: Words) -> str:

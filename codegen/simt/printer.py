@@ -16,15 +16,17 @@ from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import IndexType
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from ...dialects.loop import Alloc, For, Index, Kernel, Lanewise, Load, Prefetch, Store
+from ...dialects.loop import Alloc, For, Index, Invoke, Kernel, Lanewise, Load, Prefetch, Store
+from ...dialects.loop.instruction import Window, invoked
 from ...dialects.loop.ops import lanes_of, scalar_of
 from ...errors import BackendError
-from ...ir.expr import Atom, Expr, maximum
+from ...ir.expr import ONE, ZERO, Atom, Expr, maximum
 from ...ir.operands import walk
 from ...ir.types import BufferType, is_bool, signless
-from .grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
+from .grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest, stored_by
 from .helpers import needed
 from .scalars import Scalars, half_of, held_type
+from .teams import COMBINATIONS
 from .words import Words
 
 
@@ -72,6 +74,7 @@ class _FunctionPrinter:
     lines: list[str] = field(default_factory=list[str])
     depth: int = 1
     inside: bool = False  # a loop that lanes share
+    team: bool = False  # ... or teams
 
     def __post_init__(self) -> None:
         self.scalars = Scalars(self.words)
@@ -79,6 +82,7 @@ class _FunctionPrinter:
         self.groups = self.piece.groups  # an iteration of the grid is a group's
         self.turns = Turns(self.piece)
         self.values: dict[SSAValue, _Value] = {}
+        self.shared: set[SSAValue] = set(self.kernel.args)  # buffers that not each work item has for itself
         self.names: set[str] = set()
         self.count = 0
         self.dims: dict[SSAValue, int] = {}  # index values, by number over the whole function
@@ -87,7 +91,8 @@ class _FunctionPrinter:
         self.sizes = {name: self.unique(name) for name in self.kernel.sizes}
         self.kinds: dict[type[Operation], Callable[..., None]] = {
             For: self.loop, Alloc: self.alloc, Load: self.load, Store: self.store, Index: self.index,
-            Prefetch: lambda op: None, arith.ConstantOp: self.constant, vector.BroadcastOp: self.broadcast,
+            Invoke: self.invoke, Prefetch: lambda op: None, arith.ConstantOp: self.constant,
+            vector.BroadcastOp: self.broadcast,
         }  # fmt: skip
 
     def function(self, name: str) -> str:
@@ -288,9 +293,13 @@ class _FunctionPrinter:
             [self.integer(self.globalised(maximum(x.trip_expr, 0), x.indices), inside=True) for x in nest],
         )
         total = " * ".join(lengths)
-        if self.turns.must_wait(o.buf for o in walk(op) if isinstance(o, Store)):
+        if self.turns.must_wait(b for o in walk(op) for b in stored_by(o)):
             self.line(self.words.barrier)
-        self.line(f"for (i64 {at} = {self.words.lane}; {at} < {total}; {at} += {self.words.width}) {{")
+        self.team = bool(invoked(op))  # an iteration is a team's
+        first, step = self.words.lane, self.words.width
+        if self.team:
+            first, step = f"({first}) / {self.words.team}", f"({step}) / {self.words.team}"
+        self.line(f"for (i64 {at} = {first}; {at} < {total}; {at} += {step}) {{")
         self.depth += 1
         self.inside = True
         for i, loop in enumerate(nest):
@@ -302,11 +311,26 @@ class _FunctionPrinter:
             self.variable(loop, text if low == 0 else f"{self.integer(low)} + {text}")
         for inner in nest[-1].body.block.ops:
             self.op(inner)
-        self.inside = False
+        self.inside = self.team = False
         self.depth -= 1
         self.line("}")
         self.line(self.words.barrier)
         self.turns.waited()
+
+    def invoke(self, op: Invoke) -> None:
+        """A team combines what its group shares."""
+        if not self.team or not self.words.team or op.instruction not in COMBINATIONS:
+            raise BackendError(f"kernel {self.kernel.sym_name.data}: there are no words for {op.instruction}")
+
+        def place(window: Window, at: Expr) -> Expr:
+            index = (self.globalised(e, op.indices) for e in window.at([at]))
+            return window.type.offset.substitute(dict(enumerate(index)))
+
+        parts = op.windows[0]
+        step = self.integer(place(parts, ONE) - place(parts, ZERO))
+        count = self.integer(self.globalised(op.sizes[0], op.indices))
+        places = [f"{self.values[w.buffer].text} + {self.integer(place(w, ZERO), inside=True)}" for w in op.windows]
+        self.line(f"ircc_{op.instruction}({places[0]}, {step}, {count}, {places[1]});")
 
     # ---- memory
 
@@ -315,6 +339,7 @@ class _FunctionPrinter:
         length = self.memory.claim(op.type, shared)
         name = self.unique(op.label.data)
         if shared:
+            self.shared.add(op.buffer)
             self.arrays.append(f"  {self.words.shared}{memory_type(op.type)} {name}[{length}];")
         else:
             self.line(f"{memory_type(op.type)} {name}[{length}];")
@@ -364,6 +389,10 @@ class _FunctionPrinter:
         text = f"{buffer}[{offset}] = {to_memory(value.lane('l'), op.type)};"
         text = f"if ({test}) {text}" if test else text
         text = f"for (int l = 0; l < {op.live}; ++l) {text}" if lane else text
+        if self.team and op.buf in self.shared:
+            self.line(f"if (({self.words.lane}) % {self.words.team} == 0) {{ {text} }}")
+            self.line(self.words.meet)
+            return
         if not self.groups or self.inside or self.is_private(op.buf):
             self.line(text)
             return

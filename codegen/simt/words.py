@@ -27,7 +27,7 @@ class Words:
     group_item: str  # number of its group
     lane: str  # its number in its group
     width: str  # work items in its group
-    shuffle: str  # the value {0} of the lane whose number differs in the bits {1}; empty: through shared memory
+    shuffle: str  # the value {0} of the lane of its team whose number differs in the bits {1}; empty: through memory
     f32_bits: str
     bits_f32: str
     f64_bits: str
@@ -38,6 +38,9 @@ class Words:
     group: int  # work items in a group, where the target does not say
     matrix: Mapping[str, str]  # matrix instructions by name: their text
     verified: bool  # whether its kernels were run on what they are for
+    team: str = ""  # how many lanes run in step; empty: they hand each other nothing
+    teams: int = 0  # ... as schedules reckon; kernels ask
+    meet: str = ""  # all lanes of a team come here
 
 
 _C_TYPES = """\
@@ -105,6 +108,9 @@ CUDA = Words(
     group=128,
     matrix={},
     verified=False,
+    team="warpSize",
+    teams=32,
+    meet="__syncwarp();",
 )
 
 HIP = replace(
@@ -112,6 +118,9 @@ HIP = replace(
     name="hip",
     suffix=".hip",
     head="#include <hip/hip_runtime.h>\n" + _C_TYPES,
+    teams=64,
+    meet='__builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront"); __builtin_amdgcn_wave_barrier(); '
+    '__builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");',
     shuffle="__shfl_xor({0}, {1})",
     compiler=("hipcc", "--genco", "-ffp-contract=off", "-O3", "-o", "{object}", "{source}"),
     group=256,
@@ -131,6 +140,8 @@ MACA = replace(
     name="maca",
     suffix=".maca",
     head="#include <mc_runtime.h>\n" + _C_TYPES,
+    teams=64,
+    meet="__syncwarp(0xffffffffffffffffull);",
     shuffle="__shfl_xor_sync(0xffffffffffffffffull, {0}, {1})",
     compiler=("mxcc", "-ffp-contract=off", "-O3", "-device-obj", "-o", "{object}", "{source}"),
     group=256,

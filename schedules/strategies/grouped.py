@@ -1,16 +1,24 @@
 """Reductions on devices: a result is a group's, whose work items share the reduction.
 
 Each has partial results of its own, with the neighbours' elements beside its own in memory; they are combined half with
-half in memory that the group shares (Harris, Optimizing parallel reduction in CUDA, 2007)."""
+half in memory that the group shares (Harris, Optimizing parallel reduction in CUDA, 2007), or, where there is an
+instruction for it, by teams of lanes that hand each other values (Luitjens, Faster parallel reductions on Kepler,
+2014): two turns for 1024 partial results, not ten."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xdsl.dialects import arith
+from xdsl.ir import Operation
+
 from ..strategy import Case, Choice, Choices, Strategy
 from ..tile import begin, singles
 
 LEAST = 32  # partial results from which on a group pays
+WORDS: Mapping[type[Operation] | None, str] = {  # in names of instructions: team_add_f32
+    arith.AddfOp: "add", arith.AddiOp: "add", arith.MaximumfOp: "max", arith.MinimumfOp: "min",
+}  # fmt: skip
 
 
 class Grouped(Strategy):
@@ -52,10 +60,16 @@ class Grouped(Strategy):
         if around[-1] in single:
             lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
         sizes = f"{values['partial']}{'' if whole else '|rest'}"
-        lines.append(f"reassociate {k[-1]} {sizes} at {k[0]} -> {k[-1]} {k[-1]}l as part")
+        instruction, team = f"team_{WORDS.get(nest.combine)}_{nest.element}", case.target.team
+        by_teams = team > 1 and case.target.group % team == 0 and instruction in case.instructions
+        by = f" by {team}" if by_teams else ""
+        lines.append(f"reassociate {k[-1]} {sizes} at {k[0]} -> {k[-1]} {k[-1]}l as part{by}")
         lines += [f"sink {label} past {k[-1]}l" for label in reversed(k)]
         lines.append(f"stage part at {k[-1]}l in register as acc")
         lines.append(f"stage {nest.store.buffer} at {parallel[-1]} in register as total")
-        lines.append(f"lanes {k[-1]}l{'' if whole else f' {k[-1]}l.rest'} part.half")
+        if by_teams:
+            lines.append(f"replace part.lane by {instruction}")
+        combined = "part.team" if by_teams else "part.half"
+        lines.append(f"lanes {k[-1]}l{'' if whole else f' {k[-1]}l.rest'} {combined}")
         lines.append(f"parallel {parallel[0]}")
         return lines

@@ -436,6 +436,7 @@ REFUSED = [
     (matmul, "reassociate k 3|1 at k -> k kl as p", "sizes are a power of two"),
     (matmul, "reassociate k 4 at k -> k kl as p", "let the sizes end in 1"),
     (matmul, "reassociate k 4|1 at j -> k kl as p", "j is no reduction"),
+    (matmul, "reassociate k 4|1 at k -> k kl as p by 3", "a power of two, not 3"),
     (matmul, "layout b (d0, d1) -> d0 + d1", "elements of b may share a place"),
     (matmul, "layout b (d0) -> d0", "b has rank 2, not 1"),
     (matmul, "fuse i\nfuse j\nstage b at k in stack as t\nprefetch t 1 at k", "t is private to the kernel"),

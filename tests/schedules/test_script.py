@@ -16,6 +16,7 @@ sink i past j jt
 peel k as first
 inline first
 reassociate k 64|1 at k -> k kl as part
+reassociate k 64|1 at k -> k kl as part by 32
 vectorize jl 16
 unroll it jt ku
 stage c at i in register as acc
@@ -60,6 +61,9 @@ def test_primitives_are_data() -> None:
         ("sink i past", "cannot read 'sink i past'"),
         ("vectorize i 0", "no positive number"),
         ("prefetch b -1 at j", "no positive number"),
+        ("reassociate k 4 at k -> k l as p by two", "'two' is no positive number"),
+        ("reassociate k 4 at k -> k l as p by", "cannot read"),
+        ("reassociate k 4 at k -> k l as p by 2 by 2", "what is 'by'?"),
         ("layout b d0 -> d0", "cannot read"),
         ("layout b (d1, d0) -> d0", "written (d0, d1, ...)"),
         ("layout b (d0) -> d0 +", "cannot read the offset"),

@@ -9,9 +9,13 @@ import pytest
 from xdsl.dialects.builtin import FunctionType, ModuleOp, f32, f64, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute
+from xdsl.parser import Parser
 
 import ircc
-from ircc.dialects.loop import Alloc, Kernel
+from ircc.codegen.simt.teams import INSTRUCTIONS
+from ircc.dialects import context
+from ircc.dialects.loop import Alloc, Instruction, Kernel
+from ircc.dialects.loop.instruction import invoked
 from ircc.dialects.tensor import Compute
 from ircc.dialects.tensor.builder import compute
 from ircc.errors import ScheduleError
@@ -459,6 +463,32 @@ def test_groups_reduce_rows(partial: int, combine: str, k: ExprLike) -> None:
     Schedule.parse(text).apply(drawn.kernel)
     drawn.kernel.verify()
     assert {op.run.data for op in drawn.kernel.loops()} >= {"concurrent", "lanes"}
+    (x,) = drawn.inputs(0).values()
+    found = evaluated(drawn, drawn.inputs(0))
+    assert np.array_equal(found, x.sum(axis=1) if combine == "add" else x.max(axis=1))
+
+
+@pytest.mark.parametrize("team", [1, 32, 64])
+@pytest.mark.parametrize("combine", ["add", "max"])
+@pytest.mark.parametrize("k", [K, 200, 1024])
+def test_teams_combine_what_groups_reduce(team: int, combine: str, k: ExprLike) -> None:
+    """By the machine's instruction, so many at a time as a team has lanes; where it has none, half with half."""
+    drawn = rows(5, k, combine, K=77)
+    declared = [op for op in Parser(context(), INSTRUCTIONS).parse_module().body.ops if isinstance(op, Instruction)]
+    for op in declared:
+        op.detach()
+        drawn.module.body.block.insert_op_before(op, drawn.kernel)
+    known = frozenset(op.sym_name.data for op in declared)
+    case = replace(case_of(drawn, replace(DEVICE, group=1024, team=team)), instructions=known)
+    text = find_strategy("grouped").schedule(case)
+    assert text is not None and (f"by {team}" in text) == (f"replace part.lane by team_{combine}_f32" in text)
+    assert ("part.half" in text) == (team == 1)
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    turns = [op.trip for op in drawn.kernel.loops("part.team")]
+    partial = int(text.split("reassociate k0 ")[1].split("|")[0].split()[0])
+    assert turns == {32: {1024: [32, 1], 128: [4, 1]}, 64: {1024: [16, 1], 128: [2, 1]}}.get(team, {}).get(partial, [])
+    assert len(invoked(drawn.kernel)) == len(turns)
     (x,) = drawn.inputs(0).values()
     found = evaluated(drawn, drawn.inputs(0))
     assert np.array_equal(found, x.sum(axis=1) if combine == "add" else x.max(axis=1))

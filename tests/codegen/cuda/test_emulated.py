@@ -20,7 +20,7 @@ from ircc.errors import BackendError
 from ircc.ir.scalars import evaluate_scalar, held_dtype
 from ircc.ir.types import BufferType
 from ircc.testing.emulated_gpu import Grid, Lanes
-from ircc.testing.group_kernels import group_kernels
+from ircc.testing.group_kernels import group_kernels, team_kernels, team_rows
 from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
 from ircc.testing.scalar_cases import CASES, kernel, operands, storage, wrong
 
@@ -30,13 +30,13 @@ SIZES = 2  # sets of sizes that each is run with
 
 
 class Emulated:
-    """Kernels, loaded: for groups of one lane, or of `width` lanes that are threads."""
+    """Kernels, loaded: for groups of one lane, or of `width` lanes that are threads, in teams."""
 
-    def __init__(self, kernels: Sequence[Kernel], width: int = 1) -> None:
+    def __init__(self, kernels: Sequence[Kernel], width: int = 1, team: int = 1) -> None:
         self.printed = {k.sym_name.data: emit_kernel(k) for k in kernels}
         text = module_text(p.code for p in self.printed.values())
         self.width = width
-        self.loaded = Grid(text) if width == 1 else Lanes(text, width)
+        self.loaded = Grid(text) if width == 1 else Lanes(text, width, team)
 
     def run(self, kernel: Kernel, buffers: Sequence[Array], sizes: dict[str, int]) -> None:
         """One call, on flat buffers in memory."""
@@ -127,16 +127,65 @@ m (float[N, {k}] x) => (float[N] y) <int64[1] axis = {{1}}> {{ y = ReduceSum<kee
 """
 
 
-@pytest.mark.parametrize("width", [1, 4])
-def test_reductions_by_groups(width: int) -> None:
-    for k in ("K", "300"):
+@pytest.mark.parametrize("width, team", [(1, 1), (2, 2), (6, 2), (8, 8), (32, 32), (64, 64)])
+def test_what_teams_combine(width: int, team: int) -> None:
+    """However wide a team is: more values than lanes, fewer and as many; NaN passes where values are compared."""
+    rng = np.random.default_rng(team)
+    for values in (5, team) if team > 8 else (5, 8, 24):
+        every = team_kernels(values)[: 2 if team > 8 else None]
+        loaded = Emulated(every, width, team)
+        for k in every:
+            loaded.check(k, team_rows(k, rng), {"M": 6})
+
+
+ASTRAY = """
+define ptx_kernel void @astray(i64 %from, i64 %bits) {
+entry:
+  %lane = call i64 @ircc.lane()
+  %team = call i64 @ircc.team()
+  %comes = icmp uge i64 %lane, %from
+  br i1 %comes, label %come, label %done
+come:
+  %b = trunc i64 %bits to i32
+  %x = call i32 @ircc.shuffle(i32 7, i32 %b)
+  br label %done
+done:
+  ret void
+}
+"""
+
+
+def test_lanes_that_go_astray_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lanes of a team come to a shuffle, or the launch fails; and so it is with barriers."""
+    monkeypatch.setattr("ircc.testing.emulated_gpu.PATIENCE", 0.5)
+    lanes = Lanes(ASTRAY, 4, 2)
+    for come in (0, 2):  # all of a team, and none of the other
+        lanes.launch("astray", 2, [come, 1])
+    with pytest.raises(RuntimeError, match=r"lane . is at '(shuffle by 1|end)', where others do not come"):
+        lanes.launch("astray", 1, [1, 1])
+    with pytest.raises(RuntimeError, match="asks a lane that is 2 away, in a team of 2"):
+        lanes.launch("astray", 1, [0, 2])
+    lanes.launch("astray", 1, [0, 1])
+    some = ASTRAY.replace("call i32 @ircc.shuffle(i32 7, i32 %b)", "add i32 1, 1").replace("come:", "come:\n" + MEET)
+    with pytest.raises(RuntimeError, match=r"diverge: .'barrier', 'end'"):
+        Lanes(some, 2, 2).launch("astray", 1, [1, 1])
+
+
+MEET = "  call void @ircc.barrier()"
+
+
+@pytest.mark.parametrize("width, team", [(1, 1), (4, 1), (4, 2), (32, 32), (64, 64)])
+def test_reductions_by_groups(width: int, team: int) -> None:
+    """Whatever the width of a group and of its teams is, though the schedule reckons with 32."""
+    for k in ("K", "300") if team == 1 else ("300",):
         made = ircc.lower(onnx.parser.parse_model(REDUCED.format(k=k)), to="loop-ir", target="cuda")
         (reduce,) = kernels(made)
         assert reduce.strategy is not None and reduce.strategy.data == "grouped"
         rng = np.random.default_rng(0)
         for columns in (300, 20, 0) if k == "K" else (300,):
-            arrays = [rng.integers(-4, 5, (3, columns)).astype(np.float32), np.zeros(3, np.float32)]
-            Emulated([reduce], width).check(reduce, arrays, {"N": 3} | ({"K": columns} if k == "K" else {}))
+            rows = 3 if team < 32 else 1
+            arrays = [rng.integers(-4, 5, (rows, columns)).astype(np.float32), np.zeros(rows, np.float32)]
+            Emulated([reduce], width, team).check(reduce, arrays, {"N": rows} | ({"K": columns} if k == "K" else {}))
 
 
 @pytest.mark.parametrize("width", [1, 4])
@@ -190,7 +239,8 @@ m ({t}[{x}] x, {t}[{w}] w) => ({t}[32, 16] y) {{ y = Gemm<transA = {a}, transB =
 
 
 @pytest.mark.parametrize("element, a, b, width", [("float16", 0, 0, 4), ("bfloat16", 1, 1, 1), ("float16", 0, 1, 1)])
-def test_tensor_cores(element: str, a: int, b: int, width: int) -> None:
+@pytest.mark.parametrize("team", [1, 2])
+def test_tensor_cores(element: str, a: int, b: int, width: int, team: int) -> None:
     """Tiles by an instruction, whose meaning the interpreter knows from its declaration; by rows and by columns."""
     shapes = (32, 48)[:: 1 - 2 * a], (48, 16)[:: 1 - 2 * b]
     x, w = (", ".join(map(str, shape)) for shape in shapes)
@@ -200,4 +250,4 @@ def test_tensor_cores(element: str, a: int, b: int, width: int) -> None:
     dtype = np.dtype(np.float16) if element == "float16" else np.dtype(ml_dtypes.bfloat16)
     rng = np.random.default_rng(0)
     given = [rng.integers(-4, 5, shape).astype(dtype) for shape in shapes]
-    Emulated([product], width).check(product, [*given, np.zeros((32, 16), np.float32)], {})
+    Emulated([product], width * team, team).check(product, [*given, np.zeros((32, 16), np.float32)], {})

@@ -14,11 +14,13 @@ from ircc.codegen.cuda import matrix
 from ircc.codegen.cuda.backend import MODELS, ptx_of
 from ircc.codegen.cuda.emit import emit_kernel, module_text
 from ircc.codegen.cuda.ptx import compiled
+from ircc.codegen.simt.teams import COMBINATIONS
 from ircc.dialects.loop import Kernel
 from ircc.errors import BackendError, Error
 from ircc.testing import ptxas
 from ircc.testing.case_programs import inputs_of_case, program_of_case
 from ircc.testing.graph_cases import CASES, SIZES
+from ircc.testing.group_kernels import team_kernels
 from ircc.testing.scalar_cases import CASES as OPERATIONS
 from ircc.testing.scalar_cases import kernel, operands
 
@@ -99,6 +101,28 @@ def test_assembler_takes_tiles(model: str) -> None:
     start = "define ptx_kernel void @tiles() {\n  %p = addrspacecast ptr addrspace(3) @tile to ptr"
     ptx = compiled("\n".join([tile + start, *calls, "  ret void\n}\n"]), model)
     assert not isinstance(ptx, BackendError) and ptx.count("wmma.mma.") == len(calls) == 8
+    assert ptxas.refused(ptx, model) is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_lanes_hand_each_other_values(model: str) -> None:
+    """Rows are combined by shuffles: a turn for the partial results, and one for what comes of them."""
+    text = '<ir_version: 9, opset_import: ["": 20]> m (float[N, 300] x) => (float[N, 300] y) {y = Softmax(x)}'
+    ptx = str(ircc.emit(onnx.parser.parse_model(text), "ptx", target=f"cuda:{model}"))
+    largest, total = [part for part in ptx.split(".entry ")[1:] if "shfl.sync.bfly.b32" in part]
+    for part in (largest, total):
+        assert part.count("shfl.sync.bfly.b32") == 2 and "WARP_SZ" in part and part.count("bar.sync") <= 7
+    assert "max.NaN.f32" in largest and "max.NaN.f32" not in total
+    if ptxas.find() is not None:
+        assert ptxas.refused(ptx, model) is None
+
+
+@assembled
+@pytest.mark.parametrize("model", MODELS)
+def test_assembler_takes_teams(model: str) -> None:
+    """Everything that they combine, also in two halves."""
+    ptx = ptx_of(team_kernels(48), model)
+    assert ptx.count(".entry") == len(COMBINATIONS) == 6 and ptx.count("shfl.sync.bfly.b32") == 8
     assert ptxas.refused(ptx, model) is None
 
 

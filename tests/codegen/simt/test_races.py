@@ -17,7 +17,7 @@ from ircc.dialects.loop import Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.ir.types import BufferType
 from ircc.testing.cuda_threads import Raced, Threads
-from ircc.testing.group_kernels import group_kernels
+from ircc.testing.group_kernels import group_kernels, team_kernels, team_rows
 from ircc.testing.loop_kernels import from_memory, in_memory
 
 if shutil.which("g++") is None or shutil.which("setarch") is None:
@@ -77,6 +77,17 @@ def test_schedules(tmp_path: Path) -> None:
         for kernel in made[i]:
             known = {name: sizes[name] for name in kernel.sizes}
             threads.run(kernel, arrays_for(kernel, known), known)
+
+
+def test_teams(tmp_path: Path) -> None:
+    """What a team is to combine is there when it comes, and what comes of it when others read it."""
+    every, rng = team_kernels(6), np.random.default_rng(0)
+    threads = Threads(every, tmp_path, 4, 4)
+    for kernel in every:
+        check(threads, kernel, team_rows(kernel, rng), {"M": 6})
+    threads = Threads(every[:1], tmp_path, words=replace(CUDA, barrier=""))
+    with pytest.raises(Raced, match="data race"):
+        threads.run(every[0], team_rows(every[0], rng), {"M": 6})
 
 
 def test_groups(tmp_path: Path) -> None:

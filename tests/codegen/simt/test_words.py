@@ -14,8 +14,9 @@ from ircc.codegen.simt.printer import print_kernel, source_of
 from ircc.codegen.simt.words import DIALECTS
 from ircc.dialects import context
 from ircc.dialects.loop import Kernel
+from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.errors import BackendError
-from ircc.testing.group_kernels import group_kernels
+from ircc.testing.group_kernels import group_kernels, team_kernels, team_rows
 
 HERE = Path(__file__).parent / "golden"
 
@@ -78,10 +79,15 @@ def kernels() -> list[Kernel]:
     return [op for op in module.body.ops if isinstance(op, Kernel)]
 
 
+def shown(dialect: str) -> list[Kernel]:
+    """What a dialect can say of them, and of what teams do."""
+    return kernels() + (team_kernels(48)[1:5:2] if DIALECTS[dialect].team else [])
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_golden(dialect: str, bless: bool) -> None:
     words = DIALECTS[dialect]
-    found = source_of([print_kernel(kernel, words).code for kernel in kernels()], words)
+    found = source_of([print_kernel(kernel, words).code for kernel in shown(dialect)], words)
     path = HERE / f"{dialect}.txt"
     if bless:
         path.parent.mkdir(exist_ok=True)
@@ -97,6 +103,36 @@ def test_lanes(shim: Any) -> None:
     x, y = np.arange(64 * 48, dtype=np.float32), np.zeros(64 * 48, np.float32)
     made.run(turn, [x, y], {})
     assert np.array_equal(y.reshape(48, 64), x.reshape(64, 48).T)
+
+
+@pytest.mark.parametrize("width, team", [(1, 1), (6, 2), (32, 32), (64, 64)])
+def test_teams(shim: Any, width: int, team: int) -> None:
+    """Lanes hand each other values; whatever the width of a team is."""
+    every = team_kernels(24)
+    made, rng = shim(every), np.random.default_rng(team)
+    for kernel in every:
+        x, y = team_rows(kernel, rng)
+        right = [x.copy(), y.copy()]
+        evaluate_kernel(kernel, right, {"M": len(x)})
+        made.run(kernel, [x, y], {"M": len(x)}, width, team)
+        assert np.array_equal(y, right[1], equal_nan=True), kernel.sym_name.data
+
+
+def test_reductions_by_teams(shim: Any) -> None:
+    """As the schedule makes them for each dialect, with its teams' width; where there are none, half with half."""
+    text = '<ir_version: 9, opset_import: ["": 20]> m (float[N, 300] x) => (float[N] y) '
+    model = onnx.parser.parse_model(text + "<int64[1] k = {1}> {y = ReduceSum<keepdims = 0>(x, k)}")
+    for dialect, words in DIALECTS.items():
+        made = ircc.lower(model, to="loop-ir", target=f"simt:{dialect}")
+        kernel = next(op for op in made.body.ops if isinstance(op, Kernel))  # type: ignore[union-attr]
+        code = print_kernel(kernel, words).code
+        assert ("ircc_team_add_f32(part" in code) == bool(words.team) == (dialect != "opencl")
+        assert ("part_half" in code) != bool(words.team)
+        assert not words.team or f"1, {words.teams}, part_sum" in code.replace("(i64)", "")
+        if dialect == "cuda-c":
+            x, y = np.arange(900, dtype=np.float32) % 17, np.zeros(3, np.float32)
+            shim([kernel]).run(kernel, [x, y], {"N": 3}, 8, 4)
+            assert np.array_equal(y, x.reshape(3, 300).sum(axis=1))
 
 
 def test_what_no_lane_owns_the_first_one_stores() -> None:
