@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ir.expr import product
-from .nest import Nest
+from .nest import Dim, Nest
 from .strategy import Case, power_at_least, reordered, sizes
 
 CHUNK = 16 << 10  # elements that one chunk of a single loop takes
 ENOUGH = 8  # iterations that threads can share well
+ITEM = 4  # rows and columns of a work item's tile, at most
+ODD = 7  # ... but where an odd number of rows is no more than this
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,38 @@ class Tile:
     deep: int = 0
     cut: int = 0
     staged: tuple[str, ...] = ()
+
+
+# ---- tiles of groups on devices
+
+
+def fitting(size: int | None, options: Sequence[int], least: int) -> list[int]:
+    """The options that a size is a multiple of; of a size that is none of any, its divisors up to the largest one; all
+    options where these are less than `least`, or nothing is known."""
+    if size is None:
+        return list(options)
+    found = [n for n in options if size % n == 0] or [n for n in range(options[0], 0, -1) if size % n == 0]
+    return found if found[0] >= min(size, least) else list(options)
+
+
+def tiles_line(dim: Dim, size: int) -> str:
+    """The line that makes tiles of a dim."""
+    word = "split" if dim.size is not None and dim.size % size == 0 else "cover"
+    return f"{word} {dim.label} {size} -> {dim.label} {dim.label}g"
+
+
+def covered(nest: Nest, dim: int, size: int) -> bool:
+    """Whether tiles of this size can be made of a dim: they fit, or `cover` takes it."""
+    known, extent = nest.dims[dim].size, nest.dims[dim].extent
+    return (known is not None and known % size == 0) or nest.store.ends_with(dim, extent)
+
+
+def item(size: int) -> int:
+    """Rows or columns of a work item's tile, in a tile of this size."""
+    return next((n for n in (ITEM, 2) if size % n == 0), size if size <= ODD else 1)
+
+
+# ---- tiles of vectors on a CPU
 
 
 def vector_width(case: Case, dim: int) -> int:

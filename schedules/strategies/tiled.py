@@ -14,13 +14,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ..nest import Dim, Nest, Read
+from ..nest import Nest, Read
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import begin, singles
+from ..tile import begin, covered, fitting, item, singles, tiles_line
 
 TILES = (64, 32, 16, 8)  # rows and columns of a group's tile
-ITEM = 4  # rows and columns of a work item's tile, at most
-ODD = 7  # ... but where an odd number of rows is no more than this
 LINES = 8  # of rows in a tile, at most
 DEPTHS = (32, 16, 8, 4)  # of a block of the reduction
 LEAST = 64  # rows or columns, and depth, from which on tiles pay
@@ -58,12 +56,10 @@ class Tiled(Strategy):
             depth *= size[d]
         if max(size[roles.i] * lines[-1], size[roles.j]) < LEAST or depth < LEAST:
             return None
-        rows, columns = (_fitting(nest.dims[d].size, TILES, SMALL) for d in (roles.i, roles.j))
-        for d, options in ((roles.i, rows), (roles.j, columns)):
-            known = nest.dims[d].size
-            if (known is None or known % options[0]) and not nest.store.ends_with(d, nest.dims[d].extent):
-                return None
-        depths = _fitting(nest.dims[roles.k].size, DEPTHS, SHALLOW)
+        rows, columns = (fitting(nest.dims[d].size, TILES, SMALL) for d in (roles.i, roles.j))
+        if not all(covered(nest, d, options[0]) for d, options in ((roles.i, rows), (roles.j, columns))):
+            return None
+        depths = fitting(nest.dims[roles.k].size, DEPTHS, SHALLOW)
         every = product(lines, rows, columns, depths)
         found = [t for t in every if shared_bytes(nest, roles, *t) <= case.target.shared]
         if not found:
@@ -71,7 +67,7 @@ class Tiled(Strategy):
 
         def items(tile: tuple[int, int, int, int]) -> int:
             n, r, c, _ = tile
-            return n * (r // _item(r)) * (c // _item(c))
+            return n * (r // item(r)) * (c // item(c))
 
         enough = [t for t in found if items(t) <= case.target.group] or found[-1:]
         n, r, c, d = max(enough, key=lambda t: (t[0] * t[1] * t[2], min(t[0] * t[1], t[2]), -abs(t[3] - 16), t[1]))
@@ -95,8 +91,8 @@ class Tiled(Strategy):
         lines = begin(nest, [*others, *line, i, j])
         lines += [f"split {label} {values['lines']} -> {label} {label}g" for label in line]
         lines += [
-            _tiles(nest.dims[roles.i], values["rows"]),
-            _tiles(nest.dims[roles.j], values["columns"]),
+            tiles_line(nest.dims[roles.i], values["rows"]),
+            tiles_line(nest.dims[roles.j], values["columns"]),
             f"sink {i}g past {j}",
             *(f"sink {label}g past {i} {j}" for label in line),
             f"split {k} {values['depth']}{_left(nest.dims[roles.k].size, values['depth'])} -> {k} {k}g",
@@ -106,7 +102,7 @@ class Tiled(Strategy):
             f"stage {nest.store.buffer} at {j} in stack as tile",
         ]
         rows, columns = panels_first(lines, roles, (i, j, k), line)
-        r, c = _item(values["rows"]), _item(values["columns"])
+        r, c = item(values["rows"]), item(values["columns"])
         lines += [
             f"split {i}g {r} -> {i}g {i}r",
             f"split {j}g {c} -> {j}g {j}r",
@@ -157,29 +153,9 @@ def roles_of(nest: Nest) -> Roles | None:
     return Roles(i, j, k, line, around, first, second)
 
 
-def _fitting(size: int | None, options: Sequence[int], least: int) -> list[int]:
-    """The options that a size is a multiple of; of a size that is none of any, its divisors up to the largest one; all
-    options where these are less than `least`, or nothing is known."""
-    if size is None:
-        return list(options)
-    found = [n for n in options if size % n == 0] or [n for n in range(options[0], 0, -1) if size % n == 0]
-    return found if found[0] >= min(size, least) else list(options)
-
-
-def _tiles(dim: Dim, size: int) -> str:
-    """The line that makes tiles of a dim."""
-    word = "split" if dim.size is not None and dim.size % size == 0 else "cover"
-    return f"{word} {dim.label} {size} -> {dim.label} {dim.label}g"
-
-
 def _left(size: int | None, depth: int) -> str:
     """How blocks of the reduction go on where they leave something over."""
     return "|1" if size is None else "|rest" if size % depth else ""
-
-
-def _item(size: int) -> int:
-    """Rows or columns of a work item's tile, in a tile of this size."""
-    return next((n for n in (ITEM, 2) if size % n == 0), size if size <= ODD else 1)
 
 
 def shared_bytes(nest: Nest, roles: Roles, lines: int, rows: int, columns: int, depth: int) -> int:

@@ -778,3 +778,96 @@ builtin.module attributes {ircc.target = {name = "device", triple = "x86_64-unkn
     loop.call @product(%x, %w, %y) sizes [K, M]
   }
 }
+// -----
+// passes: select-schedules
+// A depthwise convolution on a device: a group's piece of the picture.
+builtin.module attributes {ircc.target = {name = "device", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64, group = 64 : i64, shared = 32768 : i64}} {
+  loop.kernel @depthwise(%in0 "in0" : !loop.buffer<[N, 16, 30, 48], f32>, %in1 "in1" : !loop.buffer<[48, 3, 3], f32>, %out "out" : !loop.buffer<[N, 14, 28, 48], f32>) outputs 1 sizes ["N"] {
+    loop.for "i0" %0 = 0 to N parallel {
+      loop.for "i1" %1 = 0 to 14 parallel {
+        loop.for "i2" %2 = 0 to 28 parallel {
+          loop.for "i3" %3 = 0 to 48 parallel {
+            %4 = arith.constant 0.000000e+00 : f32
+            loop.store %4, %out[%0, %1, %2, %3]
+          }
+        }
+      }
+    }
+    loop.for "i0" %0 = 0 to N parallel {
+      loop.for "i1" %1 = 0 to 14 parallel {
+        loop.for "i2" %2 = 0 to 28 parallel {
+          loop.for "i3" %3 = 0 to 48 parallel {
+            loop.for "k0" %4 = 0 to 3 reduction {
+              loop.for "k1" %5 = 0 to 3 reduction {
+                %6 = loop.load %in0[%0, %1 + %4, %2 + %5, %3]
+                %7 = loop.load %in1[%3, %4, %5]
+                %8 = arith.mulf %6, %7 : f32
+                %9 = loop.load %out[%0, %1, %2, %3]
+                %10 = arith.addf %9, %8 : f32
+                loop.store %10, %out[%0, %1, %2, %3]
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 16, 30, 48], f32>, %w "w" : !loop.buffer<[48, 3, 3], f32>, %y "y" : !loop.buffer<[N, 14, 28, 48], f32>) outputs 1 {
+    loop.call @depthwise(%x, %w, %y) sizes [N]
+  }
+}
+// =====
+builtin.module attributes {ircc.target = {name = "device", triple = "x86_64-unknown-linux-gnu", cpu = "x86-64-v4", features = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl", vector_bits = 512 : i64, vector_registers = 32 : i64, fma = true, masks = true, l1 = 32768 : i64, l2 = 1048576 : i64, l3 = 16777216 : i64, group = 64 : i64, shared = 32768 : i64}} {
+  loop.kernel @depthwise(%in0 "in0" : !loop.buffer<[N, 16, 30, 48], f32>, %in1 "in1" : !loop.buffer<[48, 3, 3], f32>, %out "out" : !loop.buffer<[N, 14, 28, 48], f32>) outputs 1 sizes ["N"] strategy "halo" schedule [
+    "fuse i0",
+    "fuse i1",
+    "fuse i2",
+    "fuse i3",
+    "split i1 2 -> i1 i1g",
+    "split i2 4 -> i2 i2g",
+    "split i3 16 -> i3 i3g",
+    "sink i2g past i3",
+    "sink i1g past i2 i3",
+    "stage in0 at i3 in stack as window",
+    "split i2g 4 -> i2g i2r",
+    "sink i2r past i3g k0 k1",
+    "unroll i2r",
+    "unroll k0 k1",
+    "stage out at i3g in register as total",
+    "lanes i1g i2g i3g",
+    "lanes window.d1 window.d2 window.d3",
+    "parallel i0"
+  ] {
+    loop.for "i0" %0 = 0 to N parallel {
+      loop.for "i1" %1 = 0 to 14 parallel {
+        loop.for "i2" %2 = 0 to 28 parallel {
+          loop.for "i3" %3 = 0 to 48 parallel {
+            %4 = arith.constant 0.000000e+00 : f32
+            loop.store %4, %out[%0, %1, %2, %3]
+          }
+        }
+      }
+    }
+    loop.for "i0" %0 = 0 to N parallel {
+      loop.for "i1" %1 = 0 to 14 parallel {
+        loop.for "i2" %2 = 0 to 28 parallel {
+          loop.for "i3" %3 = 0 to 48 parallel {
+            loop.for "k0" %4 = 0 to 3 reduction {
+              loop.for "k1" %5 = 0 to 3 reduction {
+                %6 = loop.load %in0[%0, %1 + %4, %2 + %5, %3]
+                %7 = loop.load %in1[%3, %4, %5]
+                %8 = arith.mulf %6, %7 : f32
+                %9 = loop.load %out[%0, %1, %2, %3]
+                %10 = arith.addf %9, %8 : f32
+                loop.store %10, %out[%0, %1, %2, %3]
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  loop.program @main(%x "x" : !loop.buffer<[N, 16, 30, 48], f32>, %w "w" : !loop.buffer<[48, 3, 3], f32>, %y "y" : !loop.buffer<[N, 14, 28, 48], f32>) outputs 1 {
+    loop.call @depthwise(%x, %w, %y) sizes [N]
+  }
+}

@@ -76,10 +76,10 @@ def batched(n: ExprLike, length: ExprLike, c: int, o: int, **symbols: int) -> Dr
     return program([t(n, length, c), t(3, c, o)], make, **symbols)
 
 
-def depthwise(h: int, w: int, c: int) -> Drawn:
+def depthwise(h: ExprLike, w: ExprLike, c: int) -> Drawn:
     def make(x: Any, y: Any) -> Compute:
         body = lambda b, n, i, j, c, p, q: b.read(x, n, i + p, j + q, c) * b.read(y, p, q, c)  # noqa: E731
-        return compute([1, h - 2, w - 2, c], body, f32, reduce=[3, 3], combine="add")
+        return compute([1, Expr.of(h) - 2, Expr.of(w) - 2, c], body, f32, reduce=[3, 3], combine="add")
 
     return program([t(1, h, w, c), t(3, 3, c)], make)
 
@@ -324,6 +324,7 @@ def test_strategies_are_found_by_their_place() -> None:
         "contraction",
         "tiled",
         "columns",
+        "halo",
         "grouped",
         "window",
         "reduction",
@@ -364,7 +365,7 @@ def test_devices_have_strategies_of_their_own() -> None:
             assert chosen is not None and chosen[0].device == device
     products = (matmul(64, 80, 96), matmul(60, 90, 96), matmul(64, 64, 7), conv(16, 16, 8, 32), depthwise(20, 20, 64))
     names = [select(case_of(d, DEVICE)) for d in products]
-    assert [c[0].name for c in names if c is not None] == ["tiled", "tiled", "simt", "tiled", "simt"]
+    assert [c[0].name for c in names if c is not None] == ["tiled", "tiled", "simt", "tiled", "halo"]
 
 
 @pytest.mark.parametrize(
@@ -413,6 +414,34 @@ def test_tiles_of_pictures_that_are_not_known() -> None:
         (found,) = engine.run(inputs).values()
         right = sum(x[0, p : p + h - 2, q : q + w - 2] @ y[p, q] for p in range(3) for q in range(3))
         assert np.array_equal(found[0], right)
+
+
+@pytest.mark.parametrize("values", [{}, {"rows": 2, "columns": 16, "channels": 8}], ids=["default", "other"])
+@pytest.mark.parametrize(("h", "w", "c"), [(20, 20, 64), (M, N, 20), (9, 16, 37)], ids=["whole", "unknown", "odd"])
+def test_pieces_of_pictures(h: ExprLike, w: ExprLike, c: int, values: dict[str, int]) -> None:
+    """With what lies around them; several results of a row in registers."""
+    drawn = depthwise(h, w, c)
+    strategy, case = find_strategy("halo"), case_of(depthwise(h, w, c), DEVICE)
+    choices = strategy.choices(case)
+    assert choices is not None
+    text = strategy.schedule(case, **{n: v for n, v in values.items() if v in choices[n].values})
+    assert text is not None and "stage in0 at i3 in stack as window" in text and "unroll i2r" in text
+    Schedule.parse(text).apply(drawn.kernel)
+    drawn.kernel.verify()
+    engine = ircc.compile(drawn.module, passes="plan-memory")
+    for m, n in ((3, 3), (8, 19), (2, 7)):
+        inputs = Drawn(drawn.module, {"M": m, "N": n}).inputs(0)
+        x, y = inputs.values()
+        (found,) = engine.run(inputs).values()
+        height, width = found.shape[1:3]
+        right = sum(x[0, p : p + height, q : q + width] * y[p, q] for p in range(3) for q in range(3))
+        assert np.array_equal(found[0], right)
+
+
+def test_pictures_of_which_no_group_holds_a_piece() -> None:
+    for drawn in (conv(20, 20, 8, 64), rows(5, 200, "add"), transposed(20, 40)):
+        assert find_strategy("halo").choices(case_of(drawn, DEVICE)) is None
+    assert find_strategy("halo").choices(case_of(depthwise(20, 20, 64), replace(DEVICE, shared=64))) is None
 
 
 def test_what_ends_elsewhere_is_not_covered() -> None:

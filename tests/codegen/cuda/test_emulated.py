@@ -232,6 +232,28 @@ def test_tiled_convolution(width: int) -> None:
     assert np.array_equal(y, sum(x[:, p : p + 13 : 2, q : q + 13 : 2] @ w[:, :, p, q].T for p, q in places))
 
 
+DEPTHWISE = """
+<ir_version: 9, opset_import: ["": 20]>
+m (float[N, 20, H, 10] x, float[20, 1, 3, 3] w) => (float[N, 20, I, 5] y)
+{ y = Conv<pads = [1, 1, 1, 1], strides = [2, 2], group = 20>(x, w) }
+"""
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_pieces_of_pictures(width: int) -> None:
+    """A group's window with its halo, beyond the picture too."""
+    every = kernels(ircc.lower(onnx.parser.parse_model(DEPTHWISE), to="loop-ir", target="cuda"))
+    (conv,) = [k for k in every if k.strategy is not None and k.strategy.data == "halo"]
+    rng = np.random.default_rng(0)
+    for h in (9, 10, 1):
+        x = rng.integers(-4, 5, (2, h + 2, 12, 20)).astype(np.float32)
+        w, y = rng.integers(-4, 5, (20, 1, 3, 3)).astype(np.float32), np.zeros((2, (h + 1) // 2, 5, 20), np.float32)
+        Emulated([conv], width).run(conv, [x, w, y], {"N": 2, "H": h})
+        places = [(p, q) for p in range(3) for q in range(3)]
+        right = sum(x[:, p : p + h + (h & 1) - 1 : 2, q : q + 9 : 2] * w[:, 0, p, q] for p, q in places)
+        assert np.array_equal(y, right)
+
+
 HALVES = """
 <ir_version: 9, opset_import: ["": 20]>
 m ({t}[{x}] x, {t}[{w}] w) => ({t}[32, 16] y) {{ y = Gemm<transA = {a}, transB = {b}>(x, w) }}

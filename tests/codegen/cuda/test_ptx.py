@@ -29,12 +29,14 @@ assembled = pytest.mark.skipif(ptxas.find() is None, reason=f"needs ptxas: {ptxa
 
 NET = """
 <ir_version: 9, opset_import: ["": 20]>
-net (float[N, 3, 32, 32] x, float[64, 3, 3, 3] w, float[64] b, float[64, 96] v, float[96] s) => (float[N, 64, 96] y)
+net (float[N, 3, 32, 32] x, float[64, 3, 3, 3] w, float[64] b, float[64, 1, 3, 3] d, float[64, 96] v, float[96] s)
+    => (float[N, 64, 96] y)
 <int64[3] shape = {0, 64, -1}, int64[3] turned = {0, -1, 64}>
 {
     conv = Conv<pads = [1, 1, 1, 1]>(x, w, b)
     relu = Relu(conv)
-    pooled = MaxPool<kernel_shape = [4, 4], strides = [4, 4]>(relu)
+    deep = Conv<pads = [1, 1, 1, 1], group = 64>(relu, d)
+    pooled = MaxPool<kernel_shape = [4, 4], strides = [4, 4]>(deep)
     rows = Reshape(pooled, shape)
     product = MatMul(rows, v)
     normal = LayerNormalization(product, s)

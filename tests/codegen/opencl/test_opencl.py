@@ -258,6 +258,20 @@ def test_tiles_of_sizes_that_are_not_known() -> None:
         assert np.array_equal(made.run({"x": x, "w": w, "b": bias})["y"], x @ w + bias), (b, m, k, n)
 
 
+def test_pieces_of_pictures() -> None:
+    text = '<ir_version: 9, opset_import: ["": 20]> m (float[N, 20, H, W] x, float[20, 1, 3, 3] w) => '
+    text += "(float[N, 20, H, W] y) {y = Conv<pads = [1, 1, 1, 1], group = 20>(x, w)}"
+    made = ircc.compile(onnx.parser.parse_model(text), target="opencl")
+    assert "halo" in [k.strategy for k in made.kernels]
+    rng = np.random.default_rng(0)
+    for n, h, w in ((2, 13, 11), (1, 1, 1), (0, 5, 5), (1, 8, 32)):
+        x, weights = (rng.integers(-3, 4, shape).astype(np.float32) for shape in ((n, 20, h, w), (20, 1, 3, 3)))
+        around = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        places = [(p, q) for p in range(3) for q in range(3)]
+        right = sum(around[:, :, p : p + h, q : q + w] * weights[:, :1, p, q, None] for p, q in places)
+        assert np.array_equal(made.run({"x": x, "w": weights})["y"], right)
+
+
 @pytest.mark.parametrize("group", [1, 33, 64])
 def test_groups(group: int) -> None:
     """What is stored for all, and what all read alike."""

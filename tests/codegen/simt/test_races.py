@@ -71,7 +71,7 @@ def test_schedules(tmp_path: Path) -> None:
     made = {i: compiled(i, body) for i, body in enumerate(MODELS)}
     every = [kernel for kernels in made.values() for kernel in kernels]
     strategies = {kernel.strategy.data for kernel in every if kernel.strategy is not None}
-    assert {"simt", "tiled", "grouped"} <= strategies
+    assert {"simt", "tiled", "halo", "grouped"} <= strategies
     threads = Threads(every, tmp_path)
     for i, sizes in enumerate(MODELS.values()):
         for kernel in made[i]:
