@@ -143,7 +143,7 @@ spirv-check: $(VENV)/dev.stamp
 	@mkdir -p build/intel/icd && echo "$$PWD/build/intel/lib/libintelocl.so" > build/intel/icd/intel.icd
 	@export OCL_ICD_VENDORS=$$PWD/build/intel/icd LD_LIBRARY_PATH=$$PWD/build/intel/lib && \
 		$(BIN)/python -m pytest -q -n0 tests/codegen/opencl/test_spirv.py && \
-		$(BIN)/ircc conformance --backend opencl:spirv --html build/conformance-opencl-spirv.html
+		$(BIN)/ircc conformance --backend opencl:spirv --jobs $(JOBS) --html build/conformance-opencl-spirv.html
 
 # No error where they cannot be had: tests that need them skip, and say so.
 emulators:
@@ -168,7 +168,7 @@ drivers:
 
 conformance: $(VENV)/dev.stamp
 	@mkdir -p build
-	@$(BIN)/ircc conformance --backend $(BACKEND) --html build/conformance-$(BACKEND).html
+	@$(BIN)/ircc conformance --backend $(BACKEND) --jobs $(JOBS) --html build/conformance-$(BACKEND).html
 
 conformance-cuda: BACKEND := cuda
 conformance-cuda: conformance

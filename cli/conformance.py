@@ -28,7 +28,10 @@ def run(args: Namespace) -> int:
     if unknown := [level for level in levels if level not in kit.LEVELS]:
         raise InputError(f"there is no level {unknown[0]!r}", hint=f"levels are {', '.join(kit.LEVELS)}")
     with console.progress("preparing the checks", show=not args.json):
-        report = kit.run(args.backend, levels=levels, each=args.each, only=args.only, models=args.model)
+        report = kit.run(
+            args.backend, levels=levels, each=args.each, only=args.only, models=args.model, seed=args.seed,
+            jobs=args.jobs,
+        )  # fmt: skip
     if args.html:
         Path(args.html).write_text(html(report))
     if args.json:

@@ -319,7 +319,9 @@ def _conformance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="TARGET", required=True, help="the target to look at, see `ircc targets`")
     parser.add_argument("--levels", metavar="L0,L1", help="some levels only (default: all)")
     parser.add_argument("--each", type=_positive, metavar="N", help="at most so many checks of each level")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="which ones, where --each is less than all")
     parser.add_argument("--only", metavar="REGEX", default="", help="checks whose name matches")
+    parser.add_argument("--jobs", type=_positive, metavar="N", default=1, help="processes that share the checks")
     parser.add_argument(
         "--model", metavar="FILE.onnx", action="append", default=[], help="a model that L4 runs too, beside the CPU"
     )

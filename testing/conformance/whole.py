@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -58,8 +58,13 @@ def inputs(rows: int, seed: int = 0) -> dict[str, Any]:
     return {"x": rng.standard_normal((rows, 5), np.float32), "w": rng.standard_normal((5, 4), np.float32)}
 
 
+@cache
+def reference() -> Any:
+    return compile(model(), target=CPU)
+
+
 def expected(given: dict[str, Any]) -> dict[str, Any]:
-    return compile(model(), target=CPU).run(given)
+    return reference().run(given)
 
 
 def sizes_that_change(subject: Subject) -> None:

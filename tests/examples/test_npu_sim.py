@@ -3,6 +3,7 @@ matrix unit; and faults that are planted in its schedules, found at the level th
 
 # pyright: reportPrivateUsage=false
 
+import hashlib
 import importlib
 import json
 import os
@@ -32,7 +33,9 @@ from ircc.schedules.strategy import strategies
 from ircc.testing.conformance import run
 from ircc.testing.loop_programs import evaluated, random_nest
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "npu-sim"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE, CODEGEN = ROOT / "examples" / "npu-sim", ROOT / "codegen"
+MOST = 250  # checks of L3, of 1,371: what CI has time for
 LEVELS = ["L0", "L1", "L2"]
 
 
@@ -95,13 +98,16 @@ def test_it_passes_the_kit_in_a_clean_environment(tmp_path: Path) -> None:
     source = shutil.copytree(EXAMPLE, tmp_path / "source")  # building leaves files there
     subprocess.run([*pip, "--no-index", "--disable-pip-version-check", str(source)], check=True, cwd=tmp_path)
     assert (packages / "npu_sim" / "machine.py").exists()
-    command = [str(python), "-m", "ircc", "conformance", "--backend", "npu-sim", "--each", "8", "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "IRCC_CACHE": str(tmp_path)}
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    report = json.loads(done.stdout)
-    assert report["passed"] and all(level["device_kernels"] for level in report["levels"].values())
+    sources = b"".join(p.read_bytes() for folder in (EXAMPLE, CODEGEN) for p in sorted(folder.rglob("*.py")))
+    seed = int(hashlib.sha256(sources).hexdigest()[:8], 16)
+    for levels in (["L0,L1,L2,L4"], ["L3", "--each", str(MOST), "--seed", str(seed)]):
+        command = [str(python), "-m", "ircc", "conformance", "--backend", "npu-sim", "--json", "--levels", *levels]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "IRCC_CACHE": str(tmp_path)}
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        report = json.loads(done.stdout)
+        assert report["passed"] and all(level["device_kernels"] for level in report["levels"].values())
     script = """if 1:
     import numpy as np, onnx.parser, sys, ircc
     head = '<ir_version: 9, opset_import: ["": 20]> m (float[70, 80] x, float[80, 90] w) => (float[70, 90] y)'
