@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from xdsl.dialects.builtin import DictionaryAttr, IntAttr, ModuleOp, StringAttr
 
 from . import __version__
-from .codegen.backend import Backend, RefusedKernels, find_backend
+from .codegen.backend import Backend, RefusedKernels, backend_names, find_backend
 from .codegen.cpu.jit import unfit
 from .codegen.placement import Place, refuse
 from .composition import compose, grouped
@@ -35,7 +35,7 @@ from .embedded import Choices, Source, read_source
 from .errors import BackendError, EngineError, InputError, ModelError, NeedsPython, PassError, UnsupportedError
 from .frontends.onnx import Model as OnnxModel
 from .frontends.onnx import digest, import_model
-from .frontends.sizes import declare_ranges, fix_shapes, ranges_of
+from .frontends.sizes import declare_ranges, fix_shapes, ranges_of, typical_of
 from .frontends.text import is_text, read_text, write_text
 from .ir.cache import ENGINES, compiler_identity, key_of, limit, shrink
 from .ir.check_each import CheckEach, TooLarge
@@ -261,6 +261,7 @@ class Compilation:
     instruments: Sequence[Instrument] = ()
     graph: bool = True  # the engine file holds the model's graph, for `recompile`
     exactly: tuple[Target, ...] = ()  # machines instead of those that `target` names, the best one first
+    unsaid: str = DEFAULT  # the backend where nothing names a target
 
     def __post_init__(self) -> None:
         if self.precision != "f32":
@@ -278,7 +279,7 @@ class Compilation:
 
     @cached_property
     def _backend(self) -> Backend:
-        return find_backend(self._specs[0] or DEFAULT)
+        return find_backend(self._specs[0] or self.unsaid)
 
     def machines(self) -> list[Target]:
         """What code is made for, the best one first. Raises BackendError."""
@@ -302,6 +303,11 @@ class Compilation:
             raise InputError(f"{self._target} are several targets", hint="only an engine can be for more than one")
         return machines[0]
 
+    def of(self, module: ModuleOp) -> Compilation:
+        """The same, with the backend for which a module was made already."""
+        named = Target.of(module).name.partition(":")[0] if ATTRIBUTE in module.attributes else DEFAULT
+        return replace(self, unsaid=named) if named in backend_names() else self
+
     @property
     def _target(self) -> str | None:
         return self.target or os.environ.get("IRCC_TARGET") or None
@@ -315,6 +321,9 @@ class Compilation:
     def lower(self, model: Model, to: str) -> ModuleOp:
         """The model at a stage of STAGES."""
         module = self.open(model)
+        return self.of(module)._to(module, to)
+
+    def _to(self, module: ModuleOp, to: str) -> ModuleOp:
         if to == "loop-ir" and (self._target or ATTRIBUTE not in module.attributes):
             self.machine().attach(module)
         return self.lowered(module, to)
@@ -382,8 +391,9 @@ class Compilation:
         start = time.perf_counter()
         module = self.open(model)
         source = Source.of(module) if self.graph else None
-        modules = self._lowered_for_each(module)
-        variants, layout = self.finish(modules), layout_of(modules[0])
+        way = self.of(module)
+        modules = way._lowered_for_each(module)
+        variants, layout = way.finish(modules), layout_of(modules[0])
         if source is not None:
             asked = Choices(variants[0].backend, [Target.of(m) for m in modules], *self._asked())
             sections = {**variants[0].sections, **source.sections(variants, asked)}
@@ -436,12 +446,13 @@ class Compilation:
         """The text or bytes of a stage."""
         if to in STAGES:
             return write_text(self.lower(model, to), inline=inline_weights)
-        if to not in (kinds := self.backend().kinds):
-            raise InputError(f"cannot emit {to!r}", hint=f"stages are {', '.join((*STAGES, *kinds))}")
-        module = self.lower(model, "loop-ir")
-        code = self.backend().emit(module, to)
+        module = self.open(model)
+        backend = (way := self.of(module)).backend()
+        if to not in backend.kinds:
+            raise InputError(f"cannot emit {to!r}", hint=f"stages are {', '.join((*STAGES, *backend.kinds))}")
+        code = backend.emit(way._to(module, "loop-ir"), to)
         if isinstance(code, Artifact):
-            raise BackendError(f"backend {self.backend().name} made no {to}")
+            raise BackendError(f"backend {backend.name} made no {to}")
         return code
 
     def open(self, model: Model) -> ModuleOp:
@@ -543,11 +554,6 @@ def provenance(module: ModuleOp) -> dict[str, Any]:
 @cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("xdsl", "onnx", "numpy")}
-
-
-def typical_of(module: ModuleOp) -> dict[str, int]:
-    """The sizes for which a model was declared to run most often."""
-    return {name: sizes[1] for name, sizes in ranges_of(module).items()}
 
 
 def layout_of(module: ModuleOp) -> dict[str, int]:

@@ -14,10 +14,11 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from .. import Engine
 from ..codegen.costs import copies_of, costs_of, microseconds
-from ..compiler import Compilation, Model, evaluate, typical_of
+from ..compiler import Compilation, Model, evaluate
 from ..dialects.loop import WHY, Call, Kernel
 from ..dialects.reference import inputs_of
 from ..errors import InputError
+from ..frontends.sizes import typical_of
 from ..ir.check_each import CheckEach
 from ..ir.instruments import PrintAfter, PrintTree, TimePasses, VerifyEach
 from ..ir.nodes import nodes_of

@@ -359,7 +359,9 @@ def _model(parser: Any, help: str) -> None:
 
 def _choices(group: Any) -> None:
     group.add_argument(
-        "--target", metavar="T", help="what to make code for, see `ircc targets` (default: this machine)"
+        "--target",
+        metavar="T",
+        help="what to make code for, see `ircc targets` (default: what the text of a module names, else this machine)",
     )
     group.add_argument("--threads", type=_positive, metavar="N", help="threads to run on (default: all cores)")
     _shape(group)

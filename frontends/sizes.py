@@ -105,3 +105,8 @@ def ranges_of(module: ModuleOp) -> dict[str, list[int]]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "all fixed"
+
+
+def typical_of(module: ModuleOp) -> dict[str, int]:
+    """The sizes for which a model was declared to run most often."""
+    return {name: sizes[1] for name, sizes in ranges_of(module).items()}

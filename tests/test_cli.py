@@ -542,3 +542,20 @@ def test_numbers_for_people() -> None:
     assert [seconds(v) for v in (1.25, 0.00307, 41.2e-6, 1e-7)] == ["1.25 s", "3.07 ms", "41.2 µs", "0.100 µs"]
     assert [size(v) for v in (5, 8190, 102_300_000)] == ["5 B", "8.19 kB", "102 MB"]
     assert os.getpid()
+
+
+def test_text_goes_on_to_the_target_that_it_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless another one is asked for."""
+    expected = run("small.onnx", "--target=simt:hip", "--emit=source")
+    text = run("small.onnx", "--target=simt:hip", "--emit=loop-ir")[1]
+    Path("m.mlir").write_text(text)
+    assert run("m.mlir", "--emit=source") == expected and expected[0] == 0
+    status, _, err = run("m.mlir", "-o", "m.engine")
+    assert status == 1 and "the simt backend does not make artifact" in err
+    assert run("m.mlir", "--emit=loop-ir")[1] == text
+    assert run("m.mlir", "--target=cpu", "-o", "m.engine")[0] == 0
+    monkeypatch.setenv("IRCC_TARGET", "cpu")
+    assert "cannot emit 'source'" in run("m.mlir", "--emit=source")[2]
+    monkeypatch.delenv("IRCC_TARGET")
+    Path("m.mlir").write_text(text.replace('name = "simt:hip"', 'name = "mychip"'))
+    assert "cannot emit 'source'" in run("m.mlir", "--emit=source")[2]
