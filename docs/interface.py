@@ -14,6 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import onnx.parser
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
 
 import ircc
 from ircc.codegen.backend import Backend
@@ -23,10 +24,13 @@ from ircc.codegen.simt.backend import SimtBackend, device_artifact
 from ircc.codegen.simt.printer import print_kernel
 from ircc.codegen.simt.words import CUDA
 from ircc.compiler import STAGES, run
+from ircc.dialects import context
 from ircc.dialects.loop import Kernel
 from ircc.ir.pipeline import Pipeline
 from ircc.ir.target import PRESETS, Target
+from ircc.ir.verify import verify
 from ircc.runtime import device as runtime
+from ircc.schedules.script import Schedule
 
 MODEL = """<ir_version: 9, opset_import: ["": 20]>
 net (float[N, 4] x) => (float[N, 4] y, double[N, 4] z) {
@@ -39,6 +43,31 @@ INTRODUCTION = (
     "What each member of a [backend](backends.md) is given, and what comes of it. Eight are asked for, and marked so; "
     "the others have a default. The model of all examples:"
 )
+NESTS = [  # of the same product: what an instruction does, and a kernel
+    f"""  loop.for "i" %i = 0 to {rows} parallel {{
+    loop.for "k" %k = 0 to {depth} reduction {{
+      loop.for "j" %j = 0 to {columns} parallel {{
+        %x = loop.load %a[%i, %k]
+        %y = loop.load %b[%k, %j]
+        %p = arith.mulf %x, %y : f32
+        %o = loop.load %c[%i, %j]
+        %s = arith.addf %o, %p : f32
+        loop.store %s, %c[%i, %j]
+      }}
+    }}
+  }}"""
+    for rows, depth, columns in (("M", "K", "N"), (48, 16, 16))
+]
+INSTRUCTION = f"""loop.instruction @mma(%a "a" : !loop.buffer<[M, K], f32>, %b "b" : !loop.buffer<[K, N], f32>,
+    %c "c" : !loop.buffer<[M, N], f32>)
+    outputs 1 sizes ["M", "N", "K"] most [16, 16, 16] text "mma {{a}}, {{b}}, {{c}}" {{
+{NESTS[0]}
+}}"""
+PRODUCT = f"""loop.kernel @product(%a "a" : !loop.buffer<[48, 16], f32>, %b "b" : !loop.buffer<[16, 16], f32>,
+    %c "c" : !loop.buffer<[48, 16], f32>) outputs 1 {{
+{NESTS[1]}
+}}"""
+REPLACING = "split i 16 -> i it\nreplace it by mma"
 NAME = "simt:cuda-c:fp32"
 HOST = PRESETS["x86-64"]
 SIGNATURE = "def open_device(artifact: Artifact, code: Code, threads: int) -> Device"
@@ -67,6 +96,15 @@ def lowered() -> tuple[ModuleOp, ModuleOp]:
     naive = module.clone()
     run(Pipeline(passes[at:]), module, [Place(backend)])
     return naive, module
+
+
+def replaced() -> Kernel:
+    """A kernel in which a schedule has found an instruction."""
+    module = Parser(context(), f"builtin.module {{ {INSTRUCTION} {PRODUCT} }}").parse_module()
+    found = kernel(module)
+    Schedule.parse(REPLACING).apply(found)
+    verify(module)
+    return found
 
 
 def kernel(module: ModuleOp, on_host: bool = False) -> Kernel:
@@ -144,6 +182,17 @@ def sections() -> Iterator[tuple[str, Any, bool, list[tuple[str, str]]]]:
         [
             ("Before: the compiler's `loop-ir`", listed(STAGES["loop-ir"])),
             ("After", listed(backend.pipeline(STAGES)["loop-ir"])),
+        ],
+    )
+    yield (
+        "instructions",
+        Backend.instructions,
+        False,
+        [
+            ("Returned by the backend of some chip with a matrix unit", INSTRUCTION),
+            ("Before: a kernel", PRODUCT),
+            ("A strategy of that package chooses the schedule", REPLACING),
+            ("After: the loops that do what the declaration says are the instruction", str(replaced())),
         ],
     )
     refused = kernel(module, on_host=True)
