@@ -150,6 +150,8 @@ def roles_of(nest: Nest) -> Roles | None:
         line = None
     if any(read.step(d) is None for read in nest.reads for d in (i, j, k, line) if d in read.dims):
         return None
+    if any(len(e.dims & {i, j, k, line}) > 1 for read in nest.reads for e in read.index):
+        return None  # a window that slides along a signal: the panel has one dimension for two loops
     return Roles(i, j, k, line, around, first, second)
 
 

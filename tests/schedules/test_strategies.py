@@ -451,6 +451,19 @@ def test_what_ends_elsewhere_is_not_covered() -> None:
     assert find_strategy("tiled").choices(Case(replace(nest, store=longer), DEVICE)) is None
 
 
+def test_a_signal_has_no_panels() -> None:
+    """Windows that slide along one dimension: neighbouring rows of the product are mostly the same numbers."""
+
+    def make(x: Any, w: Any) -> Compute:
+        body = lambda b, i, j, k: b.read(x, i * 16 + k) * b.read(w, j, k)  # noqa: E731
+        return compute([100, 64], body, f32, reduce=[64], combine="add")
+
+    case = case_of(program([t(100 * 16 + 64), t(64, 64)], make), DEVICE)
+    assert find_strategy("tiled").choices(case) is None
+    found = select(case)
+    assert found is not None and found[0].name == "grouped"
+
+
 @pytest.mark.parametrize("values", [{}, {"lines": 1}, {"rows": 7, "columns": 8}, {"lines": 7, "rows": 1, "depth": 4}])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_convolutions_of_groups_keep_the_meaning(stride: int, values: dict[str, int]) -> None:
