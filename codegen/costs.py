@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
 from ..dialects.control import ReadSizes
-from ..dialects.loop import Alloc, Call, Constant, Copy, If, Kernel, Program, Transfer, While, root_of
+from ..dialects.loop import Alloc, Call, Copy, If, Kernel, Program, Transfer, While, root_of
 from ..ir.expr import Expr
 from ..ir.target import Target
 from ..ir.types import BufferType, ExprAttr
@@ -26,7 +26,7 @@ from ..passes.insert_transfers import outer
 TYPICAL = 64  # a size of which nothing is known
 TURNS = 8  # of a loop of the host program
 NEVER = 1 << 60  # nanoseconds: where something cannot be
-THERE = ""  # whoever is on the device anyway: inputs, outputs, constants, what is not a kernel
+THERE = ""  # whoever is on the device anyway: inputs, outputs, what is not a kernel
 
 
 @dataclass
@@ -148,8 +148,6 @@ class _Reader:
             match op:
                 case Alloc():
                     self.now.pop(op.buffer, None)
-                case Constant():
-                    self.write(op.buffer, THERE, times)
                 case If():
                     self.read([op.condition], THERE)
                     self.inner([region.block for region in op.regions], times, times)

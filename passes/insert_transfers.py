@@ -19,8 +19,9 @@ from .hoist_invariants import written
 class InsertTransfers(Pass):
     """Before a kernel reads or changes a buffer that was last written on the other side, bring the buffer over.
 
-    A kernel marked `on = "host"` works on the host's memory, which has the same places as the device's. Inputs,
-    outputs and constants are the device's, and so is all that branches and loops of the program change, at their ends.
+    A kernel marked `on = "host"` works on the host's memory, which has the same places as the device's. Inputs and
+    outputs are the device's, and so is all that branches and loops of the program change, at their ends. Constants are
+    right on both sides from the start: the host has them in the engine.
     A buffer that was brought over is right on both sides until it is written again. It may run before memory is
     planned or behind: a copy stands where its buffer is needed anyway. Without such kernels nothing changes."""
 
@@ -62,7 +63,7 @@ class _Sides:
             case Alloc():
                 self.right.pop(op.buffer, None)
             case Constant():
-                self.right[op.buffer] = frozenset({DEVICE})
+                self.right[op.buffer] = frozenset({DEVICE, HOST})
             case If():
                 self.need(op, [op.condition], DEVICE)
                 self.branch(op)

@@ -2,7 +2,8 @@
 
 For each piece of the device's memory the host has one of the same size, a mirror, made when it is first asked for. The
 program names a place in it by the device's address + MIRROR, copies between the two where they differ, and passes such
-addresses to the kernels that run on the CPU. Of a unified device both are the same memory.
+addresses to the kernels that run on the CPU. The mirror of the weights is the host's own array of them. Of a unified
+device both are the same memory.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class _Piece:
     address: int
     size: int
     mirror: Bytes | None = None
+    constant: bool = False  # the mirror holds what the device's memory does, for good, and may not be written
 
 
 class Mirrored(Device):
@@ -71,9 +73,8 @@ class Mirrored(Device):
         if self.unified:
             return place
         with self._lock:
-            at = bisect_right(self._starts, place)
-            piece = self._pieces[self._starts[at - 1]] if at else None
-            if piece is None or place > piece.address + piece.size:
+            piece = self._piece(place)
+            if piece is None:
                 return address  # an address of the device's own
             if piece.mirror is None:
                 try:
@@ -82,10 +83,30 @@ class Mirrored(Device):
                     raise EngineError(f"no memory for {piece.size} bytes beside those of the device") from None
             return address_of(piece.mirror) + place - piece.address
 
+    def mirror(self, address: int, array: Bytes) -> None:
+        """A piece of the device's memory holds what `array` does, and neither changes any more."""
+        with self._lock:
+            piece = self._pieces[address]
+            piece.mirror, piece.constant = array, True
+
     def copy(self, to: int, source: int, size: int) -> None:
-        to, source = self.host(to), self.host(source)
-        if to != source:
-            self.device.copy(to, source, size)
+        there, source = self.host(to), self.host(source)
+        if there != source and not self.constant(to):
+            self.device.copy(there, source, size)
+
+    def constant(self, address: int) -> bool:
+        """Whether a place that the program names is in a mirror that is right already."""
+        if address < MIRROR or self.unified:
+            return False
+        with self._lock:
+            piece = self._piece(address - MIRROR)
+            return piece is not None and piece.constant
+
+    def _piece(self, place: int) -> _Piece | None:
+        """The piece of the device's memory that an address is in. Under the lock."""
+        at = bisect_right(self._starts, place)
+        piece = self._pieces[self._starts[at - 1]] if at else None
+        return piece if piece is not None and place <= piece.address + piece.size else None
 
     def launch(self, kernel: int, args: Sequence[int]) -> None:
         if self.on_host[kernel]:

@@ -14,7 +14,7 @@ from ..errors import EngineError, InputError
 from .artifact import ALIGNMENT, Artifact, address_of, aligned_empty
 from .device import Device, DeviceTable, Frame, load_code
 from .dlpack import exporting
-from .mirrored import open_for
+from .mirrored import Mirrored, open_for
 
 Array: TypeAlias = NDArray[Any]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -46,6 +46,8 @@ class Program:
             self.weights = self._copied_weights.reserve(self._weights.nbytes)
             self.device.copy(self.weights, address_of(self._weights), self._weights.nbytes)
             self.device.wait()
+            if isinstance(self.device, Mirrored):
+                self.device.mirror(self.weights, self._weights)
 
     def failed(self, code: int) -> NoReturn:
         """`ircc_plan` or `ircc_main` returned `code`, not 0: raises what went wrong."""

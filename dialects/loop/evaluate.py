@@ -89,7 +89,7 @@ class _Program:
         env = self.env
         match op:
             case Constant():
-                env[op.buffer] = np.array(op.array)
+                env[op.buffer] = self.mirrors[op.buffer] = np.array(op.array)
             case Alloc():
                 self.arena, env[op.buffer] = _placed(op, self.arena, self.symbols, env)
                 self.mirrors.pop(op.buffer, None)

@@ -133,6 +133,7 @@ class Transfer(IRDLOperation):
 
     Where kernels of a program run on a device and others on the host, each side has a memory of its own with the same
     places in it. Calls work on the device's, those that are `{host}` on the host's; all else on the device's.
+    Constants are in both.
     C1: the side is `host` or `device`.
     """
 

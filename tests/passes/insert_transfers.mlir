@@ -1,6 +1,7 @@
 // passes: insert-transfers
 // `square` runs on the CPU: what it reads comes over first, once where the device does not write it again, and what it
 // writes goes back where the device reads it, and for outputs. A loop brings over before it what stays the same in it.
+// Constants are on both sides.
 builtin.module {
   loop.kernel @square(%in0 "in0" : !loop.buffer<[4], f32>, %out "out" : !loop.buffer<[4], f32>) outputs 1 attributes {on = "host", because = "it squares"} {
     loop.for "i0" %i0 = 0 to 4 parallel {
@@ -30,6 +31,10 @@ builtin.module {
       loop.call @square(%y, %d)
       loop.call @add(%c, %d, %y)
     }
+    %k = loop.constant #ir.weight<[1.0, 2.0, 3.0, 4.0]> : !loop.buffer<[4], f32>
+    %e = loop.alloc "e" : !loop.buffer<[4], f32>
+    loop.call @square(%k, %e)
+    loop.call @add(%k, %e, %y)
     loop.call @square(%a, %z)
   }
 }
@@ -70,6 +75,11 @@ builtin.module {
       loop.transfer %d to device
       loop.call @add(%c, %d, %y)
     }
+    %k = loop.constant #ir.weight<[1.0, 2.0, 3.0, 4.0]> : !loop.buffer<[4], f32>
+    %e = loop.alloc "e" : !loop.buffer<[4], f32>
+    loop.call @square(%k, %e) {host}
+    loop.transfer %e to device
+    loop.call @add(%k, %e, %y)
     loop.call @square(%a, %z) {host}
     loop.transfer %z to device
   }
