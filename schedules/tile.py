@@ -96,6 +96,29 @@ def begin(nest: Nest, order: Sequence[str] = (), together: Sequence[str] | None 
     return lines
 
 
+def begin_around(nest: Nest) -> tuple[list[str], list[str]]:
+    """The parallel loops of more than one trip, or else the last one, so that there is one to stage at; and the lines
+    of `begin` that leave it."""
+    single = singles(nest)
+    dims = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]
+    labels = [nest.dims[d].label for d in dims]
+    lines = begin(nest)
+    if dims[-1] in single:
+        lines = [x for x in lines if x != f"inline {labels[-1]}"] + [f"fuse {labels[-1]}"] * (nest.phases > 1)
+    return labels, lines
+
+
+def reduced_rows(nest: Nest) -> list[int] | None:
+    """The dims of a reduction along rows: neighbours in the last of them are neighbours in memory wherever they are
+    read. None where there is none."""
+    single = singles(nest)
+    reduction = [d for d in nest.reduction if d not in single]
+    varying = [r for r in nest.reads if reduction and reduction[-1] in r.dims]
+    if not varying or not nest.parallel or not all(r.contiguous(reduction[-1]) for r in varying):
+        return None
+    return reduction
+
+
 def share(case: Case, lane: int | None = None) -> tuple[int, ...]:
     """The dims that stand outside, whose iterations threads share together where that is worth it: the outermost ones,
     until they are enough; none where there is none. So a thread has what lies together, and the same of the next

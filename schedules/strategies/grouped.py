@@ -13,7 +13,7 @@ from xdsl.dialects import arith
 from xdsl.ir import Operation
 
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import begin, singles
+from ..tile import begin_around, reduced_rows, singles
 
 LEAST = 32  # partial results from which on a group pays
 WORDS: Mapping[type[Operation] | None, str] = {  # in names of instructions: team_add_f32
@@ -30,15 +30,10 @@ class Grouped(Strategy):
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        single = singles(nest)
-        reduction = [d for d in nest.reduction if d not in single]
-        if not reduction or not nest.parallel:
+        reduction = reduced_rows(nest)
+        if reduction is None:
             return None
-        last = reduction[-1]
-        varying = [r for r in nest.reads if last in r.dims]
-        if not varying or not all(r.contiguous(last) for r in varying):
-            return None
-        size = nest.dims[last].size
+        size = nest.dims[reduction[-1]].size
         options = [
             n for n in (1024, 512, 256, 128, 64, LEAST) if n <= case.target.group and (size is None or n <= size)
         ]
@@ -51,14 +46,10 @@ class Grouped(Strategy):
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         single = singles(nest)
-        around = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]  # one loop at least, to stage at
-        parallel = [nest.dims[d].label for d in around]
+        parallel, lines = begin_around(nest)
         k = [nest.dims[d].label for d in nest.reduction if d not in single]
         size = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
         whole = size is not None and size % values["partial"] == 0
-        lines = begin(nest)
-        if around[-1] in single:
-            lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
         sizes = f"{values['partial']}{'' if whole else '|rest'}"
         instruction, team = f"team_{WORDS.get(nest.combine)}_{nest.element}", case.target.team
         by_teams = team > 1 and case.target.group % team == 0 and instruction in case.instructions

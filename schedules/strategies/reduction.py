@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..strategy import Case, Choice, Choices, Strategy
-from ..tile import begin, share, shared_lines, singles
+from ..tile import begin_around, reduced_rows, share, shared_lines, singles
 
 SHORTEST = 2  # vectors that a row must fill for lanes to pay
 
@@ -18,15 +18,10 @@ class Reduction(Strategy):
 
     def choices(self, case: Case) -> Choices | None:
         nest = case.nest
-        single = singles(nest)
-        reduction = [d for d in nest.reduction if d not in single]
-        if not reduction or case.lanes < 2 or not nest.parallel:
+        reduction = reduced_rows(nest)
+        if reduction is None or case.lanes < 2:
             return None
-        last = reduction[-1]
-        varying = [r for r in nest.reads if last in r.dims]
-        if not varying or not all(r.contiguous(last) for r in varying):
-            return None
-        size = nest.dims[last].size
+        size = nest.dims[reduction[-1]].size
         if size is not None and size < SHORTEST * case.lanes:
             return None
         options = [case.lanes * n for n in (4, 2, 1) if size is None or case.lanes * n <= size]
@@ -39,15 +34,11 @@ class Reduction(Strategy):
     def lines(self, case: Case, values: Mapping[str, int]) -> Sequence[str]:
         nest = case.nest
         single = singles(nest)
-        around = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]  # one loop at least, to stage at
-        parallel = [nest.dims[d].label for d in around]
+        parallel, lines = begin_around(nest)
         k = [nest.dims[d].label for d in nest.reduction if d not in single]
         count, lanes = values["partial"], case.lanes
         size = nest.dims[next(d for d in reversed(nest.reduction) if d not in single)].size
         rest = "" if size is not None and size % count == 0 else "|1"
-        lines = begin(nest)
-        if around[-1] in single:
-            lines = [x for x in lines if x != f"inline {parallel[-1]}"] + [f"fuse {parallel[-1]}"] * (nest.phases > 1)
         lines.append(f"reassociate {k[-1]} {count}{rest} at {k[0]} -> {k[-1]} {k[-1]}l as part")
         lines.append(f"split {k[-1]}l {lanes} -> {k[-1]}u {k[-1]}l")
         lines.append(f"vectorize {k[-1]}l {lanes}")

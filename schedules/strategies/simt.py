@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...dialects.loop import For, Kernel
 from ..strategy import Case, Choices, Strategy
-from ..tile import begin, singles
+from ..tile import begin_around
 
 
 class Simt(Strategy):
@@ -26,12 +26,7 @@ class Simt(Strategy):
             return []
         if not nest.reduction:
             return [f"parallel {nest.dims[nest.parallel[0]].label}"]
-        single = singles(nest)
-        around = [d for d in nest.parallel if d not in single] or [nest.parallel[-1]]  # one loop at least, to stage at
-        labels = [nest.dims[d].label for d in around]
-        lines = begin(nest)
-        if around[-1] in single:
-            lines = [x for x in lines if x != f"inline {labels[-1]}"] + [f"fuse {labels[-1]}"] * (nest.phases > 1)
+        labels, lines = begin_around(nest)
         lines.append(f"stage {nest.store.buffer} at {labels[-1]} in register as total")
         lines.append(f"parallel {labels[0]}")
         return lines
