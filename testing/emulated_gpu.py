@@ -110,6 +110,7 @@ class Grid:
         runs = "".join(_run(name, kinds) for name, kinds in self.parameters.items())
         code = compile_object(CONVERSIONS + answers + _ALONE + _together(text) + runs, host(), passes=1)
         self.code = LoadedObject(code, [f"run.{name}" for name in self.parameters])
+        self.lock = threading.Lock()  # which group it is, and what a group shares, are places that all launches have
 
     def is_shared(self, function: str) -> bool:
         """Whether a function is for whole groups: its lanes wait for each other."""
@@ -118,7 +119,8 @@ class Grid:
     def launch(self, function: str, groups: int, args: Sequence[int]) -> None:
         """Run a function with `groups` groups of one lane; addresses of buffers, then sizes."""
         run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.code.address(f"run.{function}"))
-        run(ctypes.cast((ctypes.c_int64 * len(args))(*args), ctypes.c_void_p), groups)
+        with self.lock:
+            run(ctypes.cast((ctypes.c_int64 * len(args))(*args), ctypes.c_void_p), groups)
 
 
 def _run(name: str, kinds: Sequence[str]) -> str:

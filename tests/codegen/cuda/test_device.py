@@ -47,10 +47,10 @@ def inputs(rows: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", ["N", 64])
 def test_a_model(gpu: EmulatedDriver, size: int | str) -> None:
-    """Sizes that change and tiles of sizes that are known; what the GPU lacks runs on the host."""
+    """Tiles of sizes that change and of sizes that are known; what the GPU lacks runs on the host."""
     made = ircc.compile(model(size), target="cuda")
     assert made.artifact.backend == "cuda" and {k.on for k in made.kernels} == {"cuda", "host"}
-    assert any(k.strategy == "tiled" for k in made.kernels) == (size == 64)
+    assert any(k.strategy == "tiled" for k in made.kernels)
     right = ircc.compile(model(size), target="cpu")
     for rows in (1, 7, 0) if size == "N" else (64,):
         before = gpu.launched
@@ -147,7 +147,7 @@ def test_failures(gpu: EmulatedDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = (device.driver.CUresult.CUDA_ERROR_LAUNCH_FAILED,)
     with monkeypatch.context() as patched:
         patched.setattr(gpu, "cuLaunchKernel", lambda *args: lost)
-        with pytest.raises(EngineError, match="CUDA cannot launch MatMul_0 for 1 groups: CUDA_ERROR_LAUNCH_FAILED"):
+        with pytest.raises(EngineError, match="CUDA cannot launch MatMul_0 for 3 groups: CUDA_ERROR_LAUNCH_FAILED"):
             made.run(inputs(2))
     assert made.run(inputs(2))["y"].shape == (2, 96)
     refused = (device.driver.CUresult.CUDA_ERROR_INVALID_PTX, None)
