@@ -209,12 +209,14 @@ def nest_of(kernel: Kernel) -> Nest | None:
     )
 
 
-def collapsed(nest: Nest) -> tuple[Nest, list[str]]:
+def collapsed(nest: Nest, known: bool = False) -> tuple[Nest, list[str]]:
     """The nest with its innermost parallel dims as one, as far as all that names them is read and written in that
-    order, and the lines that make it so."""
+    order, and the lines that make it so; `known`: and as their extent is a number."""
     lines: list[str] = []
     while (shorter := _collapsed(nest)) is not None:
         a, b = nest.parallel[-2:]
+        if known and shorter.dims[a].size is None:
+            break
         lines.append(f"collapse {nest.dims[a].label} {nest.dims[b].label}")
         nest = shorter
     return nest, lines

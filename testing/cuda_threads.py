@@ -38,6 +38,11 @@ HEAD = """
 #define __shared__ static
 #define __syncthreads() pthread_barrier_wait(&all[GROUP])
 struct Place { long long x; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(16) double2 { double x, y; };
+struct alignas(16) longlong2 { long long x, y; };
 static thread_local Place blockIdx, threadIdx;
 static thread_local int slot;  // of its group among those beside each other
 static const Place blockDim = {LANES};

@@ -77,6 +77,51 @@ loop.kernel @sums(%x "x" : !loop.buffer<[M, 8], i32>, %y "y" : !loop.buffer<[M, 
 """
 
 
+# A work item takes neighbours: from memory, from what its group shares, and to memory.
+WIDE = """
+loop.kernel @wide_{t}(%x "x" : !loop.buffer<[M, 24], {t}>, %b "b" : !loop.buffer<[24], {t}>,
+                  %y "y" : !loop.buffer<[M, 24], {t}>) outputs 1 sizes ["M"] {{
+  loop.for "i" %i = 0 to M parallel concurrent {{
+    %row = loop.alloc "row" : !loop.buffer<[24], {t}, "stack">
+    loop.for "a" %a = 0 to 24 step {n} parallel lanes {{
+      %v = loop.load %x[%i, %a] : vector<{n}x{t}>
+      loop.store %v, %row[%a]
+    }}
+    loop.for "a" %a = 0 to 24 step {n} parallel lanes {{
+      %v = loop.load %row[%a] : vector<{n}x{t}>
+      %w = loop.load %b[%a] : vector<{n}x{t}>
+      %s = arith.{op} %v, %w : vector<{n}x{t}>
+      loop.store %s, %y[%i, %a]
+    }}
+  }}
+}}
+"""
+WIDE_KINDS = {"f32": (4, "addf"), "f64": (2, "addf"), "i32": (4, "addi"), "i64": (2, "addi"), "i8": (8, "addi")}
+
+
+def wide_kernel(element: str) -> Kernel:
+    """Such a kernel on elements of a type."""
+    lanes, op = WIDE_KINDS[element]
+    (kernel,) = Parser(context(), WIDE.format(t=element, n=lanes, op=op)).parse_module().body.ops
+    assert isinstance(kernel, Kernel)
+    return kernel
+
+
+def wide_buffers(kernel: Kernel, shift: int) -> list[np.ndarray[Any, Any]]:
+    """Five rows, their factors and a result, each of which begins `shift` elements behind a multiple of 64 bytes."""
+    x = kernel.args[0].type
+    assert isinstance(x, BufferType)
+    found: list[np.ndarray[Any, Any]] = []
+    for shape in ((5, 24), (24,), (5, 24)):
+        size = int(np.prod(shape))
+        block = np.zeros(size + shift + 64, x.dtype)
+        start = -block.ctypes.data % 64 // x.dtype.itemsize + shift
+        found.append(block[start : start + size].reshape(shape))
+    for array in found[:2]:
+        array[...] = np.random.default_rng(shift).integers(-9, 10, array.shape)
+    return found
+
+
 # A team combines the values of a row, and the first one of them once more.
 TEAM = """
 loop.kernel @by_{name}(%x "x" : !loop.buffer<[M, {k}], {element}>, %y "y" : !loop.buffer<[M], {element}>)

@@ -18,7 +18,7 @@ from ...dialects.loop.instruction import Window, invoked
 from ...errors import BackendError
 from ...ir.expr import ONE, ZERO, Expr
 from ..cpu.emit import FunctionEmitter
-from ..cpu.memory import memory_type
+from ..cpu.memory import Plan, memory_type
 from ..cpu.scalars import Put, ScalarEmitter
 from ..cpu.text import DIVISION, Operand, quoted
 from ..simt.grid import Memory, Part, Piece, Printed, Turns, identifier, pieces, shared_nest
@@ -26,6 +26,7 @@ from ..simt.teams import COMBINATIONS
 from . import matrix, teams
 
 CONVENTION = "ptx_kernel "  # how a function is called that the driver launches
+WIDE = 16  # bytes that an instruction loads or stores, at most
 SHARED = 3  # LLVM's number of the memory that a group shares
 
 # what a load that is not made points to
@@ -293,7 +294,41 @@ class _Function(FunctionEmitter):
     def load(self, op: Load) -> None:
         if not self.inside:
             self.turns.reads(op.buffer)
-        super().load(op)
+        plan = self.plans.get(op) or self.plan(op)
+        if not self.is_wide(plan):
+            super().load(op)
+            return
+        kind, pointer = f"<{plan.lanes} x {plan.memory}>", self.address(plan)
+        access = f"load {kind}, ptr {pointer}, align"
+        if plan.buffer in self.shared:
+            self.bind(plan.value, self.put(f"{access} {WIDE}", key=f"{access} @{self.version.get(plan.buffer, 0)}"))
+            return
+        found, whole, parts = self.fresh(), self.fresh(), self.fresh()
+        n = self.where_aligned(plan, f"{whole} = {access} {WIDE}", f"{parts} = {access} {plan.size}")
+        self.lines.append(f"  {found} = phi {kind} [ {whole}, %W{n} ], [ {parts}, %P{n} ]")
+        self.bind(plan.value, found)
+
+    def is_wide(self, plan: Plan) -> bool:
+        """Whether a vector has a multiple of its elements in front of it in the buffer, and as many bytes as one access
+        takes at most: it is then one access, where the buffer begins at a multiple of that."""
+        if plan.register or plan.guards or plan.is_bool or not plan.neighbours or plan.live != plan.lanes:
+            return False
+        if plan.form is None or plan.lanes * plan.size != WIDE or self.first is not None:
+            return False
+        return all(c % plan.lanes == 0 for e in (*plan.form[0].values(), plan.form[1]) for c in e.terms.values())
+
+    def where_aligned(self, plan: Plan, whole: str, parts: str) -> int:
+        """Do one thing where a buffer begins at a multiple of WIDE bytes, which all lanes find alike, or another one;
+        the number of the labels."""
+        place = self.put(f"ptrtoint ptr {self.env[plan.buffer]} to i64", 0)
+        even = self.put(f"icmp eq i64 {self.put(f'and i64 {place}, {WIDE - 1}', 0)}, 0", 0)
+        n = self.count = self.count + 1
+        self.lines += [f"  br i1 {even}, label %W{n}, label %P{n}"]
+        for label, text in (("W", whole), ("P", parts)):
+            self.lines += [f"{label}{n}:", f"  {text}", f"  br label %A{n}"]
+        self.lines.append(f"A{n}:")
+        self.label = f"A{n}"
+        return n
 
     def store(self, op: Store) -> None:
         owner = op.buf.owner
@@ -301,7 +336,7 @@ class _Function(FunctionEmitter):
             self.piece.is_private(owner) if not self.inside else op.buf not in self.shared
         )
         if own or (self.inside and not self.team):
-            super().store(op)
+            self.store_own(op)
             return
         if op.lanes > 1:
             raise BackendError(f"kernel {self.kernel.sym_name.data}: a group stores a vector that no lane owns")
@@ -314,6 +349,19 @@ class _Function(FunctionEmitter):
             self.run("call void @ircc.meet()")
         else:
             self.wait()
+
+    def store_own(self, op: Store) -> None:
+        """What no other lane stores."""
+        plan = self.plans.get(op) or self.plan(op)
+        if not self.is_wide(plan):
+            super().store(op)
+            return
+        access = f"store {plan.kind} {self.env[plan.value]}, ptr {self.address(plan)}, align"
+        if plan.buffer in self.shared:
+            self.run(f"{access} {WIDE}")
+        else:
+            self.where_aligned(plan, f"{access} {WIDE}", f"{access} {plan.size}")
+        self.version[plan.buffer] = self.version.get(plan.buffer, 0) + 1
 
     def allowed(self, inside: str) -> str:
         if self.first is None:

@@ -85,6 +85,12 @@ _TEAM = """void ircc_{name}(const {f} *parts, i64 step, i64 count, {f} *all) {{
 }}"""
 _NEUTRAL = {"max": "-{bits_f32:0x7f800000}", "min": "{bits_f32:0x7f800000}"}
 
+# {v}: a vector of neighbours, {n} of them: one access where they lie at a multiple of its size
+_VECTOR = """void ircc_{way}_{f}x{n}({const}{f} *at, {to}{f} *v) {{
+  if (((u64)at & (sizeof({vector}) - 1)) == 0) {{ {vector} x; {whole} }}
+  else {{ {parts} }}
+}}"""
+
 _USED = re.compile(r"\bircc_\w+")
 _WORD = re.compile(r"\{(f32_bits|bits_f32):((?:[^{}]|\{[^{}]*\})*)\}")
 
@@ -112,6 +118,8 @@ def definition(name: str, words: Words) -> str | None:
     if (combination := COMBINATIONS.get(name.removeprefix("ircc_"))) is not None and words.team:
         return _filled(_team(combination, words), words)
     family, _, rest = name.rpartition("_")
+    if family in ("ircc_load", "ircc_store") and rest in words.vectors:
+        return _vector(family == "ircc_load", rest, words.vectors[rest])
     if family in _BY_INTEGER and (bits := _BITS.get(rest)):
         fields = {"t": rest, "u": f"u{bits}", "w": "u64" if bits == 64 else "u32", "bits": str(bits)}
         return re.sub(r"\{(t|u|w|bits)\}", lambda m: fields[m[1]], _BY_INTEGER[family])
@@ -140,6 +148,17 @@ def _team(c: Combination, words: Words) -> str:
         f=c.element, name=f"team_{c.word}_{c.element}", team=words.team, lane=words.lane, none=none,
         shuffle=words.shuffle.format("own", "bits"), a=both("own", "x"), b=both("own", "other"), c=both("*all", "own"),
     )  # fmt: skip
+
+
+def _vector(loads: bool, name: str, vector: str) -> str:
+    """Load or store neighbours at `at`, from or to the array `v`."""
+    element, _, count = name.partition("x")
+    n = int(count)
+    take = " ".join(f"v[{i}] = x.{'xyzw'[i]};" if loads else f"x.{'xyzw'[i]} = v[{i}];" for i in range(n))
+    parts = " ".join(f"v[{i}] = at[{i}];" if loads else f"at[{i}] = v[{i}];" for i in range(n))
+    whole = f"x = *(const {vector} *)at; {take}" if loads else f"{take} *({vector} *)at = x;"
+    way, const, to = ("load", "const ", "") if loads else ("store", "", "const ")
+    return _VECTOR.format(way=way, f=element, n=n, const=const, to=to, vector=vector, whole=whole, parts=parts)
 
 
 def _filled(text: str, words: Words) -> str:

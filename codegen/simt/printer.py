@@ -375,12 +375,39 @@ class _FunctionPrinter:
                 loaded = f"{test} ? {loaded} : {self.values[op.otherwise].lane(lane)}"
             return loaded if op.live == op.lanes else f"{lane} < {op.live} ? ({loaded}) : 0"
 
-        if op.lanes > 1:
+        if op.lanes > 1 and (whole := self.neighbours(op, "load")) is not None:
+            name = self.fresh()
+            self.line(f"{memory_type(type_)} {name}[{op.lanes}];")
+            self.line(whole.format(to=name))
+            self.values[op.value] = _Value(name, array=True)
+        elif op.lanes > 1:
             self.lanes(op.value, op.lanes, text)
         else:
             self.assign(op.value, text("0"))
         if isinstance(scalar_of(op.value.type), IndexType):
             raise BackendError(f"kernel {self.kernel.sym_name.data}: an index is loaded")
+
+    def neighbours(self, op: Load | Store, way: str) -> str | None:
+        """The dialect's words for a whole vector of neighbours, with {to} for their array; None where it has none."""
+        element = signless(op.type.element_type)
+        if op.tolerant or op.live != op.lanes or half_of(element) is not None or is_bool(element):
+            return None
+        index = [self.globalised(e, op.indices) for e in op.exprs]
+        dim = len(self.texts)
+        ranges = self.ranges | {dim: (ZERO, Expr.const(op.lanes - 1))}
+        moved = [e + Expr.dim(dim) * s for e, s in zip(index, op.steps, strict=True)]
+        offset = op.type.offset.substitute(dict(enumerate(moved))).simplify(ranges)
+        first = offset.substitute({dim: ZERO})
+        if offset - first != Expr.dim(dim):
+            return None
+        at, name = (
+            f"{self.values[op.buffer].text} + {self.integer(first, inside=True)}",
+            f"{held_type(element)}x{op.lanes}",
+        )
+        if name in self.words.vectors:
+            return f"ircc_{way}_{name}({at}, {{to}});"
+        word = self.words.load if way == "load" else self.words.store
+        return word.format(n=op.lanes, at=at, to="{to}") if word and op.lanes in (2, 4, 8, 16) else None
 
     def store(self, op: Store) -> None:
         value, buffer = self.values[op.value], self.values[op.buffer].text
@@ -389,6 +416,8 @@ class _FunctionPrinter:
         text = f"{buffer}[{offset}] = {to_memory(value.lane('l'), op.type)};"
         text = f"if ({test}) {text}" if test else text
         text = f"for (int l = 0; l < {op.live}; ++l) {text}" if lane else text
+        if lane and value.array and (whole := self.neighbours(op, "store")) is not None:
+            text = whole.format(to=value.text)
         if self.team and op.buf in self.shared:
             self.line(f"if (({self.words.lane}) % {self.words.team} == 0) {{ {text} }}")
             self.line(self.words.meet)

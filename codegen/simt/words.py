@@ -6,7 +6,7 @@ The printed code names element types as ircc does (`f32`, `i64`), which `head` d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Words:
     team: str = ""  # how many lanes run in step; empty: they hand each other nothing
     teams: int = 0  # ... as schedules reckon; kernels ask
     meet: str = ""  # all lanes of a team come here
+    load: str = (
+        ""  # {n} neighbours from {at} on into the array {to}; `store` the other way round. Both empty: one by one
+    )
+    store: str = ""
+    vectors: Mapping[str, str] = field(default_factory=dict[str, str])  # ... or through these, by element and number
 
 
 _C_TYPES = """\
@@ -80,6 +85,8 @@ typedef float f32;
     group=64,
     matrix={},
     verified=True,
+    load="vstore{n}(vload{n}(0, {at}), 0, {to});",
+    store="vstore{n}(vload{n}(0, {to}), 0, {at});",
 )
 
 CUDA = Words(
@@ -111,6 +118,7 @@ CUDA = Words(
     team="warpSize",
     teams=32,
     meet="__syncwarp();",
+    vectors={"f32x2": "float2", "f32x4": "float4", "i32x4": "int4", "f64x2": "double2", "i64x2": "longlong2"},
 )
 
 HIP = replace(

@@ -25,6 +25,7 @@ from ircc.ir.types import BufferType, TensorType
 from ircc.passes.tensor_to_loop import TensorToLoop
 from ircc.schedules.nest import nest_of
 from ircc.schedules.script import Schedule
+from ircc.schedules.strategies.simt import neighbours
 from ircc.schedules.strategy import Case, find_strategy, select, strategies
 from ircc.testing.loop_programs import Drawn, evaluated
 
@@ -534,6 +535,49 @@ def test_teams_combine_what_groups_reduce(team: int, combine: str, k: ExprLike) 
     (x,) = drawn.inputs(0).values()
     found = evaluated(drawn, drawn.inputs(0))
     assert np.array_equal(found, x.sum(axis=1) if combine == "add" else x.max(axis=1))
+
+
+def scaled(shape: list[ExprLike], element: Attribute = f32, turned: bool = False, **symbols: int) -> Drawn:
+    """y = x x, or the transpose of that."""
+
+    def make(x: Any) -> Compute:
+        def body(b: Any, *at: Expr) -> Any:
+            value = b.read(x, *(at[::-1] if turned else at))
+            return value * value
+
+        return compute(shape, body, element)
+
+    return program([t(*(shape[::-1] if turned else shape), element=element)], make, **symbols)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "lanes"),
+    [
+        (lambda: scaled([N, 16], N=3), 4),
+        (lambda: scaled([N, 7, 10], N=3), 2),  # the dims as one
+        (lambda: scaled([N, 7, 9], N=3), 1),
+        (lambda: scaled([5, N], N=12), 1),
+        (lambda: scaled([128, 128]), 4),
+        (lambda: scaled([16, 16]), 1),  # there are not work items enough
+        (lambda: scaled([N, 16], f64, N=3), 2),
+        (lambda: scaled([N, 16], turned=True, N=3), 1),
+    ],
+)
+def test_neighbours_are_a_work_items(drawn: Callable[[], Drawn], lanes: int) -> None:
+    """Where they lie side by side, and as many as 16 bytes take divide the rows."""
+    made = drawn()
+    case = case_of(made, DEVICE)
+    assert neighbours(case.nest) == lanes
+    for choice in {1, lanes}:
+        again = drawn()
+        text = find_strategy("simt").schedule(case_of(again, DEVICE), **({"lanes": choice} if lanes > 1 else {}))
+        assert text is not None and ("vectorize" in text) == (choice > 1)
+        Schedule.parse(text).apply(again.kernel)
+        again.kernel.verify()
+        inputs = again.inputs(0)
+        (x,) = inputs.values()
+        found = evaluated(again, inputs)
+        assert np.array_equal(found, x * x if found.shape == x.shape else (x * x).T)
 
 
 def test_what_groups_do_not_reduce() -> None:

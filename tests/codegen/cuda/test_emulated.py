@@ -20,7 +20,7 @@ from ircc.errors import BackendError
 from ircc.ir.scalars import evaluate_scalar, held_dtype
 from ircc.ir.types import BufferType
 from ircc.testing.emulated_gpu import Grid, Lanes
-from ircc.testing.group_kernels import group_kernels, team_kernels, team_rows
+from ircc.testing.group_kernels import WIDE_KINDS, group_kernels, team_kernels, team_rows, wide_buffers, wide_kernel
 from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
 from ircc.testing.scalar_cases import CASES, kernel, operands, storage, wrong
 
@@ -119,6 +119,16 @@ def test_groups(width: int) -> None:
         loaded.check(turn, [x, np.zeros((48, m), np.float32)], {"M": m})
         rows = rng.integers(-9, 10, (m, 8)).astype(np.int32)
         loaded.check(sums, [rows, np.zeros_like(rows), np.zeros(m, np.int32)], {"M": m})
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_neighbours_together(shift: int) -> None:
+    """One access where a buffer begins at a multiple of its size, several where it does not."""
+    for element in WIDE_KINDS:
+        k = wide_kernel(element)
+        x, b, y = wide_buffers(k, shift)
+        Emulated([k], 2).run(k, [x, b, y], {"M": len(x)})
+        assert np.array_equal(y, x + b), element
 
 
 REDUCED = """

@@ -128,6 +128,22 @@ def test_assembler_takes_teams(model: str) -> None:
     assert ptxas.refused(ptx, model) is None
 
 
+MAP = '<ir_version: 9, opset_import: ["": 20]> m ({0}[N, {1}] x, {0}[{1}] b) => ({0}[N, {1}] y) {{y = Add(x, b)}}'
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("element", "size", "word"), [("float", 32, "v4.b32"), ("double", 6, "v2.b64"), ("float", 33, "")]
+)
+def test_neighbours_are_loaded_together(element: str, size: int, word: str, model: str) -> None:
+    """16 bytes at a time where sizes allow it."""
+    ptx = str(ircc.emit(onnx.parser.parse_model(MAP.format(element, size)), "ptx", target=f"cuda:{model}"))
+    assert len(re.findall(r"ld\.global\.v\d\.\w+", ptx)) == (2 if word else 0), ptx
+    assert not word or (f"ld.global.{word}" in ptx and f"st.global.{word}" in ptx)
+    if ptxas.find() is not None:
+        assert ptxas.refused(ptx, model) is None
+
+
 def test_an_unknown_gpu() -> None:
     with pytest.raises(BackendError, match="unknown GPU 'sm_1'"):
         ircc.compile(net(), target="cuda:sm_1")

@@ -28,7 +28,7 @@ from ircc.ir.operands import walk
 from ircc.runtime.artifact import Artifact
 from ircc.testing.control_programs import with_control
 from ircc.testing.graph_programs import random_graph, random_inputs
-from ircc.testing.group_kernels import group_kernels
+from ircc.testing.group_kernels import WIDE_KINDS, group_kernels, wide_buffers, wide_kernel
 from ircc.testing.loop_kernels import from_memory, in_memory, random_kernel, random_sizes
 
 cl = pytest.importorskip("pyopencl", reason="needs pyopencl: pip install ircc[opencl]")
@@ -286,6 +286,24 @@ def test_groups(group: int) -> None:
             evaluate_kernel(kernel, expected, {"M": m})
             launched(made, kernel, arrays, [m])
             assert all(np.array_equal(a, b) for a, b in zip(arrays, expected, strict=True)), (kernel, m)
+
+
+@pytest.mark.parametrize("element", WIDE_KINDS)
+def test_neighbours_together(element: str) -> None:
+    """From anywhere: OpenCL asks for no more than elements at their places."""
+    kernel = wide_kernel(element)
+    assert print_kernel(kernel, OPENCL).code.count("vload") == 5
+    device, arrays = opened([kernel]), wide_buffers(kernel, 0)
+    expected = arrays[0] + arrays[1]
+    for gap in (0, arrays[0].itemsize):
+        places = [device.alloc(a.nbytes + gap) + gap for a in arrays]
+        arrays[2][...] = 0
+        for place, array in zip(places, arrays, strict=True):
+            device.copy(place, array.ctypes.data, array.nbytes)
+        device.launch(0, [*places, len(arrays[0])])
+        device.copy(arrays[2].ctypes.data, places[2], arrays[2].nbytes)
+        device.wait()
+        assert np.array_equal(arrays[2], expected)
 
 
 def test_reductions_by_groups() -> None:

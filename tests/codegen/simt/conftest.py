@@ -26,6 +26,11 @@ SHIM = """
 #define __syncthreads() pthread_barrier_wait(&together)
 #define __syncwarp() pthread_barrier_wait(&teams[threadIdx.x / warpSize])
 struct Place { long long x; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(16) double2 { double x, y; };
+struct alignas(16) longlong2 { long long x, y; };
 static Place blockIdx, blockDim = {1};
 static thread_local Place threadIdx;
 static int warpSize = 1;

@@ -15,7 +15,7 @@ import ircc
 from ircc.codegen.simt.printer import print_kernel, source_of
 from ircc.codegen.simt.words import CUDA, Words
 from ircc.dialects.loop import Kernel
-from ircc.testing.group_kernels import group_kernels
+from ircc.testing.group_kernels import WIDE_KINDS, group_kernels, team_kernels, wide_kernel
 from ircc.testing.loop_kernels import random_kernel
 from ircc.testing.scalar_cases import CASES, kernel, operands
 
@@ -51,6 +51,11 @@ def refused(kernels: Sequence[Kernel], gpu: str, folder: Path, words: Words = CU
     assert (done.returncode == 0) == made.exists()
     made.unlink(missing_ok=True)
     return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_teams_and_neighbours(tmp_path: Path) -> None:
+    """Shuffles of every type, and vectors."""
+    assert not refused([*team_kernels(48), *map(wide_kernel, WIDE_KINDS)], "sm_80", tmp_path)
 
 
 @pytest.mark.parametrize(("gpu", "start"), [("sm_80", 0), ("sm_90", 2)])

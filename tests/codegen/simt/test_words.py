@@ -16,7 +16,7 @@ from ircc.dialects import context
 from ircc.dialects.loop import Kernel
 from ircc.dialects.loop.evaluate import evaluate_kernel
 from ircc.errors import BackendError
-from ircc.testing.group_kernels import group_kernels, team_kernels, team_rows
+from ircc.testing.group_kernels import WIDE_KINDS, group_kernels, team_kernels, team_rows, wide_buffers, wide_kernel
 
 HERE = Path(__file__).parent / "golden"
 
@@ -80,8 +80,8 @@ def kernels() -> list[Kernel]:
 
 
 def shown(dialect: str) -> list[Kernel]:
-    """What a dialect can say of them, and of what teams do."""
-    return kernels() + (team_kernels(48)[1:5:2] if DIALECTS[dialect].team else [])
+    """These, vectors of neighbours, and what teams do in the dialects that have words for it."""
+    return [*kernels(), wide_kernel("f32")] + (team_kernels(48)[1:5:2] if DIALECTS[dialect].team else [])
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -116,6 +116,20 @@ def test_teams(shim: Any, width: int, team: int) -> None:
         evaluate_kernel(kernel, right, {"M": len(x)})
         made.run(kernel, [x, y], {"M": len(x)}, width, team)
         assert np.array_equal(y, right[1], equal_nan=True), kernel.sym_name.data
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_neighbours(shim: Any, shift: int) -> None:
+    """One access where they lie at a multiple of its size, one for each where they do not."""
+    every = {element: wide_kernel(element) for element in WIDE_KINDS}
+    made = shim(list(every.values()))
+    for element, kernel in every.items():
+        x, b, y = wide_buffers(kernel, shift)
+        lanes = f"{element}x{WIDE_KINDS[element][0]}"
+        code = made.printed[kernel.sym_name.data].code
+        assert code.count(f"ircc_load_{lanes}(") == (3 if element != "i8" else 0)
+        made.run(kernel, [x, b, y], {"M": len(x)}, 2)
+        assert np.array_equal(y, x + b), element
 
 
 def test_reductions_by_teams(shim: Any) -> None:
