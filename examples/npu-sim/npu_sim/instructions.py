@@ -5,7 +5,9 @@ from __future__ import annotations
 SCRATCHPAD, ACCUMULATOR = 512 << 10, 64 << 10  # bytes
 LANES = 64  # of the vector unit
 UNIT = 64  # rows, columns and depth of one matrix instruction, which the unit does in blocks of 16
-TYPES = {"f32": "0.0", "i32": "0", "i64": "0", "i1": "0", "i8": "0"}  # what the machine computes with; zeros
+TYPES = {  # what the machine computes with, and their zeros
+    "f32": "0.0", "f16": "0.0", "i64": "0", "i32": "0", "i16": "0", "i8": "0", "i1": "0",
+}  # fmt: skip
 LOWEST = "0xFF800000"  # minus infinity, as constants of f32 spell it
 LONGEST = 4096  # elements in a dim of a copy
 

@@ -196,8 +196,6 @@ class _Printer:
             text = f"TYPED['{name}']({values}, '{dtype}')"
         elif name in PLAIN:
             text = f"PLAIN['{name}']({values})"
-            if name in ("math.fma",):
-                text += f".astype('{dtype}')"
         else:
             raise BackendError(f"its vector unit has no {name}")
         self.assign(op.results[0], text)

@@ -83,11 +83,15 @@ def bits(x: Value, dtype: str) -> Value:
     return np.asarray(x).view(dtype)
 
 
-def fma(a: Value, b: Value, c: Value) -> Value:
+def round_to(x: Value, dtype: str) -> Value:
+    """Between floats."""
+    return np.asarray(x).astype(dtype)
+
+
+def fma(a: Value, b: Value, c: Value, dtype: str) -> Value:
     """a b + c, rounded once."""
-    wide = (np.asarray(v).astype(np.float64) for v in (a, b, c))
-    x, y, z = wide
-    return (x * y + z).astype(np.float32)
+    x, y, z = (np.asarray(v).astype(np.float64) for v in (a, b, c))
+    return (x * y + z).astype(dtype)
 
 
 PLAIN: dict[str, Callable[..., Value]] = {
@@ -100,9 +104,9 @@ PLAIN: dict[str, Callable[..., Value]] = {
     "arith.shrui": _on_unsigned(_shift(np.right_shift)), "arith.shrsi": _shift_right_signed,
     "arith.select": np.where, "math.absf": np.abs, "math.absi": np.abs, "math.ceil": np.ceil, "math.floor": np.floor,
     "math.copysign": np.copysign, "math.roundeven": np.rint, "math.sqrt": np.sqrt, "math.trunc": np.trunc,
-    "math.fma": fma,
 }  # fmt: skip
 TYPED: dict[str, Callable[..., Value]] = {  # given the result's dtype too
     "arith.sitofp": convert, "arith.extsi": convert, "arith.trunci": convert, "arith.index_cast": convert,
     "arith.uitofp": from_unsigned, "arith.extui": from_unsigned, "arith.fptosi": to_integer, "arith.bitcast": bits,
+    "arith.extf": round_to, "arith.truncf": round_to, "math.fma": fma,
 }  # fmt: skip
