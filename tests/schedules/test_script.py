@@ -26,6 +26,7 @@ lanes i j
 prefetch b 1 at j i k
 collapse i j
 commute k past l m
+cover j 32 -> j jg
 replace jl by mma.f32
 double k a b"""
 
